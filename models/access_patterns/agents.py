@@ -1,0 +1,142 @@
+"""Agents: in their owner's partition, so a list of them is one Query and a look at one is one GetItem."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from models import clock
+from models.access_patterns.declare import Budget, Request, Write, access_pattern
+from models.access_patterns.users import is_active
+from models.agent import ID_PREFIX, Agent
+from models.changes import actions_for, update_present
+from models.errors import ItemNotFound
+from models.ids import new_id
+from models.reading import Page, get, keys, query
+from models.user import User
+from models.writing import ConditionFailed, Transaction
+
+_PREFIX = Agent.SK.template.prefix
+
+
+@access_pattern(
+    "AP-10",
+    "Create an agent",
+    question="Give a user a new agent.",
+    requests=(Request("TransactWriteItems", writes=(Write("ConditionCheck", User), Write("Put", Agent))),),
+    budget=Budget(1, 0, 5, "an agent and a profile of up to 1 KB each, and the entry in agents_by_id"),
+    routes=("POST /api/v1/agents",),
+)
+def create_agent(user_id: str, *, name: str, provider: str, model: str, **details: Any) -> Agent:
+    """Create an agent for a user who is not being deleted.
+
+    Args:
+        user_id: the owner.
+        name: what to call it.
+        provider: which of the deployment's providers answers.
+        model: the provider's name of the model.
+        details: `description`, `system_message`, `functions`, `settings`.
+
+    Raises:
+        ItemNotFound: there is no such user.
+        ItemTooLarge: it would be over 400 KB.
+    """
+    moment = clock.now()
+    agent = Agent(
+        user_id=user_id,
+        agent_id=new_id(ID_PREFIX, moment),
+        name=name,
+        provider=provider,
+        model=model,
+        created_at=moment,
+        updated_at=moment,
+        **details,
+    )
+    transaction = Transaction()
+    transaction.check("user", User.keyed(user_id=user_id), is_active())
+    transaction.create("agent", agent)
+    try:
+        transaction.commit()
+    except ConditionFailed as error:
+        raise ItemNotFound("user") from error
+    return agent
+
+
+@access_pattern(
+    "AP-11",
+    "Agent by id",
+    question="How is this agent of mine set up?",
+    requests=(Request("GetItem", (Agent,)),),
+    budget=Budget(1, 1, 0, "an agent of up to 4 KB"),
+    routes=("GET /api/v1/agents/{agent_id}",),
+)
+def get_agent(user_id: str, agent_id: str, *, consistent: bool = True) -> Agent:
+    """Return an agent of this user.
+
+    Raises:
+        ItemNotFound: the user has no such agent.
+    """
+    agent: Agent | None = get(Agent, consistent=consistent, user_id=user_id, agent_id=agent_id)
+    if agent is None:
+        raise ItemNotFound("agent")
+    return agent
+
+
+@access_pattern(
+    "AP-12",
+    "List a user's agents",
+    question="Which agents have I?",
+    requests=(Request("Query", (Agent,), sort_key="begins_with AGENT#", consistent=True, order="ascending"),),
+    budget=Budget(1, 13, 0, "a page of 50 agents of 1 KB"),
+    routes=("GET /api/v1/agents",),
+)
+def list_agents(user_id: str, limit: int, after: str | None = None) -> Page[Agent]:
+    """Return the user's agents in the order of their making, from the one after the id `after`."""
+    owner = Agent.PK.template.render(user_id=user_id)
+    return query(
+        owner,
+        Agent.SK.startswith(_PREFIX),
+        limit=limit,
+        after=keys(Agent.keyed(user_id=user_id, agent_id=after)) if after else None,
+        consistent=True,
+    )
+
+
+@access_pattern(
+    "AP-13",
+    "Update an agent",
+    question="Change some of an agent's fields, and nothing else.",
+    requests=(Request("UpdateItem", (Agent,)),),
+    budget=Budget(1, 0, 1, "an agent of up to 1 KB"),
+    routes=("PATCH /api/v1/agents/{agent_id}",),
+)
+def update_agent(user_id: str, agent_id: str, changes: Mapping[str, Any]) -> Agent:
+    """Change some fields and count the version up; `settings` are merged by name, None removes.
+
+    Raises:
+        ItemNotFound: the user has no such agent.
+    """
+    agent = Agent.keyed(user_id=user_id, agent_id=agent_id)
+    actions = [*actions_for(Agent, changes), Agent.updated_at.set(clock.now()), Agent.version.add(1)]
+    update_present(agent, actions, None, "agent")
+    return agent
+
+
+@access_pattern(
+    "AP-14",
+    "Owner of an agent",
+    question="Whose agent is this? For the operator, who has an id and nothing else.",
+    requests=(Request("Query", (Agent,), index="agents_by_id"),),
+    budget=Budget(1, 0.5, 0, "one entry of the index"),
+    routes=(),
+)
+def find_agent_owner(agent_id: str) -> str:
+    """Return the id of the user who has this agent.
+
+    Raises:
+        ItemNotFound: nobody has.
+    """
+    key = Agent.agent_key.template.render(agent_id=agent_id)
+    found = query(key, None, limit=1, index="agents_by_id", entity=Agent)
+    if not found.items:
+        raise ItemNotFound("agent")
+    owner: str = found.items[0].user_id
+    return owner

@@ -1,0 +1,132 @@
+"""API keys: looked up by hash with every request, listed and revoked by id in their user's partition."""
+
+from datetime import datetime
+
+from models import clock
+from models.access_patterns.declare import Budget, Request, Write, access_pattern
+from models.access_patterns.users import is_active
+from models.api_key import ID_PREFIX, ApiKey, ApiKeyEntry
+from models.errors import ItemNotFound
+from models.ids import new_id
+from models.reading import Page, get, keys, query
+from models.table import expiry
+from models.user import Role, User
+from models.writing import ConditionFailed, Transaction
+
+
+@access_pattern(
+    "AP-20",
+    "Create an API key",
+    question="Let a program in as this user.",
+    requests=(
+        Request(
+            "TransactWriteItems",
+            writes=(Write("ConditionCheck", User), Write("Put", ApiKey), Write("Put", ApiKeyEntry)),
+        ),
+    ),
+    budget=Budget(1, 0, 6, "a profile of up to 1 KB and the two items of the key"),
+    routes=("POST /api/v1/api-keys",),
+)
+def create_api_key(
+    user_id: str, *, key_hash: str, hint: str, name: str | None = None, role: Role, expires: datetime | None = None
+) -> ApiKeyEntry:
+    """Store a key's hash, and its entry in the user's list.
+
+    Args:
+        user_id: who the key stands for.
+        key_hash: what the key is looked up by; the key itself is never stored.
+        hint: the last characters, by which a person tells keys apart.
+        name: what it is for.
+        role: the user's role.
+        expires: when it stops to work.
+
+    Raises:
+        ItemNotFound: there is no such user.
+    """
+    moment = clock.now()
+    entry = ApiKeyEntry(
+        user_id=user_id,
+        key_id=new_id(ID_PREFIX, moment),
+        key_hash=key_hash,
+        name=name,
+        hint=hint,
+        created_at=moment,
+        expires_at=expiry(expires),
+    )
+    lookup = ApiKey(key_hash=key_hash, key_id=entry.key_id, user_id=user_id, role=role, expires_at=entry.expires_at)
+    transaction = Transaction()
+    transaction.check("user", User.keyed(user_id=user_id), is_active())
+    transaction.create("key", lookup)
+    transaction.create("entry", entry)
+    try:
+        transaction.commit()
+    except ConditionFailed as error:
+        raise ItemNotFound("user") from error
+    return entry
+
+
+@access_pattern(
+    "AP-21",
+    "API key by its hash",
+    question="Whose key is this? Asked with every request.",
+    requests=(Request("GetItem", (ApiKey,), consistent=True),),
+    budget=Budget(1, 1, 0, "one small item"),
+    routes=("every route that needs a caller",),
+)
+def find_api_key(key_hash: str) -> ApiKey:
+    """Return what the hash of a presented key stands for.
+
+    The read is strongly consistent: a revoked key stops at once, everywhere.
+
+    Raises:
+        ItemNotFound: no key has this hash, or it has expired or been revoked.
+    """
+    key: ApiKey | None = get(ApiKey, key_hash=key_hash)
+    if key is None:
+        raise ItemNotFound("API key")
+    return key
+
+
+@access_pattern(
+    "AP-22",
+    "List a user's API keys",
+    question="Which keys have I given out?",
+    requests=(Request("Query", (ApiKeyEntry,), sort_key="begins_with KEY#", consistent=True, order="ascending"),),
+    budget=Budget(1, 5, 0, "a page of 50 entries of 350 bytes"),
+    routes=("GET /api/v1/api-keys",),
+)
+def list_api_keys(user_id: str, limit: int, after: str | None = None) -> Page[ApiKeyEntry]:
+    """Return the entries of the user's keys, oldest first, from the one after the id `after`."""
+    return query(
+        ApiKeyEntry.PK.template.render(user_id=user_id),
+        ApiKeyEntry.SK.startswith(ApiKeyEntry.SK.template.prefix),
+        limit=limit,
+        after=keys(ApiKeyEntry.keyed(user_id=user_id, key_id=after)) if after else None,
+        consistent=True,
+    )
+
+
+@access_pattern(
+    "AP-23",
+    "Revoke an API key",
+    question="Shut this key out.",
+    requests=(
+        Request("GetItem", (ApiKeyEntry,), consistent=True),
+        Request("TransactWriteItems", writes=(Write("Delete", ApiKey), Write("Delete", ApiKeyEntry))),
+    ),
+    budget=Budget(2, 1, 4, "the two items of the key"),
+    routes=("DELETE /api/v1/api-keys/{key_id}",),
+)
+def revoke_api_key(user_id: str, key_id: str) -> None:
+    """Delete a key and its entry; from now on it opens nothing.
+
+    Raises:
+        ItemNotFound: the user has no such key.
+    """
+    entry: ApiKeyEntry | None = get(ApiKeyEntry, user_id=user_id, key_id=key_id)
+    if entry is None:
+        raise ItemNotFound("API key")
+    transaction = Transaction()
+    transaction.delete("key", ApiKey.keyed(key_hash=entry.key_hash))
+    transaction.delete("entry", entry)
+    transaction.commit()

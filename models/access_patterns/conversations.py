@@ -1,0 +1,307 @@
+"""Conversations: opened with one Query, listed from an index by latest activity, changed a field at a time."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from pynamodb.exceptions import UpdateError
+from pynamodb.expressions.condition import Condition
+from pynamodb.expressions.update import Action
+
+from models import clock
+from models.access_patterns.declare import Budget, Request, Write, access_pattern
+from models.access_patterns.users import is_active
+from models.agent import Agent
+from models.changes import actions_for, condition_failed, update_present
+from models.conversation import ID_PREFIX, STATUSES, Conversation, ConversationStatus
+from models.errors import Contended, ItemNotFound
+from models.ids import new_id
+from models.message import Message
+from models.reading import Page, get, query
+from models.user import User
+from models.writing import MAX_ATTEMPTS, ConditionFailed, Transaction, pause
+
+# A moved index key costs a delete and an insert in each of two indexes; once a minute is often enough for a list.
+LISTING_INTERVAL = timedelta(minutes=1)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A conversation and its newest messages, oldest first; `more` says whether older ones exist."""
+
+    conversation: Conversation
+    messages: tuple[Message, ...]
+    more: bool
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where a list of conversations stopped: the index keys of the last one that was shown."""
+
+    listed_at: datetime
+    conversation_id: str
+
+
+def owned_by(user_id: str) -> Condition:
+    """Return the condition that a conversation is this user's and is not being deleted."""
+    condition: Condition = (Conversation.user_id == user_id) & Conversation.status.is_in(*STATUSES)
+    return condition
+
+
+@access_pattern(
+    "AP-30",
+    "Start a conversation",
+    question="Begin to talk to one of my agents.",
+    requests=(
+        Request(
+            "TransactWriteItems",
+            writes=(Write("ConditionCheck", Agent), Write("Put", Conversation), Write("Update", User)),
+        ),
+    ),
+    budget=Budget(1, 0, 8, "a header, an agent and a profile of up to 1 KB each, and two index entries"),
+    routes=("POST /api/v1/conversations",),
+)
+def create_conversation(
+    user_id: str, agent_id: str, *, title: str | None = None, metadata: Mapping[str, Any] | None = None
+) -> Conversation:
+    """Create a conversation with an agent that this user has; the user counts as active now.
+
+    Raises:
+        ItemNotFound: the user has no such agent.
+    """
+    moment = clock.now()
+    conversation = Conversation(
+        conversation_id=new_id(ID_PREFIX, moment),
+        user_id=user_id,
+        agent_id=agent_id,
+        title=title,
+        metadata=dict(metadata or {}),
+        started_at=moment,
+        last_active_at=moment,
+        listed_at=moment,
+    )
+    agent = Agent.keyed(user_id=user_id, agent_id=agent_id)
+    transaction = Transaction()
+    transaction.check("agent", agent, Agent.PK.exists() & (Agent.status == "active"))
+    transaction.create("conversation", conversation)
+    transaction.update("user", User.keyed(user_id=user_id), [User.last_active_at.set(moment)], is_active())
+    try:
+        transaction.commit()
+    except ConditionFailed as error:
+        raise ItemNotFound("agent" if "agent" in error.parts else "user") from error
+    return conversation
+
+
+@access_pattern(
+    "AP-31",
+    "Conversation by id",
+    question="What is the state of this conversation of mine?",
+    requests=(Request("GetItem", (Conversation,), consistent=True),),
+    budget=Budget(1, 1, 0, "a header of up to 4 KB"),
+    routes=("GET /api/v1/conversations/{conversation_id}?messages=0",),
+)
+def get_conversation(user_id: str, conversation_id: str) -> Conversation:
+    """Return the header of a conversation of this user.
+
+    Raises:
+        ItemNotFound: the user has no such conversation.
+    """
+    found: Conversation | None = get(Conversation, conversation_id=conversation_id)
+    if found is None or found.user_id != user_id:
+        raise ItemNotFound("conversation")
+    return found
+
+
+@access_pattern(
+    "AP-32",
+    "Open a conversation",
+    question="Show this conversation of mine and the last things that were said in it.",
+    requests=(
+        Request(
+            "Query",
+            (Conversation, Message),
+            sort_key="between MSG# and THREAD",
+            consistent=True,
+            order="descending",
+        ),
+    ),
+    budget=Budget(1, 6, 0, "the header and 20 messages of 300 and 1,200 characters in turn"),
+    routes=("GET /api/v1/conversations/{conversation_id}",),
+)
+def open_conversation(user_id: str, conversation_id: str, newest: int) -> Opened:
+    """Return the header and the `newest` messages: the header sorts right after them, so one Query has both.
+
+    Raises:
+        ItemNotFound: the user has no such conversation.
+    """
+    page: Page[Any] = query(
+        Conversation.PK.template.render(conversation_id=conversation_id),
+        Conversation.SK.between(Message.SK.template.prefix, Conversation.SK.template.text),
+        limit=newest + 1,
+        descending=True,
+        consistent=True,
+        peek=False,
+    )
+    header = page.items[0] if page.items else None
+    if not isinstance(header, Conversation) or header.user_id != user_id:
+        raise ItemNotFound("conversation")
+    return Opened(header, tuple(reversed(page.items[1:])), page.more)
+
+
+@access_pattern(
+    "AP-33",
+    "List a user's conversations",
+    question="What have I been talking about, latest first?",
+    requests=(
+        Request(
+            "Query",
+            (Conversation,),
+            index="conversations_by_user",
+            sort_key="begins_with {status}#",
+            order="descending",
+        ),
+    ),
+    budget=Budget(3, 6, 0, "a page of 50 entries of 300 bytes; one Query for one status, one for each without"),
+    routes=("GET /api/v1/conversations",),
+)
+def list_conversations(
+    user_id: str, limit: int, *, status: ConversationStatus | None = None, after: Position | None = None
+) -> Page[Conversation]:
+    """Return the user's conversations, latest activity first, of one status or of all.
+
+    The index sorts by status and then by activity, so one status is one Query; all of them are one for each status,
+    merged. The entries have what the index has: ids, title, status, started_at and listed_at (exact to the minute).
+    """
+    statuses = (status,) if status else STATUSES
+    pages = [_list_status(user_id, limit, each, after) for each in statuses]
+    merged = sorted(
+        (item for page in pages for item in page.items),
+        key=lambda item: (item.listed_at, item.conversation_id),
+        reverse=True,
+    )
+    more = len(merged) > limit or any(page.more for page in pages)
+    return Page(tuple(merged[:limit]), more)
+
+
+def _list_status(user_id: str, limit: int, status: str, after: Position | None) -> Page[Conversation]:
+    start = None
+    if after is not None:
+        last = _at(user_id, after, status=status)
+        start = {"PK": last.PK, "SK": last.SK, "user_id": user_id, "user_activity": last.user_activity}
+    return query(
+        user_id,
+        Conversation.user_activity.startswith(f"{status}#"),
+        limit=limit,
+        index="conversations_by_user",
+        entity=Conversation,
+        after=start,
+        descending=True,
+    )
+
+
+def _at(user_id: str, position: Position, **fields: Any) -> Conversation:
+    return Conversation.keyed(
+        user_id=user_id, conversation_id=position.conversation_id, listed_at=position.listed_at, **fields
+    )
+
+
+@access_pattern(
+    "AP-34",
+    "List the conversations with an agent",
+    question="What have I been talking about with this agent, latest first?",
+    requests=(Request("Query", (Conversation,), index="conversations_by_agent", order="descending"),),
+    budget=Budget(1, 2.5, 0, "a page of 50 entries of 350 bytes"),
+    routes=("GET /api/v1/agents/{agent_id}/conversations",),
+)
+def list_agent_conversations(
+    user_id: str, agent_id: str, limit: int, *, after: Position | None = None
+) -> Page[Conversation]:
+    """Return this user's conversations with one agent, latest activity first. The index key holds the user too."""
+    start = None
+    if after is not None:
+        last = _at(user_id, after, agent_id=agent_id)
+        start = {
+            "PK": last.PK,
+            "SK": last.SK,
+            "user_agent": last.user_agent,
+            "agent_activity": last.agent_activity,
+        }
+    return query(
+        Conversation.user_agent.template.render(user_id=user_id, agent_id=agent_id),
+        None,
+        limit=limit,
+        index="conversations_by_agent",
+        entity=Conversation,
+        after=start,
+        descending=True,
+    )
+
+
+@access_pattern(
+    "AP-35",
+    "Rename a conversation",
+    question="Give this conversation of mine another title or other metadata.",
+    requests=(Request("UpdateItem", (Conversation,)),),
+    budget=Budget(1, 0, 3, "a header of up to 1 KB; 2 of it only when the title changes in the indexes"),
+    routes=("PATCH /api/v1/conversations/{conversation_id}",),
+)
+def update_conversation(user_id: str, conversation_id: str, changes: Mapping[str, Any]) -> Conversation:
+    """Change the title, or names of the metadata (None removes); the activity does not move.
+
+    Raises:
+        ItemNotFound: the user has no such conversation.
+    """
+    conversation = Conversation.keyed(conversation_id=conversation_id)
+    update_present(conversation, actions_for(Conversation, changes), owned_by(user_id), "conversation")
+    return conversation
+
+
+@access_pattern(
+    "AP-36",
+    "Complete, archive or reopen a conversation",
+    question="Put this conversation of mine away, or take it out again.",
+    requests=(Request("GetItem", (Conversation,), consistent=True), Request("UpdateItem", (Conversation,))),
+    budget=Budget(2, 1, 4, "a header of up to 1 KB, a move in one index and a change in the other"),
+    routes=("PATCH /api/v1/conversations/{conversation_id}",),
+)
+def set_conversation_status(
+    user_id: str, conversation_id: str, status: ConversationStatus, changes: Mapping[str, Any] | None = None
+) -> Conversation:
+    """Change the status, and with it the index key that starts with it; `changes` as in `update_conversation`.
+
+    Raises:
+        ItemNotFound: the user has no such conversation.
+        Contended: its activity kept moving at the same time.
+    """
+    for attempt in range(MAX_ATTEMPTS):
+        conversation = get_conversation(user_id, conversation_id)
+        seen = conversation.user_activity
+        conversation.status = status
+        actions: list[Action] = [
+            Conversation.status.set(status),
+            Conversation.user_activity.set(conversation.user_activity),
+            *actions_for(Conversation, changes or {}),
+        ]
+        try:
+            conversation.update(actions=actions, condition=owned_by(user_id) & (Conversation.user_activity == seen))
+        except UpdateError as error:
+            if not condition_failed(error):
+                raise
+            pause(attempt)
+        else:
+            return conversation
+    raise Contended("The conversation kept changing; its status was not changed.")
+
+
+def activity(conversation: Conversation, moment: datetime) -> list[Action]:
+    """Return the actions by which a conversation becomes active at `moment`.
+
+    The exact time goes to the header; the index keys follow at most once a minute, and with the first message.
+    """
+    actions: list[Action] = [Conversation.last_active_at.set(moment)]
+    if conversation.message_count == 0 or moment - conversation.listed_at >= LISTING_INTERVAL:
+        conversation.listed_at = moment
+        actions.append(Conversation.user_activity.set(conversation.user_activity))
+        actions.append(Conversation.agent_activity.set(conversation.agent_activity))
+    return actions

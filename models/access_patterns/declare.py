@@ -1,0 +1,134 @@
+"""The declaration of an access pattern, on the typed function that performs it.
+
+One declaration, many uses: logs name the pattern that a request belongs to, tests hold each request against it, and
+the documentation is generated from it.
+"""
+
+import functools
+import logging
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Literal, ParamSpec, TypeVar
+
+from models.keys import Key
+from models.table import Item
+
+log = logging.getLogger("models.access")
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+Operation = Literal["GetItem", "Query", "PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems", "BatchWriteItem"]
+Part = Literal["ConditionCheck", "Put", "Update", "Delete"]
+
+
+@dataclass(frozen=True)
+class Write:
+    """One part of a transaction or batch: what is done to which entity; `optional` where not every call does it."""
+
+    part: Part
+    entity: type[Item]
+    optional: bool = False
+
+
+@dataclass(frozen=True)
+class Request:
+    """One kind of request to DynamoDB that a pattern makes.
+
+    `sort_key` is the condition on a Query's sort key in words of templates; `entities` are those it may read.
+    """
+
+    operation: Operation
+    entities: tuple[type[Item], ...] = ()
+    index: str | None = None
+    sort_key: str | None = None
+    consistent: bool = False
+    order: Literal["ascending", "descending", "either"] | None = None
+    writes: tuple[Write, ...] = ()
+    optional: bool = False
+
+    @property
+    def partition_key(self) -> str:
+        """The template of the partition key, from the entity's own declaration."""
+        if self.writes:
+            return ", ".join(dict.fromkeys(template(write.entity, "PK") for write in self.writes))
+        if self.index is None:
+            return template(self.entities[0], "PK")
+        from models.schema import INDEXES
+
+        return template(self.entities[0], next(i.partition_key for i in INDEXES if i.name == self.index))
+
+
+def template(entity: type[Item], attribute: str) -> str:
+    """Return the template of a key attribute of an entity; `{name}` for one that is a field of its own."""
+    declared = entity.get_attributes()[attribute]
+    return declared.template.text if isinstance(declared, Key) else "{" + attribute + "}"
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The most that one call may take: requests, read units, write units, for what `basis` says in words."""
+
+    requests: int
+    rcu: float
+    wcu: float
+    basis: str
+
+
+@dataclass(frozen=True)
+class AccessPattern:
+    """What one access pattern is; `function` performs it."""
+
+    id: str
+    title: str
+    question: str
+    requests: tuple[Request, ...]
+    budget: Budget
+    routes: tuple[str, ...] = ()
+    function: Callable[..., object] = field(default=lambda: None, repr=False, compare=False)
+
+
+# The pattern that runs in this thread or task, for logs, metrics and the checks on the wire.
+current: ContextVar[AccessPattern | None] = ContextVar("access_pattern", default=None)
+
+_declared: dict[str, AccessPattern] = {}
+
+
+def access_pattern(
+    id: str,  # noqa: A002 - the word of the documents
+    title: str,
+    *,
+    question: str,
+    requests: tuple[Request, ...],
+    budget: Budget,
+    routes: tuple[str, ...] = (),
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Declare the function below as an access pattern."""
+
+    def declare(function: Callable[P, R]) -> Callable[P, R]:
+        pattern = AccessPattern(id, title, question, requests, budget, routes, function)
+        if id in _declared:
+            raise TypeError(f"{id} is declared twice: {_declared[id].title} and {title}")
+        _declared[id] = pattern
+
+        @functools.wraps(function)
+        def perform(*args: P.args, **kwargs: P.kwargs) -> R:
+            # A pattern that is built from another keeps its own name: the outermost one is what was asked for.
+            if current.get() is not None:
+                return function(*args, **kwargs)
+            token = current.set(pattern)
+            try:
+                log.debug("%s %s", pattern.id, pattern.title, extra={"access_pattern": pattern.id})
+                return function(*args, **kwargs)
+            finally:
+                current.reset(token)
+
+        return perform
+
+    return declare
+
+
+def patterns() -> tuple[AccessPattern, ...]:
+    """Return all declared patterns, by id."""
+    return tuple(sorted(_declared.values(), key=lambda pattern: pattern.id))

@@ -1,0 +1,254 @@
+"""Messages: one item each, in one order that no clock can disturb, read in pages both ways."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from pynamodb.expressions.condition import Condition
+from pynamodb.expressions.update import Action
+
+from models import clock
+from models.access_patterns.conversations import activity, get_conversation, owned_by
+from models.access_patterns.declare import Budget, Request, Write, access_pattern
+from models.conversation import Conversation
+from models.errors import Contended, ConversationNotActive, ItemNotFound, ItemTooLarge
+from models.ids import moment_of, new_id
+from models.message import ID_PREFIX, ROLES, Message, MessageType, Sender
+from models.reading import Page, get, keys, query
+from models.table import MAX_TEXT_BYTES
+from models.turn import Turn
+from models.writing import MAX_ATTEMPTS, ConditionFailed, Transaction, pause
+
+# A transaction takes 100 parts; the header is one, and a turn another.
+MAX_APPEND = 98
+_PREFIX = Message.SK.template.prefix
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A message before it has its place: what is said, by whom."""
+
+    sender: Sender
+    content: str
+    type: MessageType = "text"
+    role: str | None = None
+    attributes: Mapping[str, Any] | None = None
+    turn_id: str | None = None
+    llm_response_id: str | None = None
+
+
+@access_pattern(
+    "AP-40",
+    "Append messages",
+    question="Keep what was said, in order, without an answer.",
+    requests=(
+        Request("GetItem", (Conversation,), consistent=True),
+        Request("TransactWriteItems", writes=(Write("Put", Message), Write("Update", Conversation))),
+    ),
+    budget=Budget(2, 1, 8, "a header and one message of up to 1 KB each; 4 of it only when the activity indexes move"),
+    routes=('POST /api/v1/conversations/{conversation_id}/messages with "reply": false',),
+)
+def append_messages(user_id: str, conversation_id: str, drafts: Sequence[Draft]) -> list[Message]:
+    """Append up to 98 messages that stay together, after everything that is there.
+
+    Beside other writers it tries again, with pauses; nobody's message is lost and none stands twice.
+
+    Raises:
+        ItemNotFound: the user has no such conversation.
+        ConversationNotActive: it is completed or archived.
+        ItemTooLarge: a message does not fit in an item.
+        Contended: other writers kept coming first; nothing was written.
+    """
+    for attempt in range(MAX_ATTEMPTS):
+        conversation = get_conversation(user_id, conversation_id)
+        ensure_active(conversation)
+        messages = place(conversation, drafts)
+        transaction = Transaction()
+        extend(transaction, conversation, messages, owned_by(user_id) & (Conversation.status == "active"))
+        try:
+            transaction.commit()
+        except ConditionFailed:
+            pause(attempt)
+        else:
+            return messages
+    raise Contended("Other writers kept appending to this conversation; nothing was written.")
+
+
+def ensure_active(conversation: Conversation) -> None:
+    """Check that a conversation takes messages.
+
+    Raises:
+        ConversationNotActive: it is completed or archived.
+    """
+    if conversation.status != "active":
+        raise ConversationNotActive(conversation.status)
+
+
+def place(conversation: Conversation, drafts: Sequence[Draft]) -> list[Message]:
+    """Return the drafts as messages with their places: right after the conversation's last one, a microsecond apart.
+
+    Raises:
+        ItemTooLarge: one does not fit in an item.
+    """
+    messages = []
+    moment = clock.strictly_after(conversation.last_message_at)
+    for draft in drafts:
+        size = len(draft.content.encode())
+        if size > MAX_TEXT_BYTES:
+            raise ItemTooLarge("content", size, MAX_TEXT_BYTES)
+        messages.append(
+            Message(
+                conversation_id=conversation.conversation_id,
+                ts=moment,
+                message_id=new_id(ID_PREFIX, moment),
+                sender=draft.sender,
+                role=draft.role or ROLES[draft.sender],
+                type=draft.type,
+                content=draft.content,
+                attributes=dict(draft.attributes) if draft.attributes else None,
+                turn_id=draft.turn_id,
+                llm_response_id=draft.llm_response_id,
+            )
+        )
+        moment += clock.MICROSECOND
+    return messages
+
+
+def extend(
+    transaction: Transaction,
+    conversation: Conversation,
+    messages: Sequence[Message],
+    condition: Condition,
+    *actions: Action,
+) -> None:
+    """Add to a transaction what appends placed messages to the conversation that was read.
+
+    The header's update holds only if nobody has appended since; it moves the activity and the counters, and takes
+    `condition` and `actions` of the caller's along.
+    """
+    last = conversation.last_message_at
+    unmoved = Conversation.last_message_at.does_not_exist() if last is None else Conversation.last_message_at == last
+    changes = list(actions)
+    if messages:
+        newest = messages[-1].ts
+        changes += [*activity(conversation, newest), Conversation.last_message_at.set(newest)]
+        changes.append(Conversation.message_count.add(len(messages)))
+    for position, message in enumerate(messages):
+        transaction.create(f"message {position}", message)
+    transaction.update("conversation", conversation, changes, condition & unmoved)
+
+
+@access_pattern(
+    "AP-41",
+    "Page through messages",
+    question="What was said before, or after, or between two times?",
+    requests=(
+        Request("GetItem", (Conversation,), consistent=True),
+        Request("Query", (Message,), sort_key="between MSG#{ts} and MSG#{ts}", consistent=True, order="either"),
+    ),
+    budget=Budget(2, 15, 0, "a page of 50 messages of 1 KB; one Query more for each MB"),
+    routes=("GET /api/v1/conversations/{conversation_id}/messages",),
+)
+def list_messages(
+    user_id: str,
+    conversation_id: str,
+    limit: int,
+    *,
+    descending: bool = False,
+    after: datetime | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> Page[Message]:
+    """Return messages of a conversation in order, or newest first.
+
+    Args:
+        user_id: whose conversation it must be.
+        conversation_id: the conversation.
+        limit: how many at the most.
+        descending: newest first.
+        after: the `ts` of the message to go on after, in the direction of the page.
+        since: only messages at or after this moment.
+        until: only messages before this moment.
+
+    Raises:
+        ItemNotFound: the user has no such conversation.
+    """
+    get_conversation(user_id, conversation_id)
+    lower = _PREFIX + (clock.to_timestamp(since) if since else "")
+    upper = _PREFIX + (clock.to_timestamp(until - clock.MICROSECOND) if until else "~")
+    if lower > upper:
+        return Page((), more=False)
+    start = keys(Message.keyed(conversation_id=conversation_id, ts=after)) if after else None
+    return query(
+        Message.PK.template.render(conversation_id=conversation_id),
+        Message.SK.between(lower, upper),
+        limit=limit,
+        after=start,
+        descending=descending,
+        consistent=True,
+    )
+
+
+@access_pattern(
+    "AP-42",
+    "Message by id",
+    question="What exactly was said in this message?",
+    requests=(
+        Request("GetItem", (Conversation,), consistent=True),
+        Request("GetItem", (Message,), consistent=True),
+    ),
+    budget=Budget(2, 2, 0, "a header and a message of up to 4 KB each"),
+    routes=("GET /api/v1/conversations/{conversation_id}/messages/{message_id}",),
+)
+def get_message(user_id: str, conversation_id: str, message_id: str) -> Message:
+    """Return a message of a conversation; its id carries the time in its sort key, so no index is needed.
+
+    Raises:
+        ItemNotFound: the user has no such conversation, or it has no such message.
+    """
+    get_conversation(user_id, conversation_id)
+    return _message(conversation_id, message_id)
+
+
+def _message(conversation_id: str, message_id: str) -> Message:
+    moment = moment_of(message_id, ID_PREFIX)
+    found: Message | None = get(Message, conversation_id=conversation_id, ts=moment) if moment else None
+    if found is None or found.message_id != message_id:
+        raise ItemNotFound("message")
+    return found
+
+
+@access_pattern(
+    "AP-43",
+    "Delete a message",
+    question="Take back what was said in this message.",
+    requests=(
+        Request("GetItem", (Conversation,), consistent=True),
+        Request("GetItem", (Message,), consistent=True),
+        Request(
+            "TransactWriteItems",
+            writes=(Write("Delete", Message), Write("Delete", Turn, optional=True), Write("Update", Conversation)),
+        ),
+    ),
+    budget=Budget(3, 2, 6, "a header, a message and its turn of up to 1 KB each"),
+    routes=("DELETE /api/v1/conversations/{conversation_id}/messages/{message_id}",),
+)
+def delete_message(user_id: str, conversation_id: str, message_id: str) -> None:
+    """Delete a message. With the message that began a turn goes the turn's record, which may quote the answer to it.
+
+    Raises:
+        ItemNotFound: the user has no such conversation, or it has no such message.
+    """
+    get_conversation(user_id, conversation_id)
+    message = _message(conversation_id, message_id)
+    transaction = Transaction()
+    transaction.delete("message", message, Message.message_id == message_id)
+    if message.turn_id and message.sender != "agent":
+        transaction.delete("turn", Turn.keyed(turn_id=message.turn_id))
+    header = Conversation.keyed(conversation_id=conversation_id)
+    transaction.update("conversation", header, [Conversation.message_count.add(-1)], owned_by(user_id))
+    try:
+        transaction.commit()
+    except ConditionFailed as error:
+        raise ItemNotFound("message") from error

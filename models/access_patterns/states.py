@@ -1,0 +1,268 @@
+"""State: any JSON under a key, of a user or of a conversation, written by compare-and-set."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from models import clock
+from models.access_patterns.conversations import get_conversation, owned_by
+from models.access_patterns.declare import Budget, Request, Write, access_pattern
+from models.access_patterns.users import is_active
+from models.attributes import to_json
+from models.conversation import Conversation
+from models.errors import Contended, ItemNotFound, ItemTooLarge, VersionMismatch
+from models.reading import Page, get, keys, query
+from models.state import ConversationState, StateKind, UserState
+from models.table import MAX_TEXT_BYTES, expiry
+from models.user import User
+from models.writing import MAX_ATTEMPTS, ConditionFailed, Transaction, pause
+
+State = UserState | ConversationState
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Whose state it is: the user's own, or that of one of the user's conversations."""
+
+    user_id: str
+    conversation_id: str | None = None
+
+    @property
+    def entity(self) -> type[State]:
+        """The item type of this owner's state."""
+        return UserState if self.conversation_id is None else ConversationState
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The fields of the partition key."""
+        if self.conversation_id is None:
+            return {"user_id": self.user_id}
+        return {"conversation_id": self.conversation_id}
+
+    def ensure(self) -> None:
+        """Check that the conversation is this user's. Cost: 1 GetItem for a conversation, nothing for a user.
+
+        Raises:
+            ItemNotFound: it is not.
+        """
+        if self.conversation_id is not None:
+            get_conversation(self.user_id, self.conversation_id)
+
+    def check(self, transaction: Transaction) -> None:
+        """Add to a transaction that the owner is there, and is the caller's."""
+        if self.conversation_id is None:
+            transaction.check("owner", User.keyed(user_id=self.user_id), is_active())
+        else:
+            header = Conversation.keyed(conversation_id=self.conversation_id)
+            transaction.check("owner", header, owned_by(self.user_id))
+
+    @property
+    def what(self) -> str:
+        """What is missing when the owner is."""
+        return "user" if self.conversation_id is None else "conversation"
+
+
+_ROUTES = ("/api/v1/users/me/state/{key}", "/api/v1/conversations/{conversation_id}/state/{key}")
+_OWNER = Request("GetItem", (Conversation,), consistent=True, optional=True)
+
+
+@access_pattern(
+    "AP-60",
+    "State by key",
+    question="What did the bot remember under this key?",
+    requests=(_OWNER, Request("GetItem", (ConversationState, UserState), consistent=True)),
+    budget=Budget(2, 2, 0, "a value of up to 4 KB; 1 request and 1 unit for a user's own"),
+    routes=tuple(f"GET {route}" for route in _ROUTES),
+)
+def get_state(owner: Owner, kind: StateKind, key: str) -> State:
+    """Return the state under a key.
+
+    Raises:
+        ItemNotFound: there is none, its TTL has passed, or the conversation is not this user's.
+    """
+    owner.ensure()
+    found: State | None = get(owner.entity, kind=kind, key=key, **owner.fields)
+    if found is None:
+        raise ItemNotFound("state")
+    return found
+
+
+@access_pattern(
+    "AP-61",
+    "Put state",
+    question="Remember this under this key, if nobody else changed it since I looked.",
+    requests=(
+        Request("GetItem", (ConversationState, UserState), consistent=True),
+        Request(
+            "TransactWriteItems",
+            writes=(
+                Write("ConditionCheck", Conversation, optional=True),
+                Write("ConditionCheck", User, optional=True),
+                Write("Put", ConversationState, optional=True),
+                Write("Put", UserState, optional=True),
+                Write("Update", ConversationState, optional=True),
+                Write("Update", UserState, optional=True),
+            ),
+        ),
+    ),
+    budget=Budget(2, 1, 4, "a value and its owner of up to 1 KB each"),
+    routes=tuple(f"PUT {route}" for route in _ROUTES),
+)
+def put_state(
+    owner: Owner,
+    kind: StateKind,
+    key: str,
+    value: Any,
+    *,
+    if_version: int | None = None,
+    ttl: timedelta | None = None,
+) -> State:
+    """Store a value under a key and count its version up; a TTL that is not given is taken away.
+
+    Args:
+        owner: whose state it is.
+        kind: session or application.
+        key: its name.
+        value: any JSON value.
+        if_version: only if the stored version is this one; 0 means only if there is none; None means in any case.
+        ttl: after this time it is gone.
+
+    Raises:
+        ItemNotFound: the owner is not there, or not this user's.
+        VersionMismatch: the stored version is another one.
+        ItemTooLarge: the value does not fit in an item.
+        Contended: other writers kept coming first.
+    """
+    size = len(to_json(value).encode())
+    if size > MAX_TEXT_BYTES:
+        raise ItemTooLarge("value", size, MAX_TEXT_BYTES)
+    for attempt in range(MAX_ATTEMPTS):
+        stored: State | None = get(owner.entity, kind=kind, key=key, **owner.fields)
+        version = int(stored.version) if stored else 0
+        if if_version is not None and if_version != version:
+            owner.ensure()
+            raise VersionMismatch(version)
+        moment = clock.now()
+        state = owner.entity(
+            kind=kind,
+            key=key,
+            value=value,
+            version=version + 1,
+            created_at=stored.created_at if stored else moment,
+            updated_at=moment,
+            expires_at=expiry(moment + ttl) if ttl else None,
+            **owner.fields,
+        )
+        transaction = Transaction()
+        owner.check(transaction)
+        _write(transaction, state, version)
+        try:
+            transaction.commit()
+        except ConditionFailed as error:
+            if "owner" in error.parts:
+                raise ItemNotFound(owner.what) from error
+            pause(attempt)
+        else:
+            return state
+    raise Contended("Other writers kept changing this state; nothing was written.")
+
+
+def _write(transaction: Transaction, state: State, stored_version: int) -> None:
+    if not stored_version:
+        transaction.create("state", state)
+        return
+    entity = type(state)
+    actions = [
+        entity.value.set(state.value),
+        entity.version.set(state.version),
+        entity.updated_at.set(state.updated_at),
+        entity.expires_at.remove() if state.expires_at is None else entity.expires_at.set(state.expires_at),
+    ]
+    transaction.update("state", state, actions, entity.version == stored_version)
+
+
+@access_pattern(
+    "AP-62",
+    "Delete state",
+    question="Forget what is under this key.",
+    requests=(
+        Request("GetItem", (ConversationState, UserState), consistent=True),
+        Request(
+            "TransactWriteItems",
+            writes=(
+                Write("ConditionCheck", Conversation, optional=True),
+                Write("ConditionCheck", User, optional=True),
+                Write("Delete", ConversationState, optional=True),
+                Write("Delete", UserState, optional=True),
+            ),
+        ),
+    ),
+    budget=Budget(2, 1, 4, "a value and its owner of up to 1 KB each"),
+    routes=tuple(f"DELETE {route}" for route in _ROUTES),
+)
+def delete_state(owner: Owner, kind: StateKind, key: str, *, if_version: int | None = None) -> None:
+    """Delete the state under a key, if its version is `if_version` where that is given.
+
+    Raises:
+        ItemNotFound: there is none, or the owner is not this user's.
+        VersionMismatch: the stored version is another one.
+        Contended: other writers kept coming first.
+    """
+    for attempt in range(MAX_ATTEMPTS):
+        stored: State | None = get(owner.entity, kind=kind, key=key, **owner.fields)
+        if stored is None:
+            owner.ensure()
+            raise ItemNotFound("state")
+        if if_version is not None and if_version != stored.version:
+            owner.ensure()
+            raise VersionMismatch(int(stored.version))
+        transaction = Transaction()
+        owner.check(transaction)
+        transaction.delete("state", stored, type(stored).version == stored.version)
+        try:
+            transaction.commit()
+        except ConditionFailed as error:
+            if "owner" in error.parts:
+                raise ItemNotFound(owner.what) from error
+            pause(attempt)
+        else:
+            return
+    raise Contended("Other writers kept changing this state; nothing was deleted.")
+
+
+@access_pattern(
+    "AP-63",
+    "List state",
+    question="What does the bot remember?",
+    requests=(
+        _OWNER,
+        Request(
+            "Query",
+            (ConversationState, UserState),
+            sort_key="begins_with KV# or KV#{kind}#",
+            consistent=True,
+            order="ascending",
+        ),
+    ),
+    budget=Budget(2, 15, 0, "a page of 50 values of 1 KB; one Query more for each MB"),
+    routes=("GET /api/v1/users/me/state", "GET /api/v1/conversations/{conversation_id}/state"),
+)
+def list_states(
+    owner: Owner, limit: int, *, kind: StateKind | None = None, after: tuple[StateKind, str] | None = None
+) -> Page[State]:
+    """Return the owner's state by kind and key, of one kind or of both, from the one after `after`.
+
+    Raises:
+        ItemNotFound: the conversation is not this user's.
+    """
+    owner.ensure()
+    entity = owner.entity
+    prefix = entity.SK.template.prefix + (f"{kind}#" if kind else "")
+    start = keys(entity.keyed(kind=after[0], key=after[1], **owner.fields)) if after else None
+    return query(
+        entity.PK.template.render(**owner.fields),
+        entity.SK.startswith(prefix),
+        limit=limit,
+        after=start,
+        consistent=True,
+    )

@@ -1,0 +1,187 @@
+"""Users: made once, found by id or by email, changed a field at a time."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pynamodb.expressions.condition import Condition
+
+from models import clock
+from models.access_patterns.declare import Budget, Request, Write, access_pattern
+from models.changes import actions_for, update_present
+from models.errors import EmailTaken, ItemNotFound
+from models.ids import new_id
+from models.reading import Page, get, query
+from models.user import ID_PREFIX, EmailClaim, Role, User
+from models.writing import ConditionFailed, Transaction
+
+
+def normalise_email(email: str) -> str:
+    """Return the form of an email under which it is unique: without outer space, in lower case."""
+    return email.strip().lower()
+
+
+def is_active() -> Condition:
+    """Return the condition that a user is not being deleted."""
+    condition: Condition = User.PK.exists() & (User.status == "active")
+    return condition
+
+
+@access_pattern(
+    "AP-01",
+    "Create a user",
+    question="Make a user whose email nobody else has.",
+    requests=(Request("TransactWriteItems", writes=(Write("Put", User), Write("Put", EmailClaim))),),
+    budget=Budget(1, 0, 5, "a profile of up to 1 KB, its email claim and its entry in users_by_id"),
+    routes=("POST /api/v1/users",),
+)
+def create_user(email: str, *, name: str | None = None, role: Role = "user", **profile: Any) -> User:
+    """Create a user and claim the email, both or neither.
+
+    Args:
+        email: unique without regard to case.
+        name: what to call the user.
+        role: `admin` may manage users.
+        profile: `preferences` and `settings`.
+
+    Raises:
+        EmailTaken: another user has this email.
+        InvalidKeyField: the email cannot stand in a key.
+    """
+    moment = clock.now()
+    email = normalise_email(email)
+    user = User(
+        user_id=new_id(ID_PREFIX, moment),
+        email=email,
+        name=name,
+        role=role,
+        created_at=moment,
+        updated_at=moment,
+        last_active_at=moment,
+        **profile,
+    )
+    transaction = Transaction()
+    transaction.create("user", user)
+    transaction.create("email", EmailClaim(email=email, user_id=user.user_id))
+    try:
+        transaction.commit()
+    except ConditionFailed as error:
+        raise EmailTaken(email) from error
+    return user
+
+
+@access_pattern(
+    "AP-02",
+    "User by id",
+    question="Who is this user?",
+    requests=(Request("GetItem", (User,)),),
+    budget=Budget(1, 1, 0, "a profile of up to 4 KB"),
+    routes=("GET /api/v1/users/{user_id}", "GET /api/v1/users/me"),
+)
+def get_user(user_id: str) -> User:
+    """Return a user, also one that is being deleted (`status` says so).
+
+    Raises:
+        ItemNotFound: there is none.
+    """
+    user: User | None = get(User, user_id=user_id)
+    if user is None:
+        raise ItemNotFound("user")
+    return user
+
+
+@access_pattern(
+    "AP-03",
+    "User by email",
+    question="Which user has this email?",
+    requests=(Request("GetItem", (EmailClaim,)), Request("GetItem", (User,))),
+    budget=Budget(2, 2, 0, "the claim, then a profile of up to 4 KB"),
+    routes=("GET /api/v1/users?email=",),
+)
+def get_user_by_email(email: str) -> User:
+    """Return the user who has this email.
+
+    Raises:
+        ItemNotFound: nobody has.
+        InvalidKeyField: it cannot be an email of ours.
+    """
+    claim: EmailClaim | None = get(EmailClaim, email=normalise_email(email))
+    if claim is None:
+        raise ItemNotFound("user")
+    return get_user(claim.user_id)
+
+
+@access_pattern(
+    "AP-04",
+    "Update a user's profile",
+    question="Change a name, preferences, settings or integration details, and nothing else.",
+    requests=(Request("UpdateItem", (User,)),),
+    budget=Budget(1, 0, 3, "a profile of up to 1 KB; 2 of it only when the name moves in users_by_id"),
+    routes=("PATCH /api/v1/users/{user_id}", "PATCH /api/v1/users/me"),
+)
+def update_user(user_id: str, changes: Mapping[str, Any]) -> User:
+    """Change some fields; `preferences`, `settings` and `api_integration_details` are merged by name, None removes.
+
+    Raises:
+        ItemNotFound: there is no such user, or it is being deleted.
+    """
+    user = User.keyed(user_id=user_id)
+    actions = [*actions_for(User, changes), User.updated_at.set(clock.now())]
+    update_present(user, actions, is_active(), "user")
+    return user
+
+
+@access_pattern(
+    "AP-05",
+    "List all users",
+    question="Who uses this deployment? For an administrator.",
+    requests=(Request("Query", (User,), index="users_by_id", order="ascending"),),
+    budget=Budget(1, 2, 0, "a page of 50 users of up to 300 bytes in the index"),
+    routes=("GET /api/v1/users",),
+)
+def list_users(limit: int, after: str | None = None) -> Page[User]:
+    """Return users in the order of their making, from the one after the id `after`.
+
+    They carry what the index has: id, email, name, role, status, created_at.
+    """
+    start = None
+    if after is not None:
+        key = User.keyed(user_id=after)
+        start = {"PK": key.PK, "SK": key.SK, "directory": key.directory, "user_id": after}
+    directory = User.directory.template.render()
+    return query(directory, None, limit=limit, index="users_by_id", entity=User, after=start)
+
+
+@access_pattern(
+    "AP-06",
+    "Change a user's email",
+    question="Give a user another email that nobody else has.",
+    requests=(
+        Request("GetItem", (User,)),
+        Request(
+            "TransactWriteItems", writes=(Write("Delete", EmailClaim), Write("Put", EmailClaim), Write("Update", User))
+        ),
+    ),
+    budget=Budget(2, 1, 8, "a profile of up to 1 KB, two claims and the move in users_by_id"),
+    routes=("PATCH /api/v1/users/{user_id}",),
+)
+def change_email(user_id: str, email: str) -> User:
+    """Claim the new email, release the old one and change the profile, all or nothing.
+
+    Raises:
+        EmailTaken: another user has the new email.
+        ItemNotFound: there is no such user, or its email changed at the same time.
+    """
+    user = get_user(user_id)
+    email = normalise_email(email)
+    if email == user.email:
+        return user
+    transaction = Transaction()
+    transaction.delete("old", EmailClaim(email=user.email))
+    transaction.create("new", EmailClaim(email=email, user_id=user_id))
+    actions = [User.email.set(email), User.updated_at.set(clock.now())]
+    transaction.update("user", user, actions, is_active() & (User.email == user.email))
+    try:
+        transaction.commit()
+    except ConditionFailed as error:
+        raise (EmailTaken(email) if "new" in error.parts else ItemNotFound("user")) from error
+    return get_user(user_id)

@@ -1,0 +1,66 @@
+"""Conversation: the header of an item collection that holds its messages and its state.
+
+The header's sort key, `THREAD`, comes right after the messages (`MSG#…`), so one descending Query reads the header
+and the newest messages together. State (`KV#…`) comes before them.
+"""
+
+from datetime import datetime
+from typing import Literal
+
+from pynamodb.attributes import NumberAttribute, UnicodeAttribute
+
+from models import clock
+from models.attributes import JsonMapAttribute, TimestampAttribute
+from models.keys import Key, KeyField, KeyMoment
+from models.table import Item
+
+ConversationStatus = Literal["active", "completed", "archived"]
+STATUSES: tuple[ConversationStatus, ...] = ("active", "completed", "archived")
+
+ID_PREFIX = "conv"
+
+
+class Conversation(Item):
+    """A conversation of a user with an agent.
+
+    `last_message_at` is the sort key of the newest message, and guards the order of the keys; `last_active_at` is when
+    somebody last said something. The index keys carry `listed_at`, which follows `last_active_at` at most once a
+    minute: moving an index key costs a delete and an insert in each index.
+
+    The lease: while a turn runs, `lease_turn` names it and `lease_expires_at` says until when. `fence` grows with every
+    lease and never goes back, so a worker that was away too long finds its fence passed and writes nothing.
+    """
+
+    ENTITY = "Conversation"
+
+    PK = Key("CONV#{conversation_id}", hash_key=True)
+    SK = Key("THREAD", range_key=True)
+    user_activity = Key("{status}#{listed_at}#{conversation_id}", null=True)
+    user_agent = Key("USER#{user_id}#AGENT#{agent_id}", null=True)
+    agent_activity = Key("{listed_at}#{conversation_id}", null=True)
+
+    conversation_id = KeyField()
+    listed_at = KeyMoment()
+    user_id = UnicodeAttribute()
+    agent_id = UnicodeAttribute()
+    title = UnicodeAttribute(null=True)
+    status = UnicodeAttribute(default_for_new="active")
+    metadata = JsonMapAttribute(default=dict)
+    started_at = TimestampAttribute()
+    last_active_at = TimestampAttribute()
+    last_message_at = TimestampAttribute(null=True)
+
+    message_count = NumberAttribute(default=0)
+    turn_count = NumberAttribute(default=0)
+    input_tokens = NumberAttribute(default=0)
+    output_tokens = NumberAttribute(default=0)
+
+    fence = NumberAttribute(default=0)
+    lease_turn = UnicodeAttribute(null=True)
+    lease_expires_at = TimestampAttribute(null=True)
+
+    def leased(self, moment: datetime | None = None) -> bool:
+        """Whether a turn holds the lease at `moment` (by default now)."""
+        if self.lease_turn is None or self.lease_expires_at is None:
+            return False
+        return self.lease_expires_at > (moment or clock.now())

@@ -1,0 +1,75 @@
+"""What can go wrong in the table, in the table's own words; the application gives each a status."""
+
+
+class TableError(Exception):
+    """Base of all errors that the data layer raises."""
+
+
+class InvalidKeyField(TableError, ValueError):
+    """A value cannot stand in a key: it is empty, too long, or holds `#` or a control character."""
+
+    def __init__(self, field: str, reason: str) -> None:
+        """Name the key `field` and the `reason`; the value itself stays out of the message."""
+        super().__init__(f"{field}: {reason}")
+        self.field = field
+        self.reason = reason
+
+
+class ItemNotFound(TableError):
+    """There is no such item, or it belongs to somebody else: the caller cannot tell which, and must not."""
+
+    def __init__(self, what: str) -> None:
+        """Say `what` kind of thing is missing (`conversation`, `agent` …), never whose it might be."""
+        super().__init__(f"There is no such {what}.")
+        self.what = what
+
+
+class EmailTaken(TableError):
+    """Another user has this email."""
+
+
+class VersionMismatch(TableError):
+    """A compare-and-set named a version that is not the stored one; `current` is the stored one, 0 for none."""
+
+    def __init__(self, current: int) -> None:
+        """Carry the version that is `current` in the table."""
+        super().__init__(f"The stored version is {current}.")
+        self.current = current
+
+
+class ConversationNotActive(TableError):
+    """The conversation is completed or archived, and takes no messages."""
+
+    def __init__(self, status: str) -> None:
+        """Carry the conversation's `status`."""
+        super().__init__(f"The conversation is {status}.")
+        self.status = status
+
+
+class LeaseHeld(TableError):
+    """Another turn holds the conversation's lease; `retry_after` is the most it can still last, in seconds."""
+
+    def __init__(self, turn_id: str, retry_after: float) -> None:
+        """Carry the running turn's id and the seconds until its lease would expire."""
+        super().__init__(f"Turn {turn_id} is running on this conversation.")
+        self.turn_id = turn_id
+        self.retry_after = retry_after
+
+
+class LeaseLost(TableError):
+    """This worker's lease was taken over: what it wanted to write was not written."""
+
+
+class Contended(TableError):
+    """Too many writers met on one item; nothing was written, and trying again later will do."""
+
+
+class ItemTooLarge(TableError):
+    """The item would pass DynamoDB's limit of 400 KB."""
+
+    def __init__(self, field: str, size: int, limit: int) -> None:
+        """Name the `field`, its `size` and the `limit`, both in bytes."""
+        super().__init__(f"{field} is {size:,} bytes long; at most {limit:,} fit in one item.")
+        self.field = field
+        self.size = size
+        self.limit = limit

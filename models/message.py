@@ -1,0 +1,42 @@
+"""Message: one thing that was said, in a conversation's item collection. One item a message."""
+
+from typing import Literal
+
+from pynamodb.attributes import UnicodeAttribute
+
+from models.attributes import JsonMapAttribute
+from models.keys import Key, KeyField, KeyMoment
+from models.table import Item
+
+Sender = Literal["user", "agent", "system", "tool"]
+MessageType = Literal["text", "parts", "function_call", "function_result"]
+
+ID_PREFIX = "msg"
+
+# What the models call a sender.
+ROLES: dict[Sender, str] = {"user": "user", "agent": "assistant", "system": "system", "tool": "tool"}
+
+
+class Message(Item):
+    """A message. Its id carries `ts`, so an id leads to the item without an index.
+
+    `content` is the text; for `parts` the JSON of the list of typed parts; for a `function_call` the JSON of its
+    arguments as the model wrote them; for a `function_result` what the function gave back. `attributes` holds the rest:
+    `is_function_call`, `function_name`, `call_id`, `finish_reason` …
+    """
+
+    ENTITY = "Message"
+
+    PK = Key("CONV#{conversation_id}", hash_key=True)
+    SK = Key("MSG#{ts}", range_key=True)
+
+    conversation_id = KeyField()
+    ts = KeyMoment()
+    message_id = UnicodeAttribute()
+    sender = UnicodeAttribute()
+    role = UnicodeAttribute()
+    type = UnicodeAttribute(default="text")
+    content = UnicodeAttribute()
+    attributes = JsonMapAttribute(null=True)
+    turn_id = UnicodeAttribute(null=True)
+    llm_response_id = UnicodeAttribute(null=True)

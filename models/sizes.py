@@ -1,0 +1,50 @@
+"""How large an item is by DynamoDB's own rules, and what it costs to read or write.
+
+Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+MAX_ITEM_BYTES = 409_600
+READ_UNIT = 4096
+WRITE_UNIT = 1024
+
+
+def value_size(value: Mapping[str, Any]) -> int:
+    """Return the size in bytes of one typed value, such as `{"S": "text"}`."""
+    kind: str
+    content: Any
+    ((kind, content),) = value.items()
+    match kind:
+        case "S":
+            return len(str(content).encode())
+        case "N":
+            digits = len(str(content).lstrip("-").replace(".", "").strip("0"))
+            return (digits + 1) // 2 + 1 + str(content).startswith("-")
+        case "B":
+            return len(bytes(content))
+        case "BOOL" | "NULL":
+            return 1
+        case "M":
+            return 3 + sum(1 + len(name.encode()) + value_size(entry) for name, entry in content.items())
+        case "L":
+            return 3 + sum(1 + value_size(entry) for entry in content)
+        case _:
+            return 3 + sum(value_size({kind[0]: entry}) for entry in content)
+
+
+def item_size(item: Mapping[str, Any]) -> int:
+    """Return the size in bytes of an item in DynamoDB JSON: its names and its values."""
+    return sum(len(name.encode()) + value_size(value) for name, value in item.items())
+
+
+def read_units(sizes: Iterable[int], *, consistent: bool) -> float:
+    """Return the read units of one Query over items of these sizes: their sum, in steps of 4 KB."""
+    units = max(1, -(-sum(sizes) // READ_UNIT))
+    return units if consistent else units / 2
+
+
+def write_units(size: int) -> int:
+    """Return the write units of one item of this size, in steps of 1 KB."""
+    return max(1, -(-size // WRITE_UNIT))

@@ -1,0 +1,47 @@
+"""State: any JSON that a bot needs to remember, under a key, for a user or for a conversation.
+
+`session` state belongs to what goes on now and often has a TTL; `application` state stays. The sort key's prefix,
+`KV#`, comes before `MSG#`, so state never stands between a conversation's messages and its header.
+"""
+
+from typing import Literal
+
+from pynamodb.attributes import NumberAttribute
+
+from models.attributes import JsonAttribute, TimestampAttribute
+from models.keys import Key, KeyField
+from models.table import Item
+
+StateKind = Literal["session", "application"]
+KINDS: tuple[StateKind, ...] = ("session", "application")
+
+
+class _State(Item):
+    """What both kinds of owner have in common. `version` starts at 1 and grows with each put."""
+
+    SK = Key("KV#{kind}#{key}", range_key=True)
+
+    kind = KeyField()
+    key = KeyField()
+    value = JsonAttribute()
+    version = NumberAttribute()
+    created_at = TimestampAttribute()
+    updated_at = TimestampAttribute()
+
+
+class UserState(_State):
+    """State of a user, in the user's partition."""
+
+    ENTITY = "UserState"
+
+    PK = Key("USER#{user_id}", hash_key=True)
+    user_id = KeyField()
+
+
+class ConversationState(_State):
+    """State of a conversation, in the conversation's partition."""
+
+    ENTITY = "ConversationState"
+
+    PK = Key("CONV#{conversation_id}", hash_key=True)
+    conversation_id = KeyField()

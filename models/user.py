@@ -1,0 +1,54 @@
+"""User: who talks. A profile in the user's own partition, beside the agents, keys and state that belong to it."""
+
+from typing import Literal
+
+from pynamodb.attributes import UnicodeAttribute
+
+from models.attributes import JsonMapAttribute, TimestampAttribute
+from models.keys import Key, KeyField
+from models.table import Item
+
+Role = Literal["user", "admin"]
+UserStatus = Literal["active", "deleting"]
+
+ID_PREFIX = "usr"
+
+
+class User(Item):
+    """A person, or a program that acts as one.
+
+    `api_integration_details` holds a user's own credentials, a name a provider, each value encrypted by the
+    application before it gets here.
+    """
+
+    ENTITY = "User"
+
+    PK = Key("USER#{user_id}", hash_key=True)
+    SK = Key("PROFILE", range_key=True)
+    # A constant: all users are one item collection of the index, sorted by the time that their ids carry.
+    # Only a create, a rename and a delete write to it, so one partition's 1,000 writes a second are plenty.
+    directory = Key("USERS", null=True)
+
+    user_id = UnicodeAttribute()
+    email = UnicodeAttribute()
+    name = UnicodeAttribute(null=True)
+    role = UnicodeAttribute(default="user")
+    status = UnicodeAttribute(default_for_new="active")
+    preferences = JsonMapAttribute(default=dict)
+    settings = JsonMapAttribute(default=dict)
+    api_integration_details = JsonMapAttribute(default=dict)
+    created_at = TimestampAttribute()
+    updated_at = TimestampAttribute()
+    last_active_at = TimestampAttribute()
+
+
+class EmailClaim(Item):
+    """Makes an email unique: written with the user in one transaction, and only where it is not there yet."""
+
+    ENTITY = "EmailClaim"
+
+    PK = Key("EMAIL#{email}", hash_key=True)
+    SK = Key("EMAIL", range_key=True)
+
+    email = KeyField()
+    user_id = UnicodeAttribute()

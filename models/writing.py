@@ -1,0 +1,152 @@
+"""Transactions with named parts: all of it is written or none, and a refusal says which part's condition failed.
+
+botocore sends one ClientRequestToken with all its tries of a transaction, so one whose acknowledgement was lost is
+recognised by DynamoDB and not done twice.
+"""
+
+import logging
+import random
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from pynamodb.exceptions import TransactWriteError
+from pynamodb.expressions.condition import Condition
+from pynamodb.expressions.update import Action
+from pynamodb.transactions import TransactWrite
+
+from models import clock
+from models.errors import Contended, ItemTooLarge
+from models.sizes import MAX_ITEM_BYTES, item_size
+from models.table import Item, client, low_level, settings
+
+log = logging.getLogger(__name__)
+
+MAX_ATTEMPTS = 10
+_BATCH = 25
+_FIRST_PAUSE = 0.01
+_LONGEST_PAUSE = 0.4
+_CONFLICTS = {"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}
+
+
+class ConditionFailed(Exception):
+    """The condition of at least one part did not hold; nothing was written. `parts` are the names of those parts."""
+
+    def __init__(self, parts: frozenset[str]) -> None:
+        """Carry the names of the parts whose condition failed."""
+        super().__init__(", ".join(sorted(parts)))
+        self.parts = parts
+
+
+def pause(attempt: int) -> None:
+    """Wait before the next try: a random time that doubles at most with each `attempt`, from 10 ms to 0.4 s.
+
+    Source: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/ (full jitter)
+    """
+    time.sleep(random.uniform(0, min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**attempt)))  # noqa: S311 - not a secret
+
+
+class Transaction:
+    """What is to be written together. PynamoDB keeps the kinds of operation apart and sends them in the order checks,
+    deletes, puts, updates; the reasons of a cancellation come in that order too.
+    """
+
+    def __init__(self) -> None:
+        """Start with nothing to write."""
+        self._checks: list[tuple[str, Item, Condition]] = []
+        self._deletes: list[tuple[str, Item, Condition | None]] = []
+        self._puts: list[tuple[str, Item, Condition]] = []
+        self._updates: list[tuple[str, Item, Sequence[Action], Condition]] = []
+
+    def check(self, part: str, item: Item, condition: Condition) -> None:
+        """Ask that `condition` holds for an item that is not written. Cost: 2 WCU for each KB."""
+        self._checks.append((part, item, condition))
+
+    def create(self, part: str, item: Item) -> None:
+        """Put an item that must not be there yet. Cost: 2 WCU for each KB, and those of its indexes.
+
+        An item whose TTL has passed is not there, though DynamoDB may not have removed it yet.
+
+        Raises:
+            ItemTooLarge: it is over 400 KB.
+        """
+        size = item_size(item.serialize())
+        if size > MAX_ITEM_BYTES:
+            raise ItemTooLarge(part, size, MAX_ITEM_BYTES)
+        entity = type(item)
+        absent = entity.PK.does_not_exist() | (entity.expires_at <= int(clock.now().timestamp()))
+        self._puts.append((part, item, absent))
+
+    def update(self, part: str, item: Item, actions: Sequence[Action], condition: Condition) -> None:
+        """Change attributes of an item that is there. Cost: 2 WCU for each KB of the larger of before and after."""
+        self._updates.append((part, item, actions, type(item).PK.exists() & condition))
+
+    def delete(self, part: str, item: Item, condition: Condition | None = None) -> None:
+        """Delete an item; without a condition a missing one is no error. Cost: 2 WCU for each KB."""
+        self._deletes.append((part, item, condition))
+
+    def commit(self) -> None:
+        """Write all of it, in one request.
+
+        Raises:
+            ConditionFailed: a condition did not hold.
+            Contended: other transactions kept getting in the way, 10 tries long.
+        """
+        for attempt in range(MAX_ATTEMPTS):
+            try:
+                self._send()
+            except TransactWriteError as error:
+                reasons = [reason.code if reason else "None" for reason in error.cancellation_reasons]
+                if not reasons and error.cause_response_code not in ("TransactionInProgressException",):
+                    raise
+                failed = {
+                    part for part, code in zip(self._parts, reasons, strict=False) if code == "ConditionalCheckFailed"
+                }
+                if failed:
+                    raise ConditionFailed(frozenset(failed)) from error
+                if reasons and not _CONFLICTS.intersection(reasons):
+                    raise
+                pause(attempt)
+            else:
+                return
+        raise Contended("Other writers kept changing the same items; nothing was written.")
+
+    @property
+    def _parts(self) -> list[str]:
+        return [each[0] for kind in (self._checks, self._deletes, self._puts, self._updates) for each in kind]
+
+    def _send(self) -> Any:
+        with TransactWrite(connection=low_level()) as write:
+            for _, item, condition in self._checks:
+                write.condition_check(type(item), item.PK, item.SK, condition=condition)
+            for _, item, maybe in self._deletes:
+                write.delete(item, condition=maybe)
+            for _, item, condition in self._puts:
+                write.save(item, condition=condition)
+            for _, item, actions, condition in self._updates:
+                write.update(item, actions=list(actions), condition=condition)
+
+
+def delete_batch(keys: Sequence[tuple[str, str]]) -> None:
+    """Delete items by their keys, 25 a request; what DynamoDB leaves unprocessed is sent again, with pauses.
+
+    Cost: 1 BatchWriteItem for each 25 keys; 1 WCU for each KB of each item. Missing items are no error.
+
+    Raises:
+        Contended: DynamoDB kept leaving some unprocessed.
+    """
+    name = settings().name
+    for start in range(0, len(keys), _BATCH):
+        pending = {
+            name: [
+                {"DeleteRequest": {"Key": {"PK": {"S": pk}, "SK": {"S": sk}}}}
+                for pk, sk in keys[start : start + _BATCH]
+            ]
+        }
+        for attempt in range(MAX_ATTEMPTS):
+            pending = client().batch_write_item(RequestItems=pending).get("UnprocessedItems") or {}
+            if not pending:
+                break
+            pause(attempt)
+        else:
+            raise Contended("DynamoDB kept leaving deletes unprocessed; try again.")

@@ -1,0 +1,216 @@
+"""One hierarchy of errors; each knows the HTTP status and the stable `code` under which a caller meets it.
+
+The data layer raises its own errors (`models.errors`); `bot.api.problems` gives those a status.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """One thing that is wrong with one field of a request.
+
+    `field` is a dotted path into the request (`messages.0.content`), `message` says what is allowed there.
+    """
+
+    field: str
+    message: str
+
+
+class BotError(Exception):
+    """Something that the caller is told about, as an RFC 9457 problem document."""
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal_error"
+    title: ClassVar[str] = "Something went wrong on our side"
+
+    def __init__(
+        self,
+        detail: str = "",
+        *,
+        fields: tuple[FieldError, ...] = (),
+        retry_after: float | None = None,
+        extra: dict[str, object] | None = None,
+    ) -> None:
+        """Make an error with a sentence for the caller; `retry_after` is in seconds; `extra` joins the document."""
+        super().__init__(detail or self.title)
+        self.detail = detail or self.title
+        self.fields = fields
+        self.retry_after = retry_after
+        self.extra = extra or {}
+
+
+class MalformedRequest(BotError):
+    """The request cannot be read at all: its JSON, its encoding or its cursor is broken."""
+
+    status = 400
+    code = "malformed_request"
+    title = "The request cannot be read"
+
+
+class InvalidCursor(MalformedRequest):
+    """The `cursor` was not issued by this deployment for this list and this caller."""
+
+    code = "invalid_cursor"
+    title = "The cursor does not belong to this list"
+
+
+class Unauthenticated(BotError):
+    """No API key was sent, or one that is not valid."""
+
+    status = 401
+    code = "unauthenticated"
+    title = "A valid API key is required"
+
+
+class Forbidden(BotError):
+    """The caller is known and may not do this."""
+
+    status = 403
+    code = "forbidden"
+    title = "This caller may not do that"
+
+
+class NotFound(BotError):
+    """There is no such thing, or it belongs to somebody else: the two look the same."""
+
+    status = 404
+    code = "not_found"
+    title = "There is no such resource"
+
+
+class MethodNotAllowed(BotError):
+    """The resource exists but does not take this method."""
+
+    status = 405
+    code = "method_not_allowed"
+    title = "This resource does not take that method"
+
+
+class Conflict(BotError):
+    """The request is sound but the state of the resource refuses it."""
+
+    status = 409
+    code = "conflict"
+    title = "The resource is in a state that does not allow this"
+
+
+class AlreadyExists(Conflict):
+    """Something with this unique value exists."""
+
+    code = "already_exists"
+    title = "That exists already"
+
+
+class VersionConflict(Conflict):
+    """The stored version is not the one that the caller named."""
+
+    code = "version_conflict"
+    title = "The stored version is another one"
+
+
+class ConversationBusy(Conflict):
+    """Another turn runs on this conversation; try again when it has ended."""
+
+    code = "conversation_busy"
+    title = "A turn is running on this conversation"
+
+
+class ConversationClosed(Conflict):
+    """The conversation is completed or archived."""
+
+    code = "conversation_closed"
+    title = "The conversation is not active"
+
+
+class ToolResultsExpected(Conflict):
+    """The agent waits for results of its function calls, or the results sent are not the ones it waits for."""
+
+    code = "tool_results_expected"
+    title = "The agent's function calls and the results do not match"
+
+
+class TooLarge(BotError):
+    """A body, a text or an item is over its limit."""
+
+    status = 413
+    code = "too_large"
+    title = "That is too large"
+
+
+class UnsupportedMediaType(BotError):
+    """The body is not JSON."""
+
+    status = 415
+    code = "unsupported_media_type"
+    title = "The body must be application/json"
+
+
+class ValidationFailed(BotError):
+    """The request can be read, but a field of it is missing, unknown or not allowed."""
+
+    status = 422
+    code = "validation_failed"
+    title = "The request has fields that are not allowed"
+
+
+class ProviderError(BotError):
+    """The model provider failed; `detail` carries the provider's own reason."""
+
+    status = 502
+    code = "provider_error"
+    title = "The model provider failed"
+
+
+class ProviderRejected(ProviderError):
+    """The provider refused the request itself: an unknown model, a context that is too long, a bad setting."""
+
+    code = "provider_rejected"
+    title = "The model provider refused the request"
+
+
+class ProviderAuthFailed(ProviderError):
+    """The provider did not accept the credentials."""
+
+    code = "provider_auth_failed"
+    title = "The model provider did not accept the credentials"
+
+
+class ProviderIncomplete(ProviderError):
+    """The provider's stream ended before the answer did."""
+
+    code = "provider_incomplete"
+    title = "The model provider's answer was cut off"
+
+
+class ProviderRateLimited(ProviderError):
+    """The provider limits the rate; `retry_after` is the provider's own figure where it gave one."""
+
+    status = 503
+    code = "provider_rate_limited"
+    title = "The model provider limits the rate"
+
+
+class ProviderTimeout(ProviderError):
+    """The provider was silent for too long."""
+
+    status = 504
+    code = "provider_timeout"
+    title = "The model provider did not answer in time"
+
+
+class TableUnavailable(BotError):
+    """DynamoDB does not answer, throttles, or the table is not there."""
+
+    status = 503
+    code = "table_unavailable"
+    title = "The table cannot be reached"
+
+
+class NotConfigured(BotError):
+    """The deployment lacks a setting that this request needs."""
+
+    status = 503
+    code = "not_configured"
+    title = "This deployment is not configured for that"
