@@ -24,6 +24,8 @@ class Agent(Item):
     description = UnicodeAttribute(null=True)
     provider = UnicodeAttribute()
     model = UnicodeAttribute()
+    # `own`: the user's integration details for the provider; `deployment`: the deployment's, where it has any.
+    credentials = UnicodeAttribute(default="deployment")
     system_message = UnicodeAttribute(null=True)
     functions = JsonAttribute(null=True)
     settings = JsonMapAttribute(default=dict)

@@ -63,4 +63,10 @@ def to_json(value: Any) -> str:
     Raises:
         ValueError: the value holds NaN or an infinity, which JSON does not have.
     """
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        # JSON allows half a surrogate pair, UTF-8 does not: then, and only then, everything is escaped.
+        text = json.dumps(value, separators=(",", ":"), allow_nan=False)
+    return text

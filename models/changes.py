@@ -6,35 +6,50 @@ from typing import Any
 from pynamodb.attributes import Attribute
 from pynamodb.exceptions import UpdateError
 from pynamodb.expressions.condition import Condition
-from pynamodb.expressions.operand import Path
+from pynamodb.expressions.operand import Path, Value
 from pynamodb.expressions.update import Action
 
 from models.attributes import JsonMapAttribute, to_json
-from models.errors import ItemNotFound
+from models.errors import ItemNotFound, ItemTooLarge
+from models.sizes import MAX_ITEM_BYTES
 from models.table import Item
+from models.writing import too_large
+
+
+class _Names(Path):
+    """A path of plain names. PynamoDB's own takes `a[0]` for the first element of a list `a`."""
+
+    def _serialize_value(self, value: list[str], placeholder_names: dict[str, str], _values: Any) -> str:
+        return ".".join(placeholder_names.setdefault(name, f"#{len(placeholder_names)}") for name in value)
 
 
 def set_or_remove(attribute: Attribute[Any], value: Any) -> Action:
     """Return the action that sets an attribute, or removes it where the value is None."""
-    return attribute.remove() if value is None else attribute.set(value)
+    if value is None:
+        return attribute.remove()
+    # Serialized here, because PynamoDB takes a value such as {"S": "text"} for one that has been serialized.
+    return attribute.set(Value({attribute.attr_type: attribute.serialize(value)}))
 
 
 def merge(attribute: JsonMapAttribute, changes: Mapping[str, Any]) -> list[Action]:
     """Return the actions that set or (for None) remove single names of a map, and leave its other names alone."""
     actions: list[Action] = []
     for name, value in changes.items():
-        path = Path([*attribute.attr_path, name])
+        path = _Names([*attribute.attr_path, name])
         actions.append(path.remove() if value is None else path.set({"S": to_json(value)}))
     return actions
 
 
 def actions_for(entity: type[Item], changes: Mapping[str, Any]) -> list[Action]:
-    """Return the actions for a partial update: maps are merged by name, everything else is set or removed."""
+    """Return the actions for a partial update: maps are merged by name, everything else is set or removed.
+
+    None for a map empties it: without a map there, no name of it could be set any more.
+    """
     actions: list[Action] = []
     for name, value in changes.items():
         attribute = entity.get_attributes()[name]
-        if isinstance(attribute, JsonMapAttribute) and value is not None:
-            actions += merge(attribute, value)
+        if isinstance(attribute, JsonMapAttribute):
+            actions += [attribute.set({})] if value is None else merge(attribute, value)
         else:
             actions.append(set_or_remove(attribute, value))
     return actions
@@ -45,6 +60,7 @@ def update_present(item: Item, actions: list[Action], condition: Condition | Non
 
     Raises:
         ItemNotFound: it is not there, or the condition does not hold.
+        ItemTooLarge: it would become larger than 400 KB.
     """
     present = type(item).PK.exists()
     try:
@@ -52,6 +68,8 @@ def update_present(item: Item, actions: list[Action], condition: Condition | Non
     except UpdateError as error:
         if condition_failed(error):
             raise ItemNotFound(what) from error
+        if too_large(error.cause_response_message):
+            raise ItemTooLarge(what, None, MAX_ITEM_BYTES) from error
         raise
 
 

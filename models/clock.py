@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 MICROSECOND = timedelta(microseconds=1)
+_WIDTH = 27
 
 
 def _system_clock() -> datetime:
@@ -32,11 +33,15 @@ def to_timestamp(moment: datetime) -> str:
     """Return `moment` as `YYYY-MM-DDTHH:MM:SS.ffffffZ`, 27 characters.
 
     Raises:
-        ValueError: `moment` has no time zone.
+        ValueError: `moment` has no time zone, or is out of range in UTC.
     """
     if moment.tzinfo is None:
         raise ValueError("a time without a time zone cannot be stored")
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ").zfill(27)
+    try:
+        moment = moment.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("a time before the year 1 or after the year 9999 in UTC cannot be stored") from error
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ").zfill(_WIDTH)
 
 
 def from_timestamp(text: str) -> datetime:
@@ -45,6 +50,8 @@ def from_timestamp(text: str) -> datetime:
     Raises:
         ValueError: `text` is not in that form.
     """
+    if len(text) != _WIDTH or text[-1] != "Z":
+        raise ValueError(f"{text!r} is no timestamp of {_WIDTH} characters in UTC")
     return datetime.fromisoformat(text)
 
 

@@ -65,11 +65,12 @@ class Contended(TableError):
 
 
 class ItemTooLarge(TableError):
-    """The item would pass DynamoDB's limit of 400 KB."""
+    """An item would pass DynamoDB's limit of 400 KB, or what is written together its limit of 4 MB."""
 
-    def __init__(self, field: str, size: int, limit: int) -> None:
-        """Name the `field`, its `size` and the `limit`, both in bytes."""
-        super().__init__(f"{field} is {size:,} bytes long; at most {limit:,} fit in one item.")
+    def __init__(self, field: str, size: int | None, limit: int) -> None:
+        """Name the `field`, its `size` (None where only DynamoDB knows) and the `limit`, both in bytes."""
+        length = "too" if size is None else f"{size:,} bytes"
+        super().__init__(f"{field} is {length} long; at most {limit:,} bytes fit.")
         self.field = field
         self.size = size
         self.limit = limit

@@ -89,7 +89,7 @@ def create_table() -> bool:
         Whether this call created it.
 
     Raises:
-        ValueError: a table of that name exists with other keys or without our indexes.
+        ValueError: a table of that name exists with other keys or without our indexes and what they carry.
     """
     name = settings().name
     created = True
@@ -115,18 +115,26 @@ def _check_shape(found: dict[str, Any]) -> None:
     differences = []
     if _keys(found["KeySchema"]) != _keys(wanted["KeySchema"]):
         differences.append("its keys are not PK and SK")
-    indexes = {index["IndexName"]: _keys(index["KeySchema"]) for index in found.get("GlobalSecondaryIndexes", [])}
+    indexes = {index["IndexName"]: index for index in found.get("GlobalSecondaryIndexes", [])}
     for index in INDEXES:
         if index.name not in indexes:
             differences.append(f"it has no index {index.name}")
-        elif indexes[index.name] != _keys(index.key_schema):
+        elif _keys(indexes[index.name]["KeySchema"]) != _keys(index.key_schema):
             differences.append(f"its index {index.name} has other keys")
+        elif missing := _not_projected(index, indexes[index.name]["Projection"]):
+            differences.append(f"its index {index.name} does not carry {', '.join(missing)}")
     if differences:
         raise ValueError(f"The table {found['TableName']} exists, but {', '.join(differences)}.")
 
 
 def _keys(schema: list[dict[str, str]]) -> list[tuple[str, str]]:
     return sorted((key["AttributeName"], key["KeyType"]) for key in schema)
+
+
+def _not_projected(index: Index, found: dict[str, Any]) -> list[str]:
+    if found["ProjectionType"] == "ALL":
+        return []
+    return sorted(set(index.includes) - set(found.get("NonKeyAttributes", [])))
 
 
 def _enable_ttl(name: str) -> None:

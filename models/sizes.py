@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 MAX_ITEM_BYTES = 409_600
+MAX_TRANSACTION_BYTES = 4_194_304
 READ_UNIT = 4096
 WRITE_UNIT = 1024
 

@@ -23,7 +23,8 @@ class _State(Item):
 
     kind = KeyField()
     key = KeyField()
-    value = JsonAttribute()
+    # Absent is JSON's null.
+    value = JsonAttribute(null=True)
     version = NumberAttribute()
     created_at = TimestampAttribute()
     updated_at = TimestampAttribute()

@@ -1,7 +1,7 @@
 """Transactions with named parts: all of it is written or none, and a refusal says which part's condition failed.
 
-botocore sends one ClientRequestToken with all its tries of a transaction, so one whose acknowledgement was lost is
-recognised by DynamoDB and not done twice.
+All tries of a transaction carry one ClientRequestToken, so one whose acknowledgement was lost is recognised by DynamoDB
+and not done twice.
 """
 
 import logging
@@ -9,6 +9,7 @@ import random
 import time
 from collections.abc import Sequence
 from typing import Any
+from uuid import uuid4
 
 from pynamodb.exceptions import TransactWriteError
 from pynamodb.expressions.condition import Condition
@@ -17,7 +18,7 @@ from pynamodb.transactions import TransactWrite
 
 from models import clock
 from models.errors import Contended, ItemTooLarge
-from models.sizes import MAX_ITEM_BYTES, item_size
+from models.sizes import MAX_ITEM_BYTES, MAX_TRANSACTION_BYTES, item_size
 from models.table import Item, client, low_level, settings
 
 log = logging.getLogger(__name__)
@@ -57,6 +58,7 @@ class Transaction:
         self._deletes: list[tuple[str, Item, Condition | None]] = []
         self._puts: list[tuple[str, Item, Condition]] = []
         self._updates: list[tuple[str, Item, Sequence[Action], Condition]] = []
+        self._size = 0
 
     def check(self, part: str, item: Item, condition: Condition) -> None:
         """Ask that `condition` holds for an item that is not written. Cost: 2 WCU for each KB."""
@@ -68,11 +70,14 @@ class Transaction:
         An item whose TTL has passed is not there, though DynamoDB may not have removed it yet.
 
         Raises:
-            ItemTooLarge: it is over 400 KB.
+            ItemTooLarge: it is over 400 KB, or all that is to be created over 4 MB.
         """
         size = item_size(item.serialize())
         if size > MAX_ITEM_BYTES:
             raise ItemTooLarge(part, size, MAX_ITEM_BYTES)
+        self._size += size
+        if self._size > MAX_TRANSACTION_BYTES:
+            raise ItemTooLarge("what is written together", self._size, MAX_TRANSACTION_BYTES)
         entity = type(item)
         absent = entity.PK.does_not_exist() | (entity.expires_at <= int(clock.now().timestamp()))
         self._puts.append((part, item, absent))
@@ -90,21 +95,26 @@ class Transaction:
 
         Raises:
             ConditionFailed: a condition did not hold.
+            ItemTooLarge: an update would make its item larger than 400 KB.
             Contended: other transactions kept getting in the way, 10 tries long.
         """
+        token = str(uuid4())
         for attempt in range(MAX_ATTEMPTS):
             try:
-                self._send()
+                self._send(token)
             except TransactWriteError as error:
-                reasons = [reason.code if reason else "None" for reason in error.cancellation_reasons]
-                if not reasons and error.cause_response_code not in ("TransactionInProgressException",):
-                    raise
-                failed = {
-                    part for part, code in zip(self._parts, reasons, strict=False) if code == "ConditionalCheckFailed"
-                }
+                reasons = dict(zip(self._parts, error.cancellation_reasons, strict=False))
+                codes = {part: reason.code for part, reason in reasons.items() if reason}
+                failed = frozenset(part for part, code in codes.items() if code == "ConditionalCheckFailed")
                 if failed:
-                    raise ConditionFailed(frozenset(failed)) from error
-                if reasons and not _CONFLICTS.intersection(reasons):
+                    raise ConditionFailed(failed) from error
+                for part, reason in reasons.items():
+                    if reason and too_large(reason.message):
+                        raise ItemTooLarge(part, None, MAX_ITEM_BYTES) from error
+                if _CONFLICTS.intersection(codes.values()):
+                    token = str(uuid4())
+                # An earlier try of this one still runs: only under the same token can its end be learned.
+                elif error.cause_response_code != "TransactionInProgressException":
                     raise
                 pause(attempt)
             else:
@@ -115,8 +125,8 @@ class Transaction:
     def _parts(self) -> list[str]:
         return [each[0] for kind in (self._checks, self._deletes, self._puts, self._updates) for each in kind]
 
-    def _send(self) -> Any:
-        with TransactWrite(connection=low_level()) as write:
+    def _send(self, token: str) -> Any:
+        with TransactWrite(connection=low_level(), client_request_token=token) as write:
             for _, item, condition in self._checks:
                 write.condition_check(type(item), item.PK, item.SK, condition=condition)
             for _, item, maybe in self._deletes:
@@ -125,6 +135,11 @@ class Transaction:
                 write.save(item, condition=condition)
             for _, item, actions, condition in self._updates:
                 write.update(item, actions=list(actions), condition=condition)
+
+
+def too_large(message: str | None) -> bool:
+    """Whether DynamoDB refused a write because the item would become too large."""
+    return "Item size" in (message or "")
 
 
 def delete_batch(keys: Sequence[tuple[str, str]]) -> None:

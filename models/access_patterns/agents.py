@@ -7,7 +7,7 @@ from models import clock
 from models.access_patterns.declare import Budget, Request, Write, access_pattern
 from models.access_patterns.users import is_active
 from models.agent import ID_PREFIX, Agent
-from models.changes import actions_for, update_present
+from models.changes import actions_for
 from models.errors import ItemNotFound
 from models.ids import new_id
 from models.reading import Page, get, keys, query
@@ -64,7 +64,7 @@ def create_agent(user_id: str, *, name: str, provider: str, model: str, **detail
     "AP-11",
     "Agent by id",
     question="How is this agent of mine set up?",
-    requests=(Request("GetItem", (Agent,)),),
+    requests=(Request("GetItem", (Agent,), consistent=True),),
     budget=Budget(1, 1, 0, "an agent of up to 4 KB"),
     routes=("GET /api/v1/agents/{agent_id}",),
 )
@@ -104,20 +104,31 @@ def list_agents(user_id: str, limit: int, after: str | None = None) -> Page[Agen
     "AP-13",
     "Update an agent",
     question="Change some of an agent's fields, and nothing else.",
-    requests=(Request("UpdateItem", (Agent,)),),
-    budget=Budget(1, 0, 1, "an agent of up to 1 KB"),
+    requests=(
+        Request("TransactWriteItems", writes=(Write("Update", Agent),)),
+        Request("GetItem", (Agent,), consistent=True),
+    ),
+    budget=Budget(2, 1, 2, "an agent of up to 1 KB"),
     routes=("PATCH /api/v1/agents/{agent_id}",),
 )
 def update_agent(user_id: str, agent_id: str, changes: Mapping[str, Any]) -> Agent:
     """Change some fields and count the version up; `settings` are merged by name, None removes.
 
+    It is a transaction of one, because a transaction that is sent again does not count up twice.
+
     Raises:
         ItemNotFound: the user has no such agent.
+        ItemTooLarge: it would be over 400 KB.
     """
     agent = Agent.keyed(user_id=user_id, agent_id=agent_id)
     actions = [*actions_for(Agent, changes), Agent.updated_at.set(clock.now()), Agent.version.add(1)]
-    update_present(agent, actions, None, "agent")
-    return agent
+    transaction = Transaction()
+    transaction.update("agent", agent, actions, Agent.status == "active")
+    try:
+        transaction.commit()
+    except ConditionFailed as error:
+        raise ItemNotFound("agent") from error
+    return get_agent(user_id, agent_id)
 
 
 @access_pattern(

@@ -10,7 +10,7 @@ from models.errors import ItemNotFound
 from models.ids import new_id
 from models.reading import Page, get, keys, query
 from models.table import expiry
-from models.user import Role, User
+from models.user import User
 from models.writing import ConditionFailed, Transaction
 
 
@@ -28,7 +28,7 @@ from models.writing import ConditionFailed, Transaction
     routes=("POST /api/v1/api-keys",),
 )
 def create_api_key(
-    user_id: str, *, key_hash: str, hint: str, name: str | None = None, role: Role, expires: datetime | None = None
+    user_id: str, *, key_hash: str, hint: str, name: str | None = None, role: str, expires: datetime | None = None
 ) -> ApiKeyEntry:
     """Store a key's hash, and its entry in the user's list.
 

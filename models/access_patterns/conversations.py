@@ -141,7 +141,6 @@ def open_conversation(user_id: str, conversation_id: str, newest: int) -> Opened
         limit=newest + 1,
         descending=True,
         consistent=True,
-        peek=False,
     )
     header = page.items[0] if page.items else None
     if not isinstance(header, Conversation) or header.user_id != user_id:
@@ -252,8 +251,11 @@ def update_conversation(user_id: str, conversation_id: str, changes: Mapping[str
     Raises:
         ItemNotFound: the user has no such conversation.
     """
+    actions = actions_for(Conversation, changes)
+    if not actions:
+        return get_conversation(user_id, conversation_id)
     conversation = Conversation.keyed(conversation_id=conversation_id)
-    update_present(conversation, actions_for(Conversation, changes), owned_by(user_id), "conversation")
+    update_present(conversation, actions, owned_by(user_id), "conversation")
     return conversation
 
 

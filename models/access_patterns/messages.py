@@ -15,7 +15,7 @@ from models.conversation import Conversation
 from models.errors import Contended, ConversationNotActive, ItemNotFound, ItemTooLarge
 from models.ids import moment_of, new_id
 from models.message import ID_PREFIX, ROLES, Message, MessageType, Sender
-from models.reading import Page, get, keys, query
+from models.reading import Page, get, query
 from models.table import MAX_TEXT_BYTES
 from models.turn import Turn
 from models.writing import MAX_ATTEMPTS, ConditionFailed, Transaction, pause
@@ -124,11 +124,12 @@ def extend(
 ) -> None:
     """Add to a transaction what appends placed messages to the conversation that was read.
 
-    The header's update holds only if nobody has appended since; it moves the activity and the counters, and takes
-    `condition` and `actions` of the caller's along.
+    The header's update holds only if nobody has appended since, or changed the status, which stands in an index key;
+    it moves the activity and the counters, and takes `condition` and `actions` of the caller's along.
     """
     last = conversation.last_message_at
     unmoved = Conversation.last_message_at.does_not_exist() if last is None else Conversation.last_message_at == last
+    unmoved &= Conversation.status == conversation.status
     changes = list(actions)
     if messages:
         newest = messages[-1].ts
@@ -176,18 +177,25 @@ def list_messages(
     """
     get_conversation(user_id, conversation_id)
     lower = _PREFIX + (clock.to_timestamp(since) if since else "")
-    upper = _PREFIX + (clock.to_timestamp(until - clock.MICROSECOND) if until else "~")
+    upper = _PREFIX + (_just_before(until) if until else "~")
+    if after and descending:
+        upper = min(upper, _PREFIX + _just_before(after))
+    elif after:
+        lower = max(lower, _PREFIX + clock.to_timestamp(after) + "~")
     if lower > upper:
         return Page((), more=False)
-    start = keys(Message.keyed(conversation_id=conversation_id, ts=after)) if after else None
     return query(
         Message.PK.template.render(conversation_id=conversation_id),
         Message.SK.between(lower, upper),
         limit=limit,
-        after=start,
         descending=descending,
         consistent=True,
     )
+
+
+def _just_before(moment: datetime) -> str:
+    """Return what sorts before the timestamp of `moment`, and after every earlier one: all of it but its Z."""
+    return clock.to_timestamp(moment)[:-1]
 
 
 @access_pattern(

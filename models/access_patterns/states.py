@@ -9,6 +9,7 @@ from models.access_patterns.conversations import get_conversation, owned_by
 from models.access_patterns.declare import Budget, Request, Write, access_pattern
 from models.access_patterns.users import is_active
 from models.attributes import to_json
+from models.changes import set_or_remove
 from models.conversation import Conversation
 from models.errors import Contended, ItemNotFound, ItemTooLarge, VersionMismatch
 from models.reading import Page, get, keys, query
@@ -173,10 +174,10 @@ def _write(transaction: Transaction, state: State, stored_version: int) -> None:
         return
     entity = type(state)
     actions = [
-        entity.value.set(state.value),
+        set_or_remove(entity.value, state.value),
         entity.version.set(state.version),
         entity.updated_at.set(state.updated_at),
-        entity.expires_at.remove() if state.expires_at is None else entity.expires_at.set(state.expires_at),
+        set_or_remove(entity.expires_at, state.expires_at),
     ]
     transaction.update("state", state, actions, entity.version == stored_version)
 

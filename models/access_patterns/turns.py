@@ -4,7 +4,7 @@ The window is read first, so the lease is taken on exactly the conversation that
 only if nothing was appended and no other turn began in between (see docs/decisions/0002-read-before-accept.md).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -27,6 +27,9 @@ from models.turn import ID_PREFIX, Turn, TurnStatus
 from models.writing import MAX_ATTEMPTS, ConditionFailed, Transaction, pause
 
 
+Compose = Callable[[tuple[Message, ...]], Sequence[Draft]]
+
+
 @dataclass(frozen=True)
 class Lease:
     """The right to write the end of a turn. It holds as long as the header carries this turn and this fence."""
@@ -40,11 +43,15 @@ class Lease:
 
 @dataclass(frozen=True)
 class Begun:
-    """A turn that has begun: its lease, the messages before it (oldest first) and those that began it."""
+    """A turn that has begun: its lease, the messages before it (oldest first) and those that began it.
+
+    `older` says whether messages stand before those that were read.
+    """
 
     lease: Lease
     earlier: tuple[Message, ...]
     messages: tuple[Message, ...]
+    older: bool
 
 
 @access_pattern(
@@ -70,7 +77,7 @@ class Begun:
         "POST /api/v1/conversations/{conversation_id}/turns",
     ),
 )
-def begin_turn(user_id: str, conversation_id: str, drafts: Sequence[Draft], *, window: int, lease: timedelta) -> Begun:
+def begin_turn(user_id: str, conversation_id: str, compose: Compose, *, window: int, lease: timedelta) -> Begun:
     """Read the conversation's newest messages, take its lease and store the messages that begin the turn.
 
     A lease that has run out is taken over with a higher fence; the turn that held it is recorded as interrupted.
@@ -78,8 +85,9 @@ def begin_turn(user_id: str, conversation_id: str, drafts: Sequence[Draft], *, w
     Args:
         user_id: whose conversation it must be.
         conversation_id: the conversation.
-        drafts: what the turn begins with; may be empty, to answer what is there.
-        window: how many messages the model may see, those of `drafts` included.
+        compose: gives the messages that begin the turn, in view of those that are there (oldest first); none, to answer
+            what is there. It may be called again when another writer came between, and may refuse by raising.
+        window: how many of the messages that are there are read.
         lease: for how long; it is renewed while the turn runs.
 
     Raises:
@@ -90,13 +98,14 @@ def begin_turn(user_id: str, conversation_id: str, drafts: Sequence[Draft], *, w
         Contended: other writers kept coming first; nothing was written.
     """
     for attempt in range(MAX_ATTEMPTS):
-        opened = open_conversation(user_id, conversation_id, max(window - len(drafts), 0))
+        opened = open_conversation(user_id, conversation_id, window)
         conversation = opened.conversation
         ensure_active(conversation)
         moment = clock.now()
         if conversation.leased(moment):
             raise LeaseHeld(conversation.lease_turn, (conversation.lease_expires_at - moment).total_seconds())
         turn_id = new_id(ID_PREFIX, moment)
+        drafts = compose(opened.messages)
         messages = place(conversation, [replace(draft, turn_id=turn_id) for draft in drafts])
         transaction = Transaction()
         if conversation.lease_turn is not None:
@@ -120,7 +129,9 @@ def begin_turn(user_id: str, conversation_id: str, drafts: Sequence[Draft], *, w
         if messages:
             conversation.last_message_at = messages[-1].ts
         conversation.message_count += len(messages)
-        return Begun(Lease(turn_id, user_id, conversation, fence, moment), opened.messages, tuple(messages))
+        return Begun(
+            Lease(turn_id, user_id, conversation, fence, moment), opened.messages, tuple(messages), opened.more
+        )
     raise Contended("Other writers kept changing this conversation; nothing was written.")
 
 

@@ -73,15 +73,15 @@ def create_user(email: str, *, name: str | None = None, role: Role = "user", **p
     "AP-02",
     "User by id",
     question="Who is this user?",
-    requests=(Request("GetItem", (User,)),),
+    requests=(Request("GetItem", (User,), consistent=True),),
     budget=Budget(1, 1, 0, "a profile of up to 4 KB"),
     routes=("GET /api/v1/users/{user_id}", "GET /api/v1/users/me"),
 )
 def get_user(user_id: str) -> User:
-    """Return a user, also one that is being deleted (`status` says so).
+    """Return a user.
 
     Raises:
-        ItemNotFound: there is none.
+        ItemNotFound: there is none, or it is being deleted.
     """
     user: User | None = get(User, user_id=user_id)
     if user is None:
@@ -93,7 +93,7 @@ def get_user(user_id: str) -> User:
     "AP-03",
     "User by email",
     question="Which user has this email?",
-    requests=(Request("GetItem", (EmailClaim,)), Request("GetItem", (User,))),
+    requests=(Request("GetItem", (EmailClaim,), consistent=True), Request("GetItem", (User,), consistent=True)),
     budget=Budget(2, 2, 0, "the claim, then a profile of up to 4 KB"),
     routes=("GET /api/v1/users?email=",),
 )
@@ -156,7 +156,7 @@ def list_users(limit: int, after: str | None = None) -> Page[User]:
     "Change a user's email",
     question="Give a user another email that nobody else has.",
     requests=(
-        Request("GetItem", (User,)),
+        Request("GetItem", (User,), consistent=True),
         Request(
             "TransactWriteItems", writes=(Write("Delete", EmailClaim), Write("Put", EmailClaim), Write("Update", User))
         ),
@@ -178,10 +178,12 @@ def change_email(user_id: str, email: str) -> User:
     transaction = Transaction()
     transaction.delete("old", EmailClaim(email=user.email))
     transaction.create("new", EmailClaim(email=email, user_id=user_id))
-    actions = [User.email.set(email), User.updated_at.set(clock.now())]
+    moment = clock.now()
+    actions = [User.email.set(email), User.updated_at.set(moment)]
     transaction.update("user", user, actions, is_active() & (User.email == user.email))
     try:
         transaction.commit()
     except ConditionFailed as error:
         raise (EmailTaken(email) if "new" in error.parts else ItemNotFound("user")) from error
-    return get_user(user_id)
+    user.email, user.updated_at = email, moment
+    return user

@@ -131,6 +131,14 @@ class ToolResultsExpected(Conflict):
     title = "The agent's function calls and the results do not match"
 
 
+class TurnInterrupted(BotError):
+    """The turn's worker lost the conversation to another one; what it had is kept on the turn, not in the messages."""
+
+    status = 503
+    code = "turn_interrupted"
+    title = "The turn was interrupted"
+
+
 class TooLarge(BotError):
     """A body, a text or an item is over its limit."""
 

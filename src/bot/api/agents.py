@@ -1,0 +1,218 @@
+"""Agents: what answers, and how."""
+
+from typing import Annotated, Any, Literal
+
+from flask import Response
+from pydantic import Field, JsonValue
+
+from bot.api.blueprint import answers, resource
+from bot.api.context import services
+from bot.api.conversations import ConversationEntryList, list_entries
+from bot.api.paging import Listing, list_of
+from bot.api.requests import caller
+from bot.api.types import AgentId, Body, Json, Moment, Name, PageQuery, Parameters, UserId, View
+from bot.errors import FieldError, ValidationFailed
+from bot.llm.providers import PROVIDER_NAMES
+from models.access_patterns import agents, erasure
+from models.access_patterns.conversations import list_agent_conversations
+from models.agent import Agent
+
+api = resource("agents", "What answers: a provider, a model, a system message, functions, settings.")
+
+FunctionName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+SystemMessage = Annotated[str, Field(max_length=65_536)]
+Description = Annotated[str, Field(max_length=2000)]
+ModelName = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^\S+$")]
+
+
+def _no_arguments() -> dict[str, JsonValue]:
+    return {"type": "object", "properties": {}}
+
+
+class Function(Body):
+    """A function that the agent may call; the caller runs it and sends the result."""
+
+    name: FunctionName
+    description: Annotated[str, Field(max_length=4096)] | None = None
+    parameters: dict[str, Json] = Field(default_factory=_no_arguments, description="A JSON Schema of the arguments.")
+    strict: bool | None = None
+
+
+class AgentSettings(Body):
+    """How the model is asked. What is not set is left to the provider."""
+
+    temperature: Annotated[float, Field(ge=0, le=2, strict=False)] | None = None
+    top_p: Annotated[float, Field(gt=0, le=1, strict=False)] | None = None
+    max_tokens: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    stop: Annotated[list[Annotated[str, Field(min_length=1, max_length=200)]], Field(max_length=4)] | None = None
+    presence_penalty: Annotated[float, Field(ge=-2, le=2, strict=False)] | None = None
+    frequency_penalty: Annotated[float, Field(ge=-2, le=2, strict=False)] | None = None
+    seed: Annotated[int, Field(ge=-(2**53), le=2**53)] | None = None
+    tool_choice: Literal["auto", "none", "required"] | None = None
+    parallel_tool_calls: bool | None = None
+    window: Annotated[int, Field(ge=1, le=200)] | None = Field(
+        None, description="How many messages the model sees at the most; 20 if not set."
+    )
+    context_tokens: Annotated[int, Field(ge=256, le=2_000_000)] | None = Field(
+        None, description="How many tokens the context may take; 16,000 if not set, or what the embedded model has."
+    )
+
+
+Functions = Annotated[list[Function], Field(max_length=128)]
+
+
+class AgentCreate(Body):
+    """A new agent. A name is enough; the rest has the deployment's defaults."""
+
+    name: Name
+    description: Description | None = None
+    provider: Name | None = Field(None, description="The deployment's default provider if not set.")
+    model: ModelName | None = Field(None, description="The provider's default model if not set.")
+    credentials: Literal["deployment", "own"] = Field(
+        "deployment", description="Whose credentials are used: the deployment's, or the user's own."
+    )
+    system_message: SystemMessage | None = None
+    functions: Functions = Field(default_factory=list)
+    settings: AgentSettings = Field(default_factory=lambda: AgentSettings())
+
+
+class AgentPatch(Body):
+    """What is to change. A setting with null is removed; settings that are not sent stay."""
+
+    name: Name | None = None
+    description: Description | None = None
+    provider: Name | None = None
+    model: ModelName | None = None
+    credentials: Literal["deployment", "own"] | None = None
+    system_message: SystemMessage | None = None
+    functions: Functions | None = None
+    settings: AgentSettings | None = None
+
+
+class AgentView(View):
+    """An agent. `version` counts its changes."""
+
+    id: AgentId
+    user_id: UserId
+    name: str
+    description: str | None
+    provider: str
+    model: str
+    credentials: Literal["deployment", "own"]
+    system_message: str | None
+    functions: list[dict[str, Json]]
+    settings: dict[str, Json]
+    version: int
+    created_at: Moment
+    updated_at: Moment
+
+
+AgentViewList = list_of(AgentView)
+
+
+class AgentPath(Parameters):
+    """Which agent."""
+
+    agent_id: AgentId
+
+
+def show(agent: Agent) -> AgentView:
+    """Return an agent as the API shows one."""
+    return AgentView(
+        id=agent.agent_id,
+        user_id=agent.user_id,
+        name=agent.name,
+        description=agent.description,
+        provider=agent.provider,
+        model=agent.model,
+        credentials=agent.credentials,
+        system_message=agent.system_message,
+        functions=agent.functions or [],
+        settings=agent.settings,
+        version=int(agent.version),
+        created_at=agent.created_at,
+        updated_at=agent.updated_at,
+    )
+
+
+@api.post("/agents", responses=answers({201: AgentView}, 400, 404, 413, 415), summary="Create an agent")
+def create(body: AgentCreate) -> tuple[dict[str, Any], int]:
+    """A name is enough."""
+    provider, model = _provider_and_model(body.provider, body.model)
+    details = body.model_dump(exclude={"name", "provider", "model"}, exclude_none=True)
+    details["functions"] = _plain(body.functions)
+    agent = agents.create_agent(caller().user_id, name=body.name, provider=provider, model=model, **details)
+    return show(agent).model_dump(mode="json"), 201
+
+
+def _provider_and_model(provider: str | None, model: str | None) -> tuple[str, str]:
+    """Return the provider and model, with the deployment's defaults for what is not named."""
+    default_provider, default_model = services().providers.default()
+    if provider is not None:
+        _check_provider(provider)
+    provider = provider or default_provider
+    if model is None and provider != default_provider:
+        model = services().settings.default_model if provider == "openai" else provider
+    return provider, model or default_model
+
+
+def _check_provider(provider: str) -> None:
+    if provider not in PROVIDER_NAMES:
+        raise ValidationFailed(
+            f"There is no provider '{provider}'.",
+            fields=(FieldError("provider", f"must be one of: {', '.join(PROVIDER_NAMES)}"),),
+        )
+
+
+def _plain(functions: list[Function]) -> list[dict[str, Any]]:
+    return [function.model_dump(exclude_none=True) for function in functions]
+
+
+@api.get("/agents", responses=answers({200: AgentViewList}, 400), summary="List agents")
+def list_all(query: PageQuery) -> dict[str, Any]:
+    """The caller's, oldest first."""
+    listing = Listing("agents", query.cursor)
+    after = listing.position[0] if listing.position else None
+    page = agents.list_agents(caller().user_id, query.limit, after)
+    return listing.answer(page, show, lambda agent: [agent.agent_id])
+
+
+@api.get("/agents/<agent_id>", responses=answers({200: AgentView}, 404), summary="Read an agent")
+def read(path: AgentPath) -> dict[str, Any]:
+    """One of the caller's."""
+    return show(agents.get_agent(caller().user_id, path.agent_id)).model_dump(mode="json")
+
+
+@api.patch("/agents/<agent_id>", responses=answers({200: AgentView}, 400, 404, 413, 415), summary="Update an agent")
+def update(path: AgentPath, body: AgentPatch) -> dict[str, Any]:
+    """Fields that are not sent stay as they are; the next turn uses the new ones."""
+    changes = body.model_dump(exclude_unset=True)
+    if body.provider is not None:
+        _check_provider(body.provider)
+    if body.functions is not None:
+        changes["functions"] = _plain(body.functions)
+    # These an agent always has; null leaves them alone.
+    kept = {"name", "provider", "model", "credentials", "settings"}
+    changes = {name: value for name, value in changes.items() if value is not None or name not in kept}
+    return show(agents.update_agent(caller().user_id, path.agent_id, changes)).model_dump(mode="json")
+
+
+@api.delete("/agents/<agent_id>", responses=answers({204: None}, 404), summary="Delete an agent")
+def delete(path: AgentPath) -> Response:
+    """With all conversations that the caller had with it."""
+    erasure.delete_agent(caller().user_id, path.agent_id)
+    return Response(status=204)
+
+
+@api.get(
+    "/agents/<agent_id>/conversations",
+    responses=answers({200: ConversationEntryList}, 400, 404),
+    summary="List an agent's conversations",
+)
+def list_agents_conversations(path: AgentPath, query: PageQuery) -> dict[str, Any]:
+    """The caller's with this agent, latest activity first."""
+    agents.get_agent(caller().user_id, path.agent_id)
+    return list_entries(
+        Listing("agent conversations", query.cursor, agent_id=path.agent_id),
+        lambda after: list_agent_conversations(caller().user_id, path.agent_id, query.limit, after=after),
+    )

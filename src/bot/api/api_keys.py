@@ -1,0 +1,87 @@
+"""API keys of the caller: made and shown once, listed by their hints, revoked."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from flask import Response
+from pydantic import Field
+
+from bot.access.keys import issue_key
+from bot.api.blueprint import answers, resource
+from bot.api.paging import Listing, list_of
+from bot.api.requests import caller
+from bot.api.types import Body, KeyId, Moment, MomentIn, Name, PageQuery, Parameters, View
+from bot.errors import FieldError, ValidationFailed
+from models import clock
+from models.access_patterns import api_keys
+from models.access_patterns.users import get_user
+from models.api_key import ApiKeyEntry
+
+api = resource("api-keys", "What a program presents to be let in.")
+
+
+class KeyCreate(Body):
+    """A new key for the caller."""
+
+    name: Name | None = Field(None, description="What it is for.")
+    expires_at: MomentIn | None = Field(None, description="When it stops to work; never if not set.")
+
+
+class KeyPath(Parameters):
+    """Which key."""
+
+    key_id: KeyId
+
+
+class KeyView(View):
+    """A key, by the hint of its last characters."""
+
+    id: KeyId
+    name: str | None
+    hint: str
+    created_at: Moment
+    expires_at: Moment | None
+
+
+class NewKeyView(KeyView):
+    """A key that was just made. `key` is shown this once."""
+
+    key: str
+
+
+KeyViewList = list_of(KeyView)
+
+
+def _fields(entry: ApiKeyEntry) -> dict[str, Any]:
+    return {
+        "id": entry.key_id,
+        "name": entry.name,
+        "hint": f"…{entry.hint}",
+        "created_at": entry.created_at,
+        "expires_at": None if entry.expires_at is None else datetime.fromtimestamp(entry.expires_at, UTC),
+    }
+
+
+@api.post("/api-keys", responses=answers({201: NewKeyView}, 400, 404, 413, 415), summary="Create an API key")
+def create(body: KeyCreate) -> tuple[dict[str, Any], int]:
+    """The key itself is in this answer and nowhere else."""
+    if body.expires_at is not None and body.expires_at <= clock.now():
+        raise ValidationFailed(fields=(FieldError("expires_at", "must be in the future"),))
+    key, entry = issue_key(get_user(caller().user_id), name=body.name, expires=body.expires_at)
+    return NewKeyView(**_fields(entry), key=key).model_dump(mode="json"), 201
+
+
+@api.get("/api-keys", responses=answers({200: KeyViewList}, 400), summary="List API keys")
+def list_all(query: PageQuery) -> dict[str, Any]:
+    """The caller's, oldest first."""
+    listing = Listing("api-keys", query.cursor)
+    after = listing.position[0] if listing.position else None
+    page = api_keys.list_api_keys(caller().user_id, query.limit, after)
+    return listing.answer(page, lambda entry: KeyView(**_fields(entry)), lambda entry: [entry.key_id])
+
+
+@api.delete("/api-keys/<key_id>", responses=answers({204: None}, 404), summary="Revoke an API key")
+def delete(path: KeyPath) -> Response:
+    """From now on it opens nothing; also the one that makes this request."""
+    api_keys.revoke_api_key(caller().user_id, path.key_id)
+    return Response(status=204)

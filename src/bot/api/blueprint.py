@@ -1,0 +1,41 @@
+"""How a resource's blueprint is made, with the answers that all its routes can give."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from flask_openapi import APIBlueprint, Tag
+from flask_openapi.types import ResponseDict
+from pydantic import BaseModel
+
+from bot.api.problems import Problem
+from bot.api.requests import require_caller
+
+SECURITY: list[dict[str, list[Any]]] = [{"api_key": []}]
+
+
+def resource(name: str, description: str, *, prefix: str = "/api/v1") -> APIBlueprint:
+    """Return a blueprint whose routes need an API key."""
+    blueprint = APIBlueprint(
+        name,
+        __name__,
+        url_prefix=prefix,
+        abp_tags=[Tag(name=name, description=description)],
+        abp_security=SECURITY,
+    )
+    blueprint.before_request(require_caller)
+    return blueprint
+
+
+def answers(success: Mapping[int, type[BaseModel] | dict[str, Any] | None], *problems: int) -> ResponseDict:
+    """Return a route's documented answers: its own, and the problems it can meet beside those that any can."""
+    documented: ResponseDict = {}
+    for status, model in success.items():
+        documented[status] = model
+    for problem in sorted({401, 422, 500, 503, *problems}):
+        documented[problem] = problem_response()
+    return documented
+
+
+def problem_response() -> dict[str, Any]:
+    """Return the OpenAPI response object of a problem document."""
+    return {"content": {"application/problem+json": {"schema": {"$ref": f"#/components/schemas/{Problem.__name__}"}}}}

@@ -1,0 +1,43 @@
+"""What routes take from the application that runs them."""
+
+from dataclasses import dataclass
+
+from flask import current_app
+
+from bot.access.cursors import Cursors
+from bot.access.secrets import Vault
+from bot.llm.providers import Providers
+from bot.settings import Settings
+from bot.turns.service import TurnService
+from bot.turns.streams import TurnStreams
+
+
+@dataclass(frozen=True)
+class Services:
+    """Everything that is made once for a process, by `bot.app.create_app`."""
+
+    settings: Settings
+    cursors: Cursors
+    vault: Vault
+    providers: Providers
+    turns: TurnService
+    streams: TurnStreams
+
+
+EXTENSION = "bot"
+
+
+def services() -> Services:
+    """Return the services of the running application."""
+    found: Services = current_app.extensions[EXTENSION]
+    return found
+
+
+def settings() -> Settings:
+    """Return the deployment's settings."""
+    return services().settings
+
+
+def vault() -> Vault:
+    """Return what encrypts integration details."""
+    return services().vault

@@ -1,0 +1,213 @@
+"""Conversations: started, opened, listed by latest activity, renamed, put away, deleted."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Annotated, Any
+
+from flask import Response
+from pydantic import Field
+
+from bot.api.blueprint import answers, resource
+from bot.api.message_views import MessageView, show_message
+from bot.api.paging import Listing, list_of
+from bot.api.requests import caller
+from bot.api.types import (
+    AgentId,
+    Body,
+    ConversationId,
+    Json,
+    JsonMap,
+    MapName,
+    Moment,
+    PageQuery,
+    Parameters,
+    TurnId,
+    UserId,
+    View,
+)
+from models.access_patterns import conversations, erasure
+from models.access_patterns.conversations import Position
+from models.conversation import Conversation, ConversationStatus
+from models.reading import Page
+
+api = resource("conversations", "A user talks with an agent.")
+
+Title = Annotated[str, Field(min_length=1, max_length=200)]
+NEWEST = 20
+
+
+class ConversationCreate(Body):
+    """A new conversation."""
+
+    agent_id: AgentId
+    title: Title | None = None
+    metadata: JsonMap = Field(default_factory=dict)
+
+
+class ConversationPatch(Body):
+    """What is to change. In `metadata` a name with null is removed, and names that are not sent stay."""
+
+    title: Title | None = None
+    status: ConversationStatus | None = None
+    metadata: dict[MapName, Json] | None = None
+
+
+class ConversationEntry(View):
+    """A conversation, as a list shows one. `last_active_at` is exact to the minute here."""
+
+    id: ConversationId
+    user_id: UserId
+    agent_id: AgentId
+    title: str | None
+    status: ConversationStatus
+    started_at: Moment
+    last_active_at: Moment
+
+
+class ConversationUsage(View):
+    """The tokens of all turns so far, as the providers counted them."""
+
+    input_tokens: int
+    output_tokens: int
+
+
+class ConversationView(ConversationEntry):
+    """A conversation. `active_turn_id` names the turn that runs at this moment."""
+
+    metadata: dict[str, Json]
+    message_count: int
+    turn_count: int
+    usage: ConversationUsage
+    active_turn_id: TurnId | None
+
+
+class OpenedConversation(ConversationView):
+    """A conversation with its newest messages, oldest first. `has_more` says whether older ones exist."""
+
+    messages: list[MessageView]
+    has_more: bool
+
+
+ConversationEntryList = list_of(ConversationEntry)
+
+
+class ConversationPath(Parameters):
+    """Which conversation."""
+
+    conversation_id: ConversationId
+
+
+class OpenQuery(Parameters):
+    """How much of it."""
+
+    messages: int = Field(NEWEST, ge=0, le=1000, description="How many of the newest messages to return.")
+
+
+class ConversationQuery(PageQuery):
+    """Which conversations."""
+
+    status: ConversationStatus | None = None
+
+
+def _entry(conversation: Conversation) -> dict[str, Any]:
+    return {
+        "id": conversation.conversation_id,
+        "user_id": conversation.user_id,
+        "agent_id": conversation.agent_id,
+        "title": conversation.title,
+        "status": conversation.status,
+        "started_at": conversation.started_at,
+        "last_active_at": conversation.last_active_at or conversation.listed_at,
+    }
+
+
+def _whole(conversation: Conversation) -> dict[str, Any]:
+    return {
+        **_entry(conversation),
+        "metadata": conversation.metadata,
+        "message_count": int(conversation.message_count),
+        "turn_count": int(conversation.turn_count),
+        "usage": ConversationUsage(
+            input_tokens=int(conversation.input_tokens), output_tokens=int(conversation.output_tokens)
+        ),
+        "active_turn_id": conversation.lease_turn if conversation.leased() else None,
+    }
+
+
+def show(conversation: Conversation) -> ConversationView:
+    """Return a conversation as the API shows one."""
+    return ConversationView(**_whole(conversation))
+
+
+def list_entries(listing: Listing, read: Callable[[Position | None], Page[Conversation]]) -> dict[str, Any]:
+    """Answer a list of conversations, which `read` reads from a position on."""
+    after = None
+    if listing.position:
+        after = Position(datetime.fromisoformat(listing.position[0]), listing.position[1])
+    return listing.answer(
+        read(after),
+        lambda conversation: ConversationEntry(**_entry(conversation)),
+        lambda conversation: [conversation.listed_at.isoformat(), conversation.conversation_id],
+    )
+
+
+@api.post(
+    "/conversations", responses=answers({201: ConversationView}, 400, 404, 413, 415), summary="Start a conversation"
+)
+def create(body: ConversationCreate) -> tuple[dict[str, Any], int]:
+    """With one of the caller's agents."""
+    conversation = conversations.create_conversation(
+        caller().user_id, body.agent_id, title=body.title, metadata=body.metadata
+    )
+    return show(conversation).model_dump(mode="json"), 201
+
+
+@api.get("/conversations", responses=answers({200: ConversationEntryList}, 400), summary="List conversations")
+def list_all(query: ConversationQuery) -> dict[str, Any]:
+    """The caller's, latest activity first; of one status, or of all."""
+    return list_entries(
+        Listing("conversations", query.cursor, status=query.status),
+        lambda after: conversations.list_conversations(caller().user_id, query.limit, status=query.status, after=after),
+    )
+
+
+@api.get(
+    "/conversations/<conversation_id>",
+    responses=answers({200: OpenedConversation}, 404),
+    summary="Open a conversation",
+)
+def read(path: ConversationPath, query: OpenQuery) -> dict[str, Any]:
+    """The conversation and its newest messages, in one read."""
+    opened = conversations.open_conversation(caller().user_id, path.conversation_id, query.messages)
+    return OpenedConversation(
+        **_whole(opened.conversation),
+        messages=[show_message(message) for message in opened.messages],
+        has_more=opened.more,
+    ).model_dump(mode="json")
+
+
+@api.patch(
+    "/conversations/<conversation_id>",
+    responses=answers({200: ConversationView}, 400, 404, 413, 415),
+    summary="Rename, complete, archive or reopen a conversation",
+)
+def update(path: ConversationPath, body: ConversationPatch) -> dict[str, Any]:
+    """Fields that are not sent stay as they are; the place in the list does not move."""
+    changes = body.model_dump(exclude_unset=True)
+    status = changes.pop("status", None)
+    changes = {name: value for name, value in changes.items() if value is not None or name == "title"}
+    user_id, conversation_id = caller().user_id, path.conversation_id
+    if status is not None:
+        conversation = conversations.set_conversation_status(user_id, conversation_id, status, changes)
+    elif changes:
+        conversation = conversations.update_conversation(user_id, conversation_id, changes)
+    else:
+        conversation = conversations.get_conversation(user_id, conversation_id)
+    return show(conversation).model_dump(mode="json")
+
+
+@api.delete("/conversations/<conversation_id>", responses=answers({204: None}, 404), summary="Delete a conversation")
+def delete(path: ConversationPath) -> Response:
+    """With its messages, its state and the records of its turns."""
+    erasure.delete_conversation(caller().user_id, path.conversation_id)
+    return Response(status=204)

@@ -1,0 +1,47 @@
+"""Whether the process lives, and whether it can do its work."""
+
+import logging
+from typing import Any, Literal
+
+from botocore.exceptions import BotoCoreError, ClientError
+from flask_openapi import APIBlueprint, Tag
+from pydantic import BaseModel
+
+from bot import __version__
+from bot.api.blueprint import problem_response
+from bot.errors import TableUnavailable
+from models.schema import reachable
+
+log = logging.getLogger(__name__)
+
+api = APIBlueprint("health", __name__, abp_tags=[Tag(name="health", description="For load balancers.")])
+
+
+class Health(BaseModel):
+    """The process answers."""
+
+    status: Literal["ok"]
+    version: str
+
+
+@api.get("/healthz", responses={200: Health, 500: problem_response()}, summary="Is the process alive?")
+def healthz() -> dict[str, Any]:
+    """Touches nothing but the process."""
+    return {"status": "ok", "version": __version__}
+
+
+@api.get(
+    "/readyz",
+    responses={200: Health, 500: problem_response(), 503: problem_response()},
+    summary="Can it do its work?",
+)
+def readyz() -> dict[str, Any]:
+    """Asks whether the table is there and active: 1 DescribeTable, no capacity."""
+    try:
+        ready = reachable()
+    except (ClientError, BotoCoreError) as error:
+        log.warning("the table cannot be reached: %s", error)
+        raise TableUnavailable("The table does not answer.", retry_after=5) from error
+    if not ready:
+        raise TableUnavailable("The table is not active.", retry_after=5)
+    return {"status": "ok", "version": __version__}

@@ -1,0 +1,232 @@
+"""Messages: said, answered, read again, taken back. A new one makes the agent answer, unless told otherwise."""
+
+import json
+from datetime import datetime
+from typing import Annotated, Any, Literal, NoReturn
+
+from flask import Response
+from pydantic import Field
+
+from bot.api.blueprint import answers, resource
+from bot.api.context import services
+from bot.api.conversations import ConversationPath
+from bot.api.message_views import MessageView, TurnResult, TurnView, show_message, show_turn
+from bot.api.paging import Listing, list_of
+from bot.api.requests import caller
+from bot.api.sse import STREAM_DOCUMENT, event_stream
+from bot.api.types import Body, ConversationId, MessageId, MomentIn, PageQuery, Parameters, TurnId
+from bot.errors import FieldError, ValidationFailed
+from bot.turns.events import TurnEnded
+from bot.turns.service import WINDOW, Question
+from bot.turns.tools import ToolResult
+from models.access_patterns import messages
+from models.access_patterns.messages import Draft
+from models.access_patterns.turns import get_turn
+from models.table import MAX_TEXT_BYTES
+
+api = resource("messages", "What was said; and turns, in which the agent answers.")
+
+LongText = Annotated[str, Field(min_length=1, description=f"At most {MAX_TEXT_BYTES:,} bytes.")]
+MAX_WAITING_CALLS = 64
+
+
+class TextPart(Body):
+    """A part that is text."""
+
+    type: Literal["text"]
+    text: LongText
+
+
+class ImageReference(Body):
+    """Where an image is. The provider fetches it; this server does not."""
+
+    url: Annotated[str, Field(max_length=8192, pattern=r"^https://")]
+    detail: Literal["auto", "low", "high"] | None = None
+
+
+class ImagePart(Body):
+    """A part that refers to an image."""
+
+    type: Literal["image_url"]
+    image_url: ImageReference
+
+
+Part = Annotated[TextPart | ImagePart, Field(discriminator="type")]
+Content = LongText | Annotated[list[Part], Field(min_length=1, max_length=64)]
+
+
+class FunctionResult(Body):
+    """What a function gave back."""
+
+    call_id: Annotated[str, Field(min_length=1, max_length=256)]
+    content: Annotated[str, Field(description=f"At most {MAX_TEXT_BYTES:,} bytes.")]
+
+
+class MessageCreate(Body):
+    """A message, or the results of the functions that the agent has called (then with or without a message)."""
+
+    content: Content | None = None
+    results: Annotated[list[FunctionResult], Field(max_length=MAX_WAITING_CALLS)] = Field(
+        default_factory=list, description="One result for each function call that waits."
+    )
+    reply: bool = Field(True, description="Whether the agent answers; `false` only stores the message.")
+    stream: bool = Field(False, description="Answer as server-sent events.")
+    sender: Literal["user", "agent", "system"] = Field("user", description="Another sender only with `reply: false`.")
+
+    def check(self) -> None:
+        """Check what no single field can tell.
+
+        Raises:
+            ValidationFailed: the fields do not go together.
+        """
+        if self.content is None and not self.results:
+            _refuse("content", "is required, unless there are results for the agent's function calls")
+        if self.sender != "user" and self.reply:
+            _refuse("sender", "must be 'user' unless reply is false")
+        if self.stream and not self.reply:
+            _refuse("stream", "must be false where reply is false")
+        if self.results and not self.reply:
+            _refuse("results", "must be empty where reply is false: the agent waits to go on")
+
+    def draft(self) -> Draft | None:
+        """Return the message to store, if there is one."""
+        if self.content is None:
+            return None
+        if isinstance(self.content, str):
+            return Draft(self.sender, self.content)
+        parts = [part.model_dump(exclude_none=True) for part in self.content]
+        return Draft(self.sender, json.dumps(parts, ensure_ascii=False, separators=(",", ":")), type="parts")
+
+
+def _refuse(field: str, message: str) -> NoReturn:
+    raise ValidationFailed(f"{field}: {message}", fields=(FieldError(field, message),))
+
+
+class TurnCreate(Body):
+    """A turn without a new message: the agent answers what is there. After one that failed, this tries again."""
+
+    stream: bool = Field(False, description="Answer as server-sent events.")
+
+
+class MessageQuery(PageQuery):
+    """Which messages, in which order."""
+
+    order: Literal["asc", "desc"] = Field("asc", description="`asc`: oldest first; `desc`: newest first.")
+    since: MomentIn | None = Field(None, description="Only messages at or after this moment.")
+    until: MomentIn | None = Field(None, description="Only messages before this moment.")
+
+
+class MessagePath(Parameters):
+    """Which message."""
+
+    conversation_id: ConversationId
+    message_id: MessageId
+
+
+class TurnPath(Parameters):
+    """Which turn."""
+
+    turn_id: TurnId
+
+
+MessageViewList = list_of(MessageView)
+_TURN_ANSWERS = answers({201: TurnResult, **STREAM_DOCUMENT}, 400, 404, 409, 413, 415, 502, 504)
+
+
+@api.post("/conversations/<conversation_id>/messages", responses=_TURN_ANSWERS, summary="Send a message")
+def send(path: ConversationPath, body: MessageCreate) -> Any:
+    """The message is stored, and the agent answers: as JSON when it is done, or as a stream while it speaks.
+
+    If the model fails, the message stays, and the problem document says what the provider said.
+    """
+    body.check()
+    if not body.reply:
+        draft = body.draft()
+        stored = messages.append_messages(caller().user_id, path.conversation_id, [draft] if draft else [])
+        result = TurnResult(turn=None, input=[show_message(message) for message in stored], output=[])
+        return result.model_dump(mode="json"), 201
+    results = [ToolResult(result.call_id, result.content) for result in body.results]
+    return _turn(path.conversation_id, Question(body.draft(), results), stream=body.stream)
+
+
+@api.post("/conversations/<conversation_id>/turns", responses=_TURN_ANSWERS, summary="Run a turn")
+def run(path: ConversationPath, body: TurnCreate) -> Any:
+    """The agent answers what is there, without a new message."""
+    return _turn(path.conversation_id, Question(), stream=body.stream)
+
+
+def _turn(conversation_id: str, question: Question, *, stream: bool) -> Any:
+    turns = services().turns
+    begun = turns.begin(caller().user_id, conversation_id, question, window=WINDOW)
+    if stream:
+        return event_stream(services().streams.follow(turns.run(begun)))
+    for event in turns.run(begun):
+        if isinstance(event, TurnEnded):
+            return _answer(event), 201
+    raise AssertionError("a turn ends with its end")
+
+
+def _answer(ended: TurnEnded) -> dict[str, Any]:
+    if ended.error is not None:
+        ended.error.extra |= {"turn": show_turn(ended.turn).model_dump(mode="json")}
+        raise ended.error
+    return TurnResult(
+        turn=show_turn(ended.turn),
+        input=[show_message(message) for message in ended.input],
+        output=[show_message(message) for message in ended.output],
+    ).model_dump(mode="json")
+
+
+@api.get(
+    "/conversations/<conversation_id>/messages",
+    responses=answers({200: MessageViewList}, 400, 404),
+    summary="List messages",
+)
+def list_all(path: ConversationPath, query: MessageQuery) -> dict[str, Any]:
+    """In order, or newest first; all of them, or those between two times."""
+    listing = Listing(
+        "messages",
+        query.cursor,
+        conversation_id=path.conversation_id,
+        order=query.order,
+        since=query.since,
+        until=query.until,
+    )
+    page = messages.list_messages(
+        caller().user_id,
+        path.conversation_id,
+        query.limit,
+        descending=query.order == "desc",
+        after=datetime.fromisoformat(listing.position[0]) if listing.position else None,
+        since=query.since,
+        until=query.until,
+    )
+    return listing.answer(page, show_message, lambda message: [message.ts.isoformat()])
+
+
+@api.get(
+    "/conversations/<conversation_id>/messages/<message_id>",
+    responses=answers({200: MessageView}, 404),
+    summary="Read a message",
+)
+def read(path: MessagePath) -> dict[str, Any]:
+    """One message by its id."""
+    message = messages.get_message(caller().user_id, path.conversation_id, path.message_id)
+    return show_message(message).model_dump(mode="json")
+
+
+@api.delete(
+    "/conversations/<conversation_id>/messages/<message_id>",
+    responses=answers({204: None}, 404),
+    summary="Delete a message",
+)
+def delete(path: MessagePath) -> Response:
+    """It is gone from the conversation and from what the agent sees."""
+    messages.delete_message(caller().user_id, path.conversation_id, path.message_id)
+    return Response(status=204)
+
+
+@api.get("/turns/<turn_id>", responses=answers({200: TurnView}, 404), summary="Read a turn")
+def read_turn(path: TurnPath) -> dict[str, Any]:
+    """How a turn ended; while it runs it is the conversation's `active_turn_id`."""
+    return show_turn(get_turn(caller().user_id, path.turn_id)).model_dump(mode="json")

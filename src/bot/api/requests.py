@@ -1,0 +1,136 @@
+"""What is true of every request: its id, its caller, and that its body is what it says it is."""
+
+import json
+import math
+import re
+import secrets
+from typing import Any, NoReturn
+
+from flask import Flask, Request, Response, current_app, g, request
+
+from bot.access.cursors import Cursors
+from bot.access.keys import Caller, authenticate
+from bot.errors import FieldError, Forbidden, MalformedRequest, UnsupportedMediaType
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_REQUEST_ID = re.compile(r"^[A-Za-z0-9_.:-]{1,128}$")
+
+
+class JsonRequest(Request):
+    """A request whose JSON is read strictly: what is not JSON is refused, and never taken for an empty body."""
+
+    def get_json(self, force: bool = False, silent: bool = False, cache: bool = True) -> Any:  # noqa: ARG002
+        """Return the body, which must be a JSON object; nothing at all counts as an empty one.
+
+        Raises:
+            UnsupportedMediaType: the content is not said to be JSON.
+            MalformedRequest: it is not JSON, or not an object.
+        """
+        data = self.get_data(cache=True)
+        if not data:
+            return {}
+        if not self.is_json:
+            raise UnsupportedMediaType("Send the body as Content-Type: application/json.")
+        return _parse(data)
+
+
+def _parse(data: bytes) -> dict[str, Any]:
+    try:
+        body = json.loads(data.decode(), parse_constant=_refuse_constant, parse_float=_finite)
+    except UnicodeDecodeError as error:
+        raise MalformedRequest("The body is not UTF-8.", fields=(FieldError("body", "must be UTF-8"),)) from error
+    except RecursionError as error:
+        raise MalformedRequest("The body is nested too deep.", fields=(FieldError("body", "fewer levels"),)) from error
+    except ValueError as error:
+        detail = f"The body is not valid JSON: {error}."
+        raise MalformedRequest(detail, fields=(FieldError("body", "must be valid JSON"),)) from error
+    if not isinstance(body, dict):
+        raise MalformedRequest("The body must be a JSON object.", fields=(FieldError("body", "must be an object"),))
+    # Only an escape can smuggle half a character in; the walk is spared where there is none.
+    if b"\\u" in data and (field := _broken_text(body, "")) is not None:
+        raise MalformedRequest(f"{field}: half a character.", fields=(FieldError(field, "must be valid Unicode"),))
+    return body
+
+
+def _broken_text(value: object, path: str) -> str | None:
+    """Return the path of the first text that holds an unpaired surrogate: no such text can be stored or sent."""
+    match value:
+        case str():
+            return path if _SURROGATE.search(value) else None
+        case dict():
+            entries = [(str(name), entry) for name, entry in value.items()]
+            if any(_SURROGATE.search(name) for name, _ in entries):
+                return path or "body"
+        case list():
+            entries = [(str(position), entry) for position, entry in enumerate(value)]
+        case _:
+            return None
+    found = (_broken_text(entry, f"{path}.{name}" if path else name) for name, entry in entries)
+    return next((each for each in found if each is not None), None)
+
+
+def install(app: Flask) -> None:
+    """Read every body strictly, and give every request its id."""
+    app.request_class = JsonRequest
+
+    @app.before_request
+    def _identify() -> None:
+        given = request.headers.get("X-Request-Id", "")
+        g.request_id = given if _REQUEST_ID.match(given) else f"req_{secrets.token_hex(12)}"
+
+    @app.after_request
+    def _answer(response: Response) -> Response:
+        response.headers["X-Request-Id"] = g.get("request_id", "")
+        response.headers.setdefault("X-Content-Type-Options", "nosniff")
+        if request.path.startswith("/api/"):
+            response.headers.setdefault("Cache-Control", "no-store")
+        return response
+
+
+def require_caller() -> None:
+    """Find out who calls; a blueprint's `before_request`.
+
+    Cost: AP-21, 1 GetItem.
+
+    Raises:
+        Unauthenticated: no valid API key was sent.
+    """
+    g.caller = authenticate(request.headers.get("Authorization"))
+
+
+def caller() -> Caller:
+    """Return who makes the present request."""
+    found: Caller = g.caller
+    return found
+
+
+def require_admin() -> None:
+    """Check that the caller may manage users.
+
+    Raises:
+        Forbidden: the caller is no administrator.
+    """
+    if not caller().is_admin:
+        raise Forbidden("Only an administrator may do that.")
+
+
+def cursors() -> Cursors:
+    """Return the application's cursor signer."""
+    found: Cursors = current_app.extensions["bot"].cursors
+    return found
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"the number {text[:20]} is out of range")
+    return number
+
+
+def scope(route: str, **filters: Any) -> str:
+    """Return what a cursor is bound to: the list, the caller and the filters."""
+    return json.dumps([route, caller().user_id, filters], sort_keys=True, default=str)

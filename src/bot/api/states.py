@@ -1,0 +1,197 @@
+"""State: what a bot remembers under a key, for the caller or for one of the caller's conversations."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+from flask import Response
+from pydantic import Field
+
+from bot.api.blueprint import answers, resource
+from bot.api.paging import Listing, list_of
+from bot.api.requests import caller
+from bot.api.types import Body, ConversationId, Json, Moment, PageQuery, Parameters, View
+from models.access_patterns import states
+from models.access_patterns.states import Owner, State
+from models.state import StateKind
+
+api = resource("state", "Session and application state: any JSON under a key, with versions and an optional TTL.")
+
+StateKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,128}$", description="The state's key.", examples=["cart"])]
+_YEAR = 366 * 24 * 3600
+
+
+class UserStatePath(Parameters):
+    """Which state of the caller."""
+
+    key: StateKey
+
+
+class StatesPath(Parameters):
+    """Whose state."""
+
+    conversation_id: ConversationId
+
+
+class StatePath(StatesPath):
+    """Which state of a conversation."""
+
+    key: StateKey
+
+
+class UserKind(Parameters):
+    """Which kind; a user's state is `application` state unless told otherwise."""
+
+    kind: StateKind = "application"
+
+
+class ConversationKind(Parameters):
+    """Which kind; a conversation's state is `session` state unless told otherwise."""
+
+    kind: StateKind = "session"
+
+
+class UserKindVersion(UserKind):
+    """Which kind, and on which condition."""
+
+    if_version: int | None = Field(None, ge=1, description="Only if this is the stored version.")
+
+
+class ConversationKindVersion(ConversationKind):
+    """Which kind, and on which condition."""
+
+    if_version: int | None = Field(None, ge=1, description="Only if this is the stored version.")
+
+
+class StateQuery(PageQuery):
+    """Which kind; both if not set."""
+
+    kind: StateKind | None = None
+
+
+class StatePut(Body):
+    """What to remember."""
+
+    value: Json = Field(description="Any JSON value.")
+    if_version: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="Only if this is the stored version; 0: only if there is none."
+    )
+    ttl_seconds: Annotated[int, Field(ge=1, le=10 * _YEAR)] | None = Field(
+        None, description="Forget it after this time; without it, it stays."
+    )
+
+
+class StateView(View):
+    """What is remembered under a key. `version` starts at 1 and grows with each put."""
+
+    key: str
+    kind: StateKind
+    value: Json
+    version: int
+    created_at: Moment
+    updated_at: Moment
+    expires_at: Moment | None
+
+
+StateViewList = list_of(StateView)
+
+
+def _show(state: State) -> StateView:
+    return StateView(
+        key=state.key,
+        kind=state.kind,
+        value=state.value,
+        version=int(state.version),
+        created_at=state.created_at,
+        updated_at=state.updated_at,
+        expires_at=None if state.expires_at is None else datetime.fromtimestamp(state.expires_at, UTC),
+    )
+
+
+def _list(owner: Owner, query: StateQuery) -> dict[str, Any]:
+    listing = Listing("state", query.cursor, conversation_id=owner.conversation_id, kind=query.kind)
+    after: Any = tuple(listing.position) if listing.position else None
+    page = states.list_states(owner, query.limit, kind=query.kind, after=after)
+    return listing.answer(page, _show, lambda state: [state.kind, state.key])
+
+
+def _get(owner: Owner, kind: StateKind, key: str) -> dict[str, Any]:
+    return _show(states.get_state(owner, kind, key)).model_dump(mode="json")
+
+
+def _put(owner: Owner, kind: StateKind, key: str, body: StatePut) -> dict[str, Any]:
+    ttl = timedelta(seconds=body.ttl_seconds) if body.ttl_seconds else None
+    state = states.put_state(owner, kind, key, body.value, if_version=body.if_version, ttl=ttl)
+    return _show(state).model_dump(mode="json")
+
+
+def _delete(owner: Owner, kind: StateKind, key: str, if_version: int | None) -> Response:
+    states.delete_state(owner, kind, key, if_version=if_version)
+    return Response(status=204)
+
+
+@api.get("/users/me/state", responses=answers({200: StateViewList}, 400), summary="List the caller's state")
+def list_own(query: StateQuery) -> dict[str, Any]:
+    """By kind and key."""
+    return _list(Owner(caller().user_id), query)
+
+
+@api.get("/users/me/state/<key>", responses=answers({200: StateView}, 404), summary="Read state of the caller")
+def get_own(path: UserStatePath, query: UserKind) -> dict[str, Any]:
+    """What is remembered under a key."""
+    return _get(Owner(caller().user_id), query.kind, path.key)
+
+
+@api.put(
+    "/users/me/state/<key>",
+    responses=answers({200: StateView}, 400, 404, 409, 413, 415),
+    summary="Put state of the caller",
+)
+def put_own(path: UserStatePath, query: UserKind, body: StatePut) -> dict[str, Any]:
+    """With `if_version`, only if nobody changed it since."""
+    return _put(Owner(caller().user_id), query.kind, path.key, body)
+
+
+@api.delete("/users/me/state/<key>", responses=answers({204: None}, 404, 409), summary="Delete state of the caller")
+def delete_own(path: UserStatePath, query: UserKindVersion) -> Response:
+    """With `if_version`, only if nobody changed it since."""
+    return _delete(Owner(caller().user_id), query.kind, path.key, query.if_version)
+
+
+@api.get(
+    "/conversations/<conversation_id>/state",
+    responses=answers({200: StateViewList}, 400, 404),
+    summary="List a conversation's state",
+)
+def list_of_conversation(path: StatesPath, query: StateQuery) -> dict[str, Any]:
+    """By kind and key."""
+    return _list(Owner(caller().user_id, path.conversation_id), query)
+
+
+@api.get(
+    "/conversations/<conversation_id>/state/<key>",
+    responses=answers({200: StateView}, 404),
+    summary="Read state of a conversation",
+)
+def get_of_conversation(path: StatePath, query: ConversationKind) -> dict[str, Any]:
+    """What is remembered under a key."""
+    return _get(Owner(caller().user_id, path.conversation_id), query.kind, path.key)
+
+
+@api.put(
+    "/conversations/<conversation_id>/state/<key>",
+    responses=answers({200: StateView}, 400, 404, 409, 413, 415),
+    summary="Put state of a conversation",
+)
+def put_of_conversation(path: StatePath, query: ConversationKind, body: StatePut) -> dict[str, Any]:
+    """With `if_version`, only if nobody changed it since."""
+    return _put(Owner(caller().user_id, path.conversation_id), query.kind, path.key, body)
+
+
+@api.delete(
+    "/conversations/<conversation_id>/state/<key>",
+    responses=answers({204: None}, 404, 409),
+    summary="Delete state of a conversation",
+)
+def delete_of_conversation(path: StatePath, query: ConversationKindVersion) -> Response:
+    """With `if_version`, only if nobody changed it since."""
+    return _delete(Owner(caller().user_id, path.conversation_id), query.kind, path.key, query.if_version)

@@ -1,0 +1,221 @@
+"""Users: an administrator makes them; each manages their own profile under `users/me`."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from flask import Response
+from pydantic import Field
+
+from bot.api.blueprint import answers, resource
+from bot.api.context import settings, vault
+from bot.api.paging import Listing, list_of
+from bot.api.requests import caller, require_admin
+from bot.api.types import Body, Json, JsonMap, MapName, Moment, Name, PageQuery, Parameters, UserId, View
+from bot.errors import FieldError, NotFound, ValidationFailed
+from bot.llm.egress import base_url_problem
+from models.access_patterns import erasure, users
+from models.access_patterns.conversations import list_conversations
+from models.errors import ItemNotFound
+from models.reading import Page
+from models.user import Role, User, UserStatus
+
+api = resource("users", "People, and programs that act as one.")
+
+ME = "me"
+
+Email = Annotated[
+    str,
+    Field(
+        pattern=r"^[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63}){1,5}$",
+        description="Unique, without regard to case.",
+        examples=["ann@example.com"],
+    ),
+]
+
+
+class UserPath(Parameters):
+    """Which user; `me` is the caller."""
+
+    user_id: UserId
+
+
+class UserQuery(PageQuery):
+    """Which users; `email` finds one."""
+
+    email: Email | None = None
+
+
+class IntegrationDetails(Body):
+    """A user's own credentials for a provider. The key is encrypted, and never shown again."""
+
+    api_key: Annotated[str, Field(min_length=1, max_length=512)]
+    base_url: Annotated[str, Field(max_length=512, pattern=r"^https?://")] | None = Field(
+        None, description="An OpenAI-compatible endpoint other than the deployment's own."
+    )
+
+
+class UserCreate(Body):
+    """A new user."""
+
+    email: Email
+    name: Name | None = None
+    role: Role = "user"
+    preferences: JsonMap = Field(default_factory=dict)
+    settings: JsonMap = Field(default_factory=dict)
+
+
+class UserPatch(Body):
+    """What is to change. In the maps a name with null is removed, and names that are not sent stay."""
+
+    email: Email | None = None
+    name: Name | None = None
+    preferences: dict[MapName, Json] | None = None
+    settings: dict[MapName, Json] | None = None
+    api_integration_details: dict[MapName, IntegrationDetails | None] | None = None
+
+
+class IntegrationView(View):
+    """What is shown of a user's own credentials: a hint, by which a person tells keys apart."""
+
+    api_key_hint: str
+    base_url: str | None
+
+
+class UserView(View):
+    """A user."""
+
+    id: UserId
+    email: str
+    name: str | None
+    role: Role
+    status: UserStatus
+    preferences: dict[str, Json]
+    settings: dict[str, Json]
+    api_integration_details: dict[str, IntegrationView]
+    created_at: Moment
+    updated_at: Moment
+    last_active_at: Moment
+
+
+class UserEntry(View):
+    """A user, as the list shows one."""
+
+    id: UserId
+    email: str
+    name: str | None
+    role: Role
+    created_at: Moment
+
+
+UserEntryList = list_of(UserEntry)
+
+
+def show(user: User) -> UserView:
+    """Return a user as the API shows one."""
+    return UserView(
+        id=user.user_id,
+        email=user.email,
+        name=user.name,
+        role=user.role,
+        status=user.status,
+        preferences=user.preferences,
+        settings=user.settings,
+        api_integration_details={
+            name: _hint(vault().open(user.user_id, name, sealed))
+            for name, sealed in user.api_integration_details.items()
+        },
+        created_at=user.created_at,
+        updated_at=user.updated_at,
+        last_active_at=user.last_active_at,
+    )
+
+
+def _hint(details: dict[str, Any]) -> IntegrationView:
+    key = details["api_key"]
+    # Of a short key, four characters would be too much.
+    return IntegrationView(api_key_hint=f"…{key[-4:]}" if len(key) >= 16 else "…", base_url=details.get("base_url"))
+
+
+def _entry(user: User) -> UserEntry:
+    return UserEntry(id=user.user_id, email=user.email, name=user.name, role=user.role, created_at=user.created_at)
+
+
+@api.post("/users", responses=answers({201: UserView}, 403, 409, 413, 415, 400), summary="Create a user")
+def create(body: UserCreate) -> tuple[dict[str, Any], int]:
+    """For an administrator."""
+    require_admin()
+    user = users.create_user(**body.model_dump())
+    return show(user).model_dump(mode="json"), 201
+
+
+@api.get("/users", responses=answers({200: UserEntryList}, 400, 403), summary="List users")
+def list_all(query: UserQuery) -> dict[str, Any]:
+    """Oldest first; for an administrator. With `email`, the one user who has it, or none."""
+    require_admin()
+    listing = Listing("users", query.cursor, email=query.email)
+    if query.email is not None:
+        return listing.answer(_by_email(query.email), _entry, lambda user: [user.user_id])
+    after = listing.position[0] if listing.position else None
+    return listing.answer(users.list_users(query.limit, after), _entry, lambda user: [user.user_id])
+
+
+def _by_email(email: str) -> Page[User]:
+    try:
+        return Page((users.get_user_by_email(email),), more=False)
+    except ItemNotFound:
+        return Page((), more=False)
+
+
+@api.get("/users/<user_id>", responses=answers({200: UserView}, 404), summary="Read a user")
+def read(path: UserPath) -> dict[str, Any]:
+    """`me` is the caller; another's profile is for an administrator."""
+    user = users.get_user(_reachable(path.user_id))
+    # The profile is not written with each message; the newest conversation knows better.
+    newest = list_conversations(user.user_id, 1).items
+    if newest:
+        user.last_active_at = max(user.last_active_at, newest[0].listed_at)
+    return show(user).model_dump(mode="json")
+
+
+@api.patch("/users/<user_id>", responses=answers({200: UserView}, 400, 404, 409, 413, 415), summary="Update a user")
+def update(path: UserPath, body: UserPatch) -> dict[str, Any]:
+    """Fields that are not sent stay as they are."""
+    user_id = _reachable(path.user_id)
+    changes = body.model_dump(exclude_unset=True)
+    if body.api_integration_details:
+        changes["api_integration_details"] = _sealed(user_id, body.api_integration_details)
+    email = changes.pop("email", None)
+    # A map that is sent as null is left alone: emptying it is done name by name.
+    changes = {name: value for name, value in changes.items() if value is not None or name == "name"}
+    user = users.change_email(user_id, email) if email else None
+    if changes or user is None:
+        user = users.update_user(user_id, changes)
+    return show(user).model_dump(mode="json")
+
+
+def _sealed(user_id: str, details: Mapping[str, IntegrationDetails | None]) -> dict[str, str | None]:
+    sealed: dict[str, str | None] = {}
+    for name, value in details.items():
+        if value is not None and value.base_url is not None:
+            problem = base_url_problem(value.base_url, private_allowed=settings().allow_private_base_urls)
+            if problem:
+                field = FieldError(f"api_integration_details.{name}.base_url", problem)
+                raise ValidationFailed(problem, fields=(field,))
+        sealed[name] = vault().seal(user_id, name, value.model_dump()) if value is not None else None
+    return sealed
+
+
+@api.delete("/users/<user_id>", responses=answers({204: None}, 404), summary="Delete a user")
+def delete(path: UserPath) -> Response:
+    """With everything that is theirs: keys, agents, conversations, messages and state."""
+    erasure.delete_user(_reachable(path.user_id))
+    return Response(status=204)
+
+
+def _reachable(user_id: str) -> str:
+    """Return the id of a user whom the caller may reach: oneself, or anybody for an administrator."""
+    if user_id == ME:
+        return caller().user_id
+    if user_id != caller().user_id and not caller().is_admin:
+        raise NotFound("There is no such user.")
+    return user_id

@@ -1,0 +1,87 @@
+"""The application: everything is made and wired here, once for a process."""
+
+import logging
+import sys
+
+from flask import Response, redirect
+from flask_openapi import Info, OpenAPI
+
+from bot import __version__
+from bot.access.cursors import Cursors
+from bot.access.secrets import Vault, secret_of
+from bot.api import agents, api_keys, conversations, health, messages, problems, requests, states, users
+from bot.api.context import EXTENSION, Services
+from bot.llm.providers import Providers
+from bot.settings import Settings
+from bot.turns.leases import LeaseKeeper
+from bot.turns.service import TurnService
+from bot.turns.streams import TurnStreams
+from models import table
+
+DESCRIPTION = """Every turn of every conversation, on one DynamoDB table.
+
+Lists are paged by `cursor`; errors are RFC 9457 problem documents with a stable `code`; an id that belongs to somebody
+else answers exactly like one that does not exist."""
+
+
+def create_app(settings: Settings | None = None) -> OpenAPI:
+    """Make the application, and point the models of this process at its table. No request goes out yet."""
+    settings = settings or Settings()
+    _log_to_stderr(settings.log_level)
+    table.configure(settings.table)
+    app = OpenAPI(
+        "bot",
+        info=Info(title="Turntable", version=__version__, description=DESCRIPTION),
+        security_schemes={"api_key": {"type": "http", "scheme": "bearer", "description": "An API key, `tt_…`."}},
+        validation_error_model=problems.Problem,
+        validation_error_callback=lambda error: problems.respond(problems.from_validation(error)),
+    )
+    # 3.1 is what tools read today; nothing of 3.2 is used.
+    app.openapi_version = "3.1.0"
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
+    app.extensions[EXTENSION] = _services(settings)
+    requests.install(app)
+    problems.install(app)
+    for resource in (health, users, api_keys, agents, conversations, messages, states):
+        app.register_api(resource.api)
+    app.add_url_rule("/docs", "docs", _docs)
+    return app
+
+
+def _services(settings: Settings) -> Services:
+    secret = secret_of(settings)
+    vault = Vault(secret)
+    providers = Providers(
+        openai_api_key=settings.openai_api_key.get_secret_value() if settings.openai_api_key else None,
+        openai_base_url=settings.openai_base_url,
+        embedded_base_url=settings.embedded_base_url,
+        embedded_model=settings.embedded_model,
+        timeout=settings.provider_timeout,
+        max_retries=settings.provider_retries,
+        default_model=settings.default_model,
+        allow_private_base_urls=settings.allow_private_base_urls,
+    )
+    return Services(
+        settings=settings,
+        cursors=Cursors(secret),
+        vault=vault,
+        providers=providers,
+        turns=TurnService(providers, vault, LeaseKeeper(settings.lease), embedded_context=settings.embedded_context),
+        streams=TurnStreams(settings.threads),
+    )
+
+
+def _docs() -> Response:
+    """Lead to the page on which the OpenAPI document can be read and tried."""
+    found: Response = redirect("/openapi/swagger")  # type: ignore[assignment]
+    return found
+
+
+def _log_to_stderr(level: str) -> None:
+    logging.basicConfig(
+        stream=sys.stderr, level=level, format="%(asctime)s %(levelname)-7s %(name)s %(message)s", force=True
+    )
+    # The libraries below say too much at INFO, and at DEBUG they would print requests with what they carry.
+    for name in ("botocore", "boto3", "urllib3", "httpx", "httpx2", "httpcore", "httpcore2", "openai", "pynamodb"):
+        logging.getLogger(name).setLevel(logging.WARNING)

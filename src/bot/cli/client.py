@@ -1,0 +1,85 @@
+"""The few calls of the API that the terminal needs."""
+
+import json
+from collections.abc import Iterator
+from typing import Any, Self
+
+import httpx2
+
+# An answer may take its time; what matters is that something arrives now and then (the server sends signs of life).
+_TIMEOUT = httpx2.Timeout(10.0, read=60.0)
+
+
+class ApiProblem(Exception):
+    """A problem document of the server's."""
+
+    def __init__(self, document: dict[str, Any]) -> None:
+        """Say what the document says."""
+        super().__init__(f"{document.get('detail', 'the server gave no reason')} ({document.get('code', 'unknown')})")
+
+
+class ApiClient:
+    """Calls a server in the name of one API key."""
+
+    def __init__(self, url: str, key: str) -> None:
+        """Take the server's address and the key."""
+        self.url = url.rstrip("/")
+        self._http = httpx2.Client(
+            base_url=f"{self.url}/api/v1", headers={"Authorization": f"Bearer {key}"}, timeout=_TIMEOUT
+        )
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def agent(self, agent_id: str | None) -> dict[str, Any]:
+        """Return an agent, or the caller's first one, which is made if there is none."""
+        if agent_id is not None:
+            return self._call("GET", f"/agents/{agent_id}")
+        found = self._call("GET", "/agents?limit=1")["data"]
+        if found:
+            first: dict[str, Any] = found[0]
+            return first
+        return self._call("POST", "/agents", {"name": "Assistant", "system_message": "You are a helpful assistant."})
+
+    def start(self, agent_id: str) -> str:
+        """Start a conversation, and return its id."""
+        return str(self._call("POST", "/conversations", {"agent_id": agent_id})["id"])
+
+    def open(self, conversation_id: str) -> dict[str, Any]:
+        """Return a conversation with its newest messages."""
+        return self._call("GET", f"/conversations/{conversation_id}")
+
+    def send(self, conversation_id: str, text: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Send a message, and give the events of the answer as they come."""
+        body = {"content": text, "stream": True}
+        with self._http.stream("POST", f"/conversations/{conversation_id}/messages", json=body) as response:
+            if response.status_code != 200:
+                response.read()
+                raise ApiProblem(_document(response))
+            name = ""
+            for line in response.iter_lines():
+                field, _, value = line.partition(": ")
+                if field == "event":
+                    name = value
+                elif field == "data":
+                    yield name, json.loads(value)
+
+    def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        response = self._http.request(method, path, json=body)
+        if response.status_code >= 400:
+            raise ApiProblem(_document(response))
+        found: dict[str, Any] = response.json()
+        return found
+
+
+def _document(response: httpx2.Response) -> dict[str, Any]:
+    try:
+        document = response.json()
+    except ValueError:
+        document = None
+    return document if isinstance(document, dict) else {"detail": f"HTTP {response.status_code}", "code": "unknown"}

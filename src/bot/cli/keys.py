@@ -1,0 +1,57 @@
+"""`bot keys`: API keys, from the operator's side."""
+
+from datetime import UTC, datetime, timedelta
+
+import click
+
+from bot.access.keys import issue_key
+from bot.cli.local import with_table
+from bot.settings import Settings
+from models import clock
+from models.access_patterns.api_keys import list_api_keys, revoke_api_key
+from models.access_patterns.users import get_user_by_email
+
+_PAGE = 100
+
+
+@click.group()
+def keys() -> None:
+    """Create, list and revoke API keys."""
+
+
+@keys.command()
+@click.option("--email", required=True, help="Whose key it will be.")
+@click.option("--name", help="What it is for.")
+@click.option("--days", type=click.IntRange(1, 3650), help="It stops to work after this many days; never if not set.")
+@with_table
+def create(settings: Settings, email: str, name: str | None, days: int | None) -> None:  # noqa: ARG001
+    """Create an API key, and print it alone on standard output. It is not shown again."""
+    expires = clock.now() + timedelta(days=days) if days else None
+    key, _ = issue_key(get_user_by_email(email), name=name, expires=expires)
+    click.echo(key)
+
+
+@keys.command(name="list")
+@click.option("--email", required=True, help="Whose.")
+@with_table
+def list_(settings: Settings, email: str) -> None:  # noqa: ARG001
+    """List a user's keys: id, last characters, when made, when they end, name."""
+    user, after = get_user_by_email(email), None
+    while True:
+        page = list_api_keys(user.user_id, _PAGE, after)
+        for entry in page.items:
+            end = datetime.fromtimestamp(entry.expires_at, UTC).date() if entry.expires_at else "never"
+            click.echo(f"{entry.key_id}  …{entry.hint}  {entry.created_at.date()}  {end}  {entry.name or ''}".rstrip())
+        if not page.more:
+            return
+        after = page.items[-1].key_id
+
+
+@keys.command()
+@click.option("--email", required=True, help="Whose.")
+@click.argument("key_id")
+@with_table
+def revoke(settings: Settings, email: str, key_id: str) -> None:  # noqa: ARG001
+    """Revoke a key: from now on it opens nothing."""
+    revoke_api_key(get_user_by_email(email).user_id, key_id)
+    click.echo(f"Revoked {key_id}.")

@@ -1,0 +1,50 @@
+"""`bot users`: people, from the operator's side."""
+
+import click
+
+from bot.cli.local import with_table
+from bot.settings import Settings
+from models.access_patterns.erasure import delete_user
+from models.access_patterns.users import create_user, get_user_by_email, list_users
+
+_PAGE = 100
+
+
+@click.group()
+def users() -> None:
+    """Create, list and delete users."""
+
+
+@users.command()
+@click.option("--email", required=True, help="Unique, without regard to case.")
+@click.option("--name", help="What to call the user.")
+@click.option("--admin", is_flag=True, help="The user may manage users.")
+@with_table
+def create(settings: Settings, email: str, name: str | None, admin: bool) -> None:  # noqa: ARG001
+    """Create a user, and print the id."""
+    click.echo(create_user(email, name=name, role="admin" if admin else "user").user_id)
+
+
+@users.command(name="list")
+@with_table
+def list_(settings: Settings) -> None:  # noqa: ARG001
+    """List all users: id, email, role, name."""
+    after = None
+    while True:
+        page = list_users(_PAGE, after)
+        for user in page.items:
+            click.echo(f"{user.user_id}  {user.email}  {user.role}  {user.name or ''}".rstrip())
+        if not page.more:
+            return
+        after = page.items[-1].user_id
+
+
+@users.command()
+@click.option("--email", required=True, help="Whose.")
+@click.confirmation_option(prompt="Delete this user with all agents, conversations, messages, state and keys?")
+@with_table
+def delete(settings: Settings, email: str) -> None:  # noqa: ARG001
+    """Delete a user, with everything that is theirs."""
+    user = get_user_by_email(email)
+    delete_user(user.user_id)
+    click.echo(f"Deleted {user.user_id}.")

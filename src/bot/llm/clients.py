@@ -1,0 +1,99 @@
+"""HTTP clients for the providers: how long to wait, how many connections, what goes out with a request."""
+
+import ssl
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+
+import httpx2
+
+from .egress import PublicOnlyTransport
+from .failures import retry_after_seconds
+
+LONGEST_WAIT_INSIDE = 10.0
+"""Seconds. The SDK would sleep up to two minutes for a `retry-after`, deaf to a cancelled turn and with its lease
+running. A longer wait is handed to the caller as `ProviderRateLimited` instead."""
+
+_CONNECT_TIMEOUT = 10.0
+_POOL_LIMITS = httpx2.Limits(
+    # A stream holds its connection from the first byte to the last. The number of threads is what limits them; the
+    # pool is only wide enough never to be the reason that one waits.
+    max_connections=1000,
+    max_keepalive_connections=128,
+    # Long enough to span two turns of a talk, shorter than what load balancers allow (60 s at AWS).
+    keepalive_expiry=45.0,
+)
+_NO_KEEPALIVE = httpx2.Limits(max_connections=1000, max_keepalive_connections=0)
+
+# What may go out with somebody's own key. The SDK adds OPENAI_ORG_ID, OPENAI_PROJECT_ID and OPENAI_CUSTOM_HEADERS of
+# this process's environment to every request; those are the deployment's, and may be secrets.
+_NEUTRAL_HEADERS = frozenset(
+    {
+        *("host", "connection", "transfer-encoding", "user-agent", "authorization", "idempotency-key"),
+        *("accept", "accept-encoding", "content-type", "content-length"),
+    }
+)
+
+
+def timeouts(silence: float) -> httpx2.Timeout:
+    """Return timeouts under which a provider may be silent for `silence` seconds between two pieces of an answer."""
+    return httpx2.Timeout(silence, connect=min(silence, _CONNECT_TIMEOUT), pool=min(silence, _CONNECT_TIMEOUT))
+
+
+def deployment_client(tls: ssl.SSLContext, silence: float) -> httpx2.Client:
+    """Return the client for the deployment's own key: the environment's proxies and OPENAI_* headers apply."""
+    return _client(silence, verify=tls, limits=_POOL_LIMITS)
+
+
+def neutral_client(tls: ssl.SSLContext, silence: float) -> httpx2.Client:
+    """Return the client for a user's key at an address that the deployment trusts."""
+    return _neutral(_client(silence, verify=tls, limits=_POOL_LIMITS))
+
+
+def guarded_client(tls: ssl.SSLContext, silence: float) -> httpx2.Client:
+    """Return the client for a user's key at an address that the user gave: direct, and to public addresses only."""
+    transport = PublicOnlyTransport(verify=tls, limits=_NO_KEEPALIVE)
+    return _neutral(_client(silence, verify=tls, limits=_NO_KEEPALIVE, transport=transport, trust_env=False))
+
+
+def loopback_client(tls: ssl.SSLContext, silence: float) -> httpx2.Client:
+    """Return the client for the embedded model: past any proxy, which could not reach this machine's loopback."""
+    return _neutral(_client(silence, verify=tls, limits=_POOL_LIMITS, trust_env=False))
+
+
+def _client(
+    silence: float,
+    *,
+    verify: ssl.SSLContext,
+    limits: httpx2.Limits,
+    transport: httpx2.BaseTransport | None = None,
+    trust_env: bool = True,
+) -> httpx2.Client:
+    client = httpx2.Client(
+        verify=verify,
+        limits=limits,
+        transport=transport,
+        trust_env=trust_env,
+        timeout=timeouts(silence),
+        # A redirect would carry the key to wherever it points.
+        follow_redirects=False,
+        # One client serves many users; a cookie that one of them was given would go out with the next one's request.
+        cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=())),
+    )
+    client.event_hooks = {"response": [_hand_back_long_waits]}
+    return client
+
+
+def _neutral(client: httpx2.Client) -> httpx2.Client:
+    client.event_hooks = {**client.event_hooks, "request": [_keep_neutral_headers]}
+    return client
+
+
+def _keep_neutral_headers(request: httpx2.Request) -> None:
+    for name in list(request.headers):
+        if name not in _NEUTRAL_HEADERS and not name.startswith("x-stainless-"):
+            del request.headers[name]
+
+
+def _hand_back_long_waits(response: httpx2.Response) -> None:
+    wait = retry_after_seconds(response.headers) if response.status_code >= 400 else None
+    if wait is not None and wait > LONGEST_WAIT_INSIDE:
+        response.headers["x-should-retry"] = "false"

@@ -1,0 +1,90 @@
+"""What differs between servers that all speak Chat Completions, and how the difference is learnt.
+
+A few differences show in the address. The rest shows in a refusal: the server names the field that it will not take.
+Such a request did not run, so it is sent once more in the other form, and the form is remembered for that server and
+model. A table of model names would be out of date with the next model.
+"""
+
+import re
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+from typing import Literal
+from urllib.parse import urlsplit
+
+from .types import ModelRequest
+
+TokenLimitField = Literal["max_completion_tokens", "max_tokens"]
+
+# OpenAI's own models refuse `max_tokens` from o1 and gpt-5 on. Elsewhere `max_tokens` is what everybody reads: Ollama
+# and LM Studio pass over `max_completion_tokens` without a word (ollama issue 7125), llama.cpp did until February 2026,
+# and an ignored limit means an answer without an end. Bedrock documents `max_completion_tokens`.
+_HOSTS_OF_OPENAI_MODELS = re.compile(
+    r"(.+\.)?openai\.com"
+    r"|.+\.(openai|services\.ai|cognitiveservices)\.azure\.com"
+    r"|bedrock[^.]*\..+\.(amazonaws\.com|api\.aws)"
+)
+_UNKNOWN = ("unsupported", "not supported", "unrecognized", "unknown", "unexpected", "extra", "not permitted")
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How one model at one server wants to be asked.
+
+    Attributes:
+        limit_field: The name under which it takes the limit of an answer's length.
+        tools_without_reasoning: Whether requests with functions must say `"reasoning_effort": "none"`.
+    """
+
+    limit_field: TokenLimitField
+    tools_without_reasoning: bool = False
+
+    def after_refusal(self, request: ModelRequest, message: str) -> "Dialect | None":
+        """Return the dialect to try after the server refused `request` with `message`, or None if it asks for none."""
+        text = message.lower()
+        # OpenAI, for gpt-5.6 and gpt-6, which reason by default: "Function tools with reasoning_effort are not
+        # supported for gpt-6-luna in /v1/chat/completions. To use function tools, use /v1/responses or set
+        # reasoning_effort to 'none'."
+        if request.tools and "reasoning_effort" in text and "none" in text and not self.tools_without_reasoning:
+            return replace(self, tools_without_reasoning=True)
+        # The field must be what is not known, rather than its value what is not liked.
+        if request.max_tokens is not None and self.limit_field in text and any(word in text for word in _UNKNOWN):
+            return replace(self, limit_field=_OTHER[self.limit_field])
+        return None
+
+
+_OTHER: dict[TokenLimitField, TokenLimitField] = {
+    "max_tokens": "max_completion_tokens",
+    "max_completion_tokens": "max_tokens",
+}
+
+
+def first_guess(base_url: str) -> Dialect:
+    """Return the dialect that the address of a server suggests."""
+    host = urlsplit(base_url).hostname or ""
+    openai_models = _HOSTS_OF_OPENAI_MODELS.fullmatch(host) is not None
+    return Dialect(limit_field="max_completion_tokens" if openai_models else "max_tokens")
+
+
+class Dialects:
+    """What has been learnt, for the last `capacity` pairs of server and model. Safe to share between threads."""
+
+    def __init__(self, capacity: int = 256) -> None:
+        """Start knowing nothing."""
+        self._capacity = capacity
+        self._learnt: OrderedDict[tuple[str, str], Dialect] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, base_url: str, model: str) -> Dialect:
+        """Return what is known, or the first guess."""
+        with self._lock:
+            learnt = self._learnt.get((base_url, model))
+        return learnt or first_guess(base_url)
+
+    def learn(self, base_url: str, model: str, dialect: Dialect) -> None:
+        """Remember a dialect in which a request was taken."""
+        with self._lock:
+            self._learnt[base_url, model] = dialect
+            self._learnt.move_to_end((base_url, model))
+            if len(self._learnt) > self._capacity:
+                self._learnt.popitem(last=False)

@@ -1,0 +1,98 @@
+"""Where a key that a user brought may be sent.
+
+A base URL that comes from a user is a request that this deployment makes on a stranger's word. Without a check it
+reaches whatever the host reaches: the metadata service with the host's own AWS credentials (169.254.169.254), the
+database in the next subnet. So such an address must be `https` and lead to a public address, and what is connected to
+is the very address that was checked: a name that resolves differently a moment later gains nothing.
+"""
+
+import contextlib
+import ipaddress
+import socket
+from urllib.parse import urlsplit
+
+import httpx2
+
+from bot.errors import ProviderRejected
+
+# Ways to write an IPv4 address as an IPv6 one that a gateway on the way takes apart again (RFC 6052, 3056, 4380).
+_TRANSLATED = tuple(ipaddress.ip_network(net) for net in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32"))
+
+
+def base_url_problem(base_url: str, *, private_allowed: bool = False) -> str | None:
+    """Return what is wrong with a base URL as a sentence, or None. Resolves no names and costs nothing.
+
+    Args:
+        base_url: The root of an OpenAI-compatible API.
+        private_allowed: Whether plain http and addresses inside the deployment's network will do.
+    """
+    try:
+        url = urlsplit(base_url)
+        host, _ = url.hostname, url.port
+    except ValueError:
+        return "The base URL cannot be read as an address."
+    if url.scheme not in ("http", "https") or not host:
+        return "The base URL must begin with https:// and name a host."
+    if url.username or url.password:
+        return "The base URL must not hold a user or a password."
+    if url.query or url.fragment:
+        return "The base URL must not hold a query or a fragment."
+    if private_allowed:
+        return None
+    if url.scheme != "https":
+        return "The base URL must begin with https://."
+    if _literal(host) not in (None, True):
+        return "The base URL must lead to a public address."
+    return None
+
+
+def is_public(address: str) -> bool:
+    """Tell whether an IP address is one on the public internet."""
+    parsed = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(parsed, ipaddress.IPv6Address):
+        if parsed.ipv4_mapped is not None:
+            return is_public(str(parsed.ipv4_mapped))
+        if any(parsed in network for network in _TRANSLATED):
+            return False
+    return parsed.is_global and not parsed.is_multicast
+
+
+def _literal(host: str) -> bool | None:
+    """Return whether a host that is written as an address is public, or None if it is a name."""
+    try:
+        return is_public(host)
+    except ValueError:
+        return False if host == "localhost" or host.endswith(".localhost") else None
+
+
+class PublicOnlyTransport(httpx2.HTTPTransport):
+    """Connects to public addresses only.
+
+    It must not keep connections: the pool knows them by address, and two names may share one.
+    """
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Resolve the host, check every address, and connect to one of them by its number.
+
+        Raises:
+            ProviderRejected: The host has an address that is not public.
+            httpx2.ConnectError: The host has no address, or none that answers.
+        """
+        host = request.url.host
+        try:
+            found = socket.getaddrinfo(host, request.url.port or 443, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError):
+            raise httpx2.ConnectError("The host has no address.", request=request) from None
+        addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+        if not all(is_public(address) for address in addresses):
+            raise ProviderRejected("The base URL must lead to a public address.")
+        # The name stays in the Host header, and in the handshake, where the certificate is checked against it.
+        request.extensions = {**request.extensions, "sni_hostname": host}
+        for address in addresses[:-1]:
+            with contextlib.suppress(httpx2.ConnectError):
+                return self._send_to(address, request)
+        return self._send_to(addresses[-1], request)
+
+    def _send_to(self, address: str, request: httpx2.Request) -> httpx2.Response:
+        request.url = request.url.copy_with(host=address)
+        return super().handle_request(request)

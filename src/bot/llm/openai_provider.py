@@ -1,0 +1,214 @@
+"""Any server that speaks Chat Completions: OpenAI, Azure's and Bedrock's compatible endpoints, Ollama, vLLM, llama.cpp.
+
+The answer is always streamed from the provider, whatever the caller wants: so a stall, a cut and a cancelled turn
+look the same and are noticed at the same moment. The SDK retries (429, 5xx, connection failures) before the response
+begins; nothing is retried once it has begun.
+"""
+
+import contextlib
+import json
+import logging
+import time
+from collections.abc import Generator, Iterable, Iterator
+from typing import Any
+
+import httpx2
+import openai
+from openai.types.chat import ChatCompletionChunk
+
+from bot.errors import ProviderError, ProviderIncomplete, ProviderRejected, ProviderTimeout
+
+from . import failures
+from .answer import Answer
+from .dialects import Dialect, Dialects
+from .sse import Event, StreamFormatError, read_events
+from .types import Completion, ModelRequest, TextDelta
+from .wire import request_params
+
+log = logging.getLogger(__name__)
+
+_Response = openai.APIResponse[openai.Stream[ChatCompletionChunk]]
+
+NO_KEY = "no-key-needed"
+"""What is sent where the server asks for no key: the SDK insists on one."""
+
+_PINGS_FOR = 10
+"""A server that sends only comments is not silent on the socket; after this many times the timeout it counts as it."""
+
+_REST_OF_BODY = 64 * 1024
+
+_TRANSPORT_ERRORS = (httpx2.HTTPError, httpx2.StreamError, OSError)
+
+
+class OpenAIProvider:
+    """Answers through Chat Completions. Safe to share between threads; the HTTP client belongs to whoever made it."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        api_key: str,
+        base_url: str,
+        http_client: httpx2.Client,
+        max_retries: int,
+        plain_text: bool = False,
+        dialects: Dialects | None = None,
+    ) -> None:
+        """Make a provider; no request goes out.
+
+        Args:
+            name: The name it goes by in errors.
+            api_key: The key, or `""` where the server asks for none.
+            base_url: The root of the API, such as `https://api.openai.com/v1`.
+            http_client: Carries the timeouts; its read timeout is the silence that is allowed.
+            max_retries: How often the SDK tries again before the response begins. With n retries a provider that
+                never answers holds the caller for n + 1 timeouts.
+            plain_text: The model reads text only and calls no functions.
+            dialects: What has been learnt about servers, shared by providers that come and go.
+        """
+        self._name = name
+        self._secret = api_key
+        self._plain_text = plain_text
+        self._base_url = base_url
+        self._dialects = dialects or Dialects()
+        self._timeout = http_client.timeout.read or 0.0
+        self._client = openai.OpenAI(
+            api_key=api_key or NO_KEY,
+            base_url=base_url,
+            http_client=http_client,
+            # Said outright, because OPENAI_CUSTOM_HEADERS in the environment would come before the key otherwise.
+            default_headers={"Authorization": f"Bearer {api_key or NO_KEY}"},
+            timeout=http_client.timeout,
+            max_retries=max_retries,
+        )
+
+    @property
+    def name(self) -> str:
+        """The name it goes by in errors."""
+        return self._name
+
+    @property
+    def supports_tools(self) -> bool:
+        """False for a model that calls no functions: declarations are left out of its requests."""
+        return not self._plain_text
+
+    def stream(self, request: ModelRequest) -> Generator[TextDelta | Completion, None, None]:
+        """Answer a request: see `Provider.stream`."""
+        answer = Answer(request.model, provider=self._name, salt=str(len(request.messages)))
+        with self._open(request) as response:
+            body = response.iter_bytes()
+            yield from self._deltas(body, answer)
+            if not answer.begun and "event-stream" not in response.headers.get("content-type", ""):
+                raise ProviderError(
+                    f"{self._name} did not answer with a stream of events; is its base URL right?",
+                    extra={"provider": self._name},
+                )
+            yield answer.completion()
+            # The connection can serve the next turn only when the body was read to its end, a few bytes from here.
+            with contextlib.suppress(*_TRANSPORT_ERRORS):
+                _read_rest(body)
+
+    @contextlib.contextmanager
+    def _open(self, request: ModelRequest) -> Iterator[_Response]:
+        """Send the request and give the response when its head is there; on leaving, the response is closed."""
+        known = dialect = self._dialects.get(self._base_url, request.model)
+        tried = {dialect}
+        with contextlib.ExitStack() as stack:
+            while True:
+                try:
+                    response = self._send(request, dialect, stack)
+                    break
+                except ProviderRejected as error:
+                    other = dialect.after_refusal(request, error.detail)
+                    if other is None or other in tried:
+                        raise
+                    tried.add(other)
+                    dialect = other
+            if dialect != known:
+                self._dialects.learn(self._base_url, request.model, dialect)
+            yield response
+
+    def _send(self, request: ModelRequest, dialect: Dialect, stack: contextlib.ExitStack) -> _Response:
+        params: dict[str, Any] = request_params(request, dialect, plain_text=self._plain_text)
+        create = self._client.chat.completions.with_streaming_response.create
+        # Each `from None` keeps the SDK's and httpx2's own texts, which may quote the key, out of tracebacks.
+        try:
+            return stack.enter_context(create(**params, stream=True, stream_options={"include_usage": True}))
+        except openai.APIStatusError as error:
+            raise failures.from_status(error, provider=self._name, secret=self._secret) from None
+        except openai.APIConnectionError as error:
+            raise self._cut(error.__cause__, began=False) from None
+        except _TRANSPORT_ERRORS as error:
+            raise self._cut(error, began=False) from None
+        except openai.OpenAIError as error:
+            raise failures.from_event(str(error), provider=self._name, secret=self._secret) from None
+
+    def _deltas(self, body: Iterator[bytes], answer: Answer) -> Iterator[TextDelta]:
+        """Read chunks into `answer` up to `[DONE]` or the end, and yield their texts."""
+        try:
+            for event in self._events(body):
+                if event.data.startswith("[DONE]"):
+                    return
+                if text := answer.add(self._chunk(event)):
+                    yield TextDelta(text)
+        except (*_TRANSPORT_ERRORS, StreamFormatError, ProviderTimeout) as error:
+            # All of the answer is there; what is missing is at most the count of tokens.
+            if answer.finished:
+                log.info("%s: the stream broke after the end of the answer (%s)", self._name, type(error).__name__)
+                return
+            if isinstance(error, ProviderTimeout):
+                raise
+            if isinstance(error, StreamFormatError):
+                raise ProviderIncomplete(
+                    f"{self._name} broke the answer off: {error}.", extra={"provider": self._name}
+                ) from None
+            raise self._cut(error, began=answer.begun) from None
+
+    def _events(self, body: Iterable[bytes]) -> Iterator[Event]:
+        """Yield events, as long as they come often enough to be called an answer."""
+        patience = self._timeout * _PINGS_FOR
+        last_event = time.monotonic()
+
+        def watched() -> Iterator[bytes]:
+            for chunk in body:
+                if time.monotonic() - last_event > patience:
+                    raise ProviderTimeout(
+                        f"{self._name} kept the connection open for {patience:g} seconds and sent nothing.",
+                        extra={"provider": self._name},
+                    )
+                yield chunk
+
+        for event in read_events(watched()):
+            last_event = time.monotonic()
+            yield event
+
+    def _chunk(self, event: Event) -> dict[str, object]:
+        """Return an event's JSON object.
+
+        Raises:
+            ProviderError: The event reports an error.
+            StreamFormatError: It is not a JSON object.
+        """
+        try:
+            chunk = json.loads(event.data)
+        except (ValueError, RecursionError):
+            raise StreamFormatError("an event is not JSON") from None
+        if not isinstance(chunk, dict):
+            raise StreamFormatError("an event is not a JSON object")
+        # vLLM has sent the error bare, with `"object": "error"`.
+        error = chunk.get("error") or (chunk if event.type == "error" or chunk.get("object") == "error" else None)
+        if error:
+            raise failures.from_event(error, provider=self._name, secret=self._secret)
+        return chunk
+
+    def _cut(self, error: BaseException | None, *, began: bool) -> ProviderError:
+        return failures.from_transport(error, provider=self._name, timeout=self._timeout, began=began)
+
+
+def _read_rest(body: Iterator[bytes]) -> None:
+    read = 0
+    for chunk in body:
+        read += len(chunk)
+        # More than the end of a chunked body: a server that talks on after `[DONE]` loses its connection.
+        if read > _REST_OF_BODY:
+            return

@@ -1,0 +1,186 @@
+"""The providers that this deployment has, by name."""
+
+import re
+import ssl
+from typing import Self
+
+import httpx2
+
+from bot.errors import NotConfigured, ProviderAuthFailed, ProviderRejected
+
+from .clients import deployment_client, guarded_client, loopback_client, neutral_client
+from .dialects import Dialects
+from .echo import EchoProvider
+from .egress import base_url_problem
+from .openai_provider import OpenAIProvider
+from .types import Credentials, Provider
+
+PROVIDER_NAMES = ("embedded", "openai", "echo")
+"""Every provider that this version knows, whether a deployment has it or not."""
+
+OPENAI_BASE_URL = "https://api.openai.com/v1"
+DEFAULT_OPENAI_MODEL = "gpt-6-luna"
+"""OpenAI's smallest current model, and what it recommends in place of gpt-4o-mini and gpt-4.1-mini, which end in
+January 2027: https://developers.openai.com/api/docs/deprecations"""
+
+ECHO_MODEL = "echo"
+
+
+class UnknownProvider(KeyError):
+    """No provider goes by this name. `name` is the name, `known` are those that there are."""
+
+    def __init__(self, name: str) -> None:
+        """Take the name that was asked for."""
+        super().__init__(name)
+        self.name = name
+        self.known = PROVIDER_NAMES
+
+    def __str__(self) -> str:
+        """Return a sentence, where `KeyError` would return the bare key in quotes."""
+        return f"There is no provider {self.name!r}; there are {', '.join(self.known)}."
+
+
+class Providers:
+    """Built once for a process, shared by all its threads, closed at its end.
+
+    A user's key is never kept: `get` makes a thin provider around a shared HTTP client and its connections.
+    """
+
+    def __init__(
+        self,
+        openai_api_key: str | None = None,
+        openai_base_url: str | None = None,
+        embedded_base_url: str | None = None,
+        embedded_model: str | None = None,
+        timeout: float = 60.0,
+        max_retries: int = 2,
+        *,
+        default_model: str | None = None,
+        allow_private_base_urls: bool = False,
+    ) -> None:
+        """Prepare the providers; no request goes out.
+
+        Args:
+            openai_api_key: The deployment's key for the provider `openai`.
+            openai_base_url: Another server than OpenAI's that speaks its API. Without a key, none is asked for
+                (Ollama, vLLM).
+            embedded_base_url: Where the embedded model listens, if this deployment runs one.
+            embedded_model: Its name.
+            timeout: Seconds for which a provider may be silent, before the answer and within it.
+            max_retries: How often a failed request is sent again before its answer begins.
+            default_model: The model for agents that name none, on the provider `openai`.
+            allow_private_base_urls: Whether users may send their requests to plain http and to addresses inside the
+                deployment's network.
+
+        Raises:
+            ValueError: A base URL is not an http or https address, or the key cannot be sent in a header.
+        """
+        for base_url in filter(None, (openai_base_url, embedded_base_url)):
+            if problem := base_url_problem(base_url, private_allowed=True):
+                raise ValueError(problem)
+        self._key = (openai_api_key or "").strip()
+        if not _can_be_sent(self._key):
+            raise ValueError("The OpenAI API key contains characters that no key has.")
+        self._configured = bool(self._key or openai_base_url)
+        self._base_url = openai_base_url or OPENAI_BASE_URL
+        self._default_model = default_model or DEFAULT_OPENAI_MODEL
+        self._embedded_model = embedded_model or "embedded"
+        self._max_retries = max_retries
+        self._allow_private = allow_private_base_urls
+        # Reading the certificates takes 40 ms; the clients share them.
+        tls: ssl.SSLContext = httpx2.create_ssl_context()
+        self._deployment = deployment_client(tls, timeout)
+        self._neutral = neutral_client(tls, timeout)
+        self._guarded = guarded_client(tls, timeout)
+        self._loopback = loopback_client(tls, timeout)
+        self._dialects = Dialects()
+        self._echo = EchoProvider()
+        self._openai = self._make("openai", self._key, self._base_url, self._deployment)
+        self._embedded: OpenAIProvider | None = None
+        if embedded_base_url:
+            self._embedded = self._make("embedded", "", embedded_base_url, self._loopback, plain_text=True)
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close every connection."""
+        self.close()
+
+    def close(self) -> None:
+        """Close every connection. Streams that still run end with a `ProviderError`."""
+        for client in (self._deployment, self._neutral, self._guarded, self._loopback):
+            client.close()
+
+    def names(self) -> tuple[str, ...]:
+        """Return the providers that work here without credentials of a user's own, the best first."""
+        usable = {"embedded": self._embedded is not None, "openai": self._configured, "echo": True}
+        return tuple(name for name in PROVIDER_NAMES if usable[name])
+
+    def default(self) -> tuple[str, str]:
+        """Return the provider and the model for agents that name none: embedded, else openai, else echo."""
+        name = self.names()[0]
+        return name, {"embedded": self._embedded_model, "openai": self._default_model, "echo": ECHO_MODEL}[name]
+
+    def get(self, name: str, credentials: Credentials | None = None) -> Provider:
+        """Return a provider.
+
+        Args:
+            name: One of `PROVIDER_NAMES`.
+            credentials: A user's own, for `openai`; the others need none and never see them. A `base_url` of None
+                means the deployment's. The deployment's key never goes to a user's `base_url`.
+
+        Raises:
+            UnknownProvider: There is no such provider.
+            NotConfigured: The provider needs something that this deployment lacks.
+            ProviderAuthFailed: The key has characters that no key has.
+            ProviderRejected: The base URL is not one that users may send requests to.
+        """
+        if name not in PROVIDER_NAMES:
+            raise UnknownProvider(name)
+        if name == "echo":
+            return self._echo
+        if name == "embedded":
+            if self._embedded is None:
+                raise NotConfigured("This deployment runs no embedded model.")
+            return self._embedded
+        if credentials is not None:
+            return self._with_own_key(credentials)
+        if not self._configured:
+            raise NotConfigured(
+                "This deployment has no key for the provider openai: set OPENAI_API_KEY, or OPENAI_BASE_URL for a"
+                " server that asks for no key, or store a key of your own."
+            )
+        return self._openai
+
+    def _with_own_key(self, credentials: Credentials) -> OpenAIProvider:
+        key = credentials.api_key.strip()
+        if not _can_be_sent(key):
+            raise ProviderAuthFailed("The API key contains characters that no key has.")
+        if credentials.base_url is None:
+            if not key:
+                raise ProviderAuthFailed("The API key is empty.")
+            return self._make("openai", key, self._base_url, self._neutral)
+        if problem := base_url_problem(credentials.base_url, private_allowed=self._allow_private):
+            raise ProviderRejected(problem)
+        client = self._neutral if self._allow_private else self._guarded
+        return self._make("openai", key, credentials.base_url, client)
+
+    def _make(
+        self, name: str, key: str, base_url: str, client: httpx2.Client, *, plain_text: bool = False
+    ) -> OpenAIProvider:
+        return OpenAIProvider(
+            name=name,
+            api_key=key,
+            base_url=base_url,
+            http_client=client,
+            max_retries=self._max_retries,
+            plain_text=plain_text,
+            dialects=self._dialects,
+        )
+
+
+def _can_be_sent(key: str) -> bool:
+    # httpx2 quotes a header that it refuses, key and all, in its error.
+    return re.fullmatch(r"[\x21-\x7e]*", key) is not None

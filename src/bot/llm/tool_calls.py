@@ -1,0 +1,108 @@
+"""Function calls, put together from the pieces in which servers stream them.
+
+OpenAI sends the id and the name once and then fragments of the arguments, all under one `index`. Others differ:
+Gemini's compatible endpoint sends no `index` (openai-python issue 2806), older Ollama sends whole calls that all have
+index 0 (ollama issue 7881), older vLLM sends a new random id with every fragment, and some send no id at all.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+
+from .types import ToolCall
+
+
+@dataclass(slots=True)
+class _Draft:
+    id: str = ""
+    name: str = ""
+    fragments: list[str] = field(default_factory=list)
+
+    @property
+    def arguments(self) -> str:
+        return "".join(self.fragments)
+
+
+class ToolCallJoiner:
+    """Collects the deltas of one answer."""
+
+    def __init__(self, salt: str = "") -> None:
+        """Start empty. `salt` goes into made-up ids, so that two answers of one conversation never share one."""
+        self._salt = salt
+        self._drafts: list[_Draft] = []
+        self._by_index: dict[int, _Draft] = {}
+
+    def __len__(self) -> int:
+        """Return how many calls have begun."""
+        return len(self._drafts)
+
+    def add(self, deltas: object) -> None:
+        """Take the `tool_calls` of one delta; what has no readable shape is passed over."""
+        for delta in deltas if isinstance(deltas, list) else []:
+            if isinstance(delta, dict):
+                self._add_one(delta)
+
+    def _add_one(self, delta: dict[str, object]) -> None:
+        function = delta.get("function")
+        function = function if isinstance(function, dict) else {}
+        call_id, name, index = _text(delta.get("id")), _text(function.get("name")), delta.get("index")
+        draft = self._find(index, call_id)
+        if draft is None or _begins_another(draft, call_id, name):
+            draft = _Draft()
+            self._drafts.append(draft)
+        if isinstance(index, int):
+            self._by_index[index] = draft
+        # The first id and name stand: a repeated name must not become "get_weatherget_weather".
+        draft.id = draft.id or call_id
+        draft.name = draft.name or name
+        arguments = function.get("arguments")
+        if isinstance(arguments, dict | list):
+            arguments = json.dumps(arguments)
+        if text := _text(arguments):
+            draft.fragments.append(text)
+
+    def _find(self, index: object, call_id: str) -> _Draft | None:
+        if isinstance(index, int):
+            return self._by_index.get(index)
+        for draft in self._drafts:
+            if call_id and draft.id == call_id:
+                return draft
+        return self._drafts[-1] if self._drafts else None
+
+    def calls(self) -> tuple[ToolCall, ...]:
+        """Return the calls in the order in which they began, each with an id of its own."""
+        seen: set[str] = set()
+        calls = []
+        for position, draft in enumerate(self._drafts):
+            call_id = draft.id if draft.id and draft.id not in seen else self._made_up_id(position, draft)
+            seen.add(call_id)
+            calls.append(ToolCall(id=call_id, name=draft.name, arguments=draft.arguments or "{}"))
+        return tuple(calls)
+
+    def _made_up_id(self, position: int, draft: _Draft) -> str:
+        # Deterministic: reading the same stream twice gives the same ids.
+        seed = "\x00".join((self._salt, str(position), draft.name, draft.arguments))
+        return "call_" + hashlib.sha256(seed.encode("utf-8", "surrogatepass")).hexdigest()[:24]
+
+
+def _begins_another(draft: _Draft, call_id: str, name: str) -> bool:
+    """Tell whether a delta that was matched to a call is in truth the start of the next one."""
+    # Only the start of a call carries a name; a fragment with a new id alone is the same call (older vLLM).
+    if not name or not draft.name:
+        return False
+    if call_id and draft.id:
+        return call_id != draft.id
+    # No ids to go by. Whole calls follow one another; a name repeated within a call meets unfinished arguments.
+    return _is_json(draft.arguments)
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""

@@ -1,0 +1,138 @@
+"""Child processes that cannot outlive the server that started them.
+
+A child is `python -m bot.local.<x>_child`. It holds the read end of a pipe whose write end only this process (and the
+workers forked from it) has, and ends when that pipe closes: see `bot.local.lifeline`. It answers one line of JSON when
+it is ready, so nothing polls and no port is guessed.
+"""
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import bot
+
+# What a Python process needs to run. Nothing else is passed on: a child has no use for API keys or AWS credentials.
+_PASSED_ON = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "TZ", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+_LOG_LIMIT = 1_000_000
+
+
+class EmbeddedUnavailable(Exception):
+    """An embedded part cannot run here; the message is one sentence for the user."""
+
+
+class Child:
+    """One child process, from its start to its end. It may be started again after it ended."""
+
+    def __init__(self, name: str, module: str, arguments: Sequence[str], log: Path) -> None:
+        """Describe the child: `name` is for people, `module` is run with `arguments`, `log` gets all its output."""
+        self.name = name
+        self.log = log
+        self._command = [sys.executable, "-P", "-m", module, *arguments]
+        self._process: subprocess.Popen[bytes] | None = None
+        self._owner = 0
+        self._log_start = 0
+
+    @property
+    def pid(self) -> int | None:
+        """The child's process id, or None before the start and after the stop."""
+        return self._process.pid if self._process else None
+
+    @property
+    def running(self) -> bool:
+        """Whether the child was started and has not ended."""
+        return self._process is not None and self._process.poll() is None
+
+    def start(self, timeout: float = 60) -> dict[str, Any]:
+        """Start the child and return what it said when it was ready.
+
+        Raises:
+            EmbeddedUnavailable: It refused, ended, or was not ready in `timeout` seconds; it is stopped then.
+        """
+        self.log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if self.log.exists() and self.log.stat().st_size > _LOG_LIMIT:
+            self.log.replace(self.log.with_name(self.log.name + ".1"))
+        with self.log.open("ab") as log:
+            self._log_start = log.tell()
+            # A process group of its own keeps the terminal's Ctrl-C away from the moment before the child ignores it.
+            self._process = subprocess.Popen(  # noqa: S603 - the command is this interpreter and a module of ours
+                self._command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=_environment(),
+                process_group=0,
+            )
+        self._owner = os.getpid()
+        try:
+            return self._readiness(self._process, timeout)
+        except BaseException:
+            self.stop(timeout=1)
+            raise
+
+    def stop(self, timeout: float = 10) -> None:
+        """End the child and wait for it: politely, then after `timeout` seconds by force. Does nothing twice.
+
+        A forked worker that unwinds its parent's stack must not end what the parent still uses: only the process that
+        started the child stops it.
+        """
+        process = self._process
+        if process is None or self._owner != os.getpid():
+            return
+        self._process = None
+        for stream in (process.stdin, process.stdout):
+            if stream:
+                stream.close()
+        # A forked worker may still hold the pipe open, so its end is not relied on here.
+        process.terminate()
+        try:
+            process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def _readiness(self, process: subprocess.Popen[bytes], timeout: float) -> dict[str, Any]:
+        """Wait for the child's one line and return what it says."""
+        assert process.stdout is not None
+        said = b""
+        deadline = time.monotonic() + timeout
+        while not said.endswith(b"\n"):
+            if not select.select([process.stdout], [], [], max(0.0, deadline - time.monotonic()))[0]:
+                raise EmbeddedUnavailable(f"{self.name} was not ready within {timeout:g} seconds; see {self.log}")
+            chunk = os.read(process.stdout.fileno(), 65536)
+            if not chunk:
+                how = _how(process.wait())
+                raise EmbeddedUnavailable(
+                    f"{self.name} ended while starting ({how}){self._last_line()}; see {self.log}"
+                )
+            said += chunk
+        facts: dict[str, Any] = json.loads(said)
+        if "error" in facts:
+            raise EmbeddedUnavailable(str(facts["error"]))
+        return facts
+
+    def _last_line(self) -> str:
+        """The last thing that this run of the child wrote, which of a traceback is the error itself."""
+        with self.log.open("rb") as log:
+            log.seek(self._log_start)
+            lines = log.read().decode(errors="replace").split("\n")
+        said = next((line.strip() for line in reversed(lines) if line.strip()), "")
+        return f": {said}" if said else ""
+
+
+def _how(returncode: int) -> str:
+    return f"status {returncode}" if returncode >= 0 else f"killed by {signal.Signals(-returncode).name}"
+
+
+def _environment() -> dict[str, str]:
+    """The environment of a child: the few variables of `_PASSED_ON`, and where this package is."""
+    environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    environment["PYTHONPATH"] = str(Path(bot.__file__).resolve().parents[1])
+    environment["PYTHONUNBUFFERED"] = "1"
+    return environment

@@ -1,0 +1,56 @@
+"""The child's side of an embedded process: it ends when its parent does, and says once when it is ready.
+
+Standard input is the read end of a pipe that only the parent (and the workers it forks) holds open. Nothing is ever
+written to it: the kernel closes it when the last holder is gone, however that came about, so a `kill -9` of the server
+ends its children too. Standard output carries one line of JSON, the child's readiness; the log is standard error.
+"""
+
+import json
+import os
+import select
+import signal
+import sys
+from types import FrameType
+from typing import NoReturn
+
+LIFELINE = 0
+
+
+class Announcement:
+    """The one line that the parent waits for."""
+
+    def __init__(self) -> None:
+        """Keep standard output for that line; whatever else is printed there, also by C code, goes to the log."""
+        self._fd = os.dup(1)
+        os.dup2(2, 1)
+
+    def ready(self, **facts: object) -> None:
+        """Tell the parent that the child serves; `facts` are what the parent needs to reach it."""
+        self._say(facts)
+
+    def refuse(self, reason: str) -> NoReturn:
+        """Tell the parent, in a sentence for the user, why this child cannot serve, and exit with status 1."""
+        self._say({"error": reason})
+        sys.exit(1)
+
+    def _say(self, facts: dict[str, object]) -> None:
+        os.write(self._fd, json.dumps(facts).encode() + b"\n")
+        os.close(self._fd)
+
+
+def ignore_interrupts() -> None:
+    """Leave Ctrl-C to the parent: it ends its children last, when the requests that still run need them no more."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def wait_for_end() -> None:
+    """Block the main thread until the parent is gone or sends SIGTERM."""
+
+    def wake(_signal: int, _frame: FrameType | None) -> None:
+        """Exist, so that SIGTERM writes to the wake-up descriptor and does nothing else."""
+
+    woken, wakeup = os.pipe()
+    os.set_blocking(wakeup, False)
+    signal.set_wakeup_fd(wakeup)
+    signal.signal(signal.SIGTERM, wake)
+    select.select([LIFELINE, woken], [], [])

@@ -1,0 +1,124 @@
+"""All settings, and the only reader of the environment.
+
+What any AWS or OpenAI program reads keeps its usual name; the project's own begin with `BOT_`. `docs/settings.md` lists
+them all, and a test holds it to that.
+"""
+
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AliasChoices, Field, SecretStr, StringConstraints
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from bot.llm.providers import DEFAULT_OPENAI_MODEL
+from models.table import TableSettings
+
+LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+
+
+class Settings(BaseSettings):
+    """What a deployment can set. Times are in seconds, sizes in bytes."""
+
+    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", populate_by_name=True, frozen=True)
+
+    table_name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{3,255}$")] = Field(
+        "turntable", alias="BOT_TABLE_NAME", description="The DynamoDB table."
+    )
+    region: str = Field(
+        "us-east-1",
+        validation_alias=AliasChoices("AWS_REGION", "AWS_DEFAULT_REGION"),
+        description="The AWS region of the table.",
+    )
+    endpoint_url: str | None = Field(
+        None,
+        validation_alias=AliasChoices("AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL"),
+        description="Where DynamoDB answers: LocalStack, DynamoDB Local, or unset for AWS itself.",
+    )
+    access_key_id: SecretStr | None = Field(
+        None, alias="AWS_ACCESS_KEY_ID", description="AWS credentials; unset, the usual AWS chain finds them."
+    )
+
+    host: str = Field(
+        "127.0.0.1", alias="HOST", description="The address to listen on: loopback unless told otherwise."
+    )
+    port: int = Field(8000, alias="PORT", ge=0, le=65535, description="The port to listen on.")
+    workers: int = Field(1, alias="BOT_WORKERS", ge=1, le=64, description="Server processes.")
+    threads: int = Field(
+        128, alias="BOT_THREADS", ge=1, le=1024, description="Threads of each process; each open stream takes one."
+    )
+    graceful_timeout: int = Field(
+        30, alias="BOT_GRACEFUL_TIMEOUT", ge=0, le=3600, description="How long a stop waits for running requests."
+    )
+    max_body_bytes: int = Field(
+        4 * 1024 * 1024, alias="BOT_MAX_BODY_BYTES", ge=1024, description="The largest request body."
+    )
+    log_level: LogLevel = Field("INFO", alias="BOT_LOG_LEVEL", description="How much is logged.")
+
+    api_url: str | None = Field(None, alias="BOT_URL", description="Where `bot chat` finds the server.")
+    api_key: SecretStr | None = Field(None, alias="BOT_API_KEY", description="The API key that `bot chat` presents.")
+
+    secret_key: SecretStr | None = Field(
+        None,
+        alias="BOT_SECRET_KEY",
+        min_length=32,
+        description="Signs cursors and encrypts integration details; the same on all hosts. "
+        "Unset, a key is made once under BOT_DATA_DIR.",
+    )
+    data_dir: Path = Field(Path(".turntable"), alias="BOT_DATA_DIR", description="Where local files are kept.")
+
+    openai_api_key: SecretStr | None = Field(
+        None, alias="OPENAI_API_KEY", description="The deployment's key for the provider `openai`."
+    )
+    openai_base_url: str | None = Field(
+        None, alias="OPENAI_BASE_URL", description="Any OpenAI-compatible endpoint; unset, OpenAI itself."
+    )
+    default_model: str = Field(
+        DEFAULT_OPENAI_MODEL,
+        alias="BOT_DEFAULT_MODEL",
+        description="The model of an agent of `openai` that names none.",
+    )
+    allow_private_base_urls: bool = Field(
+        False,
+        alias="BOT_ALLOW_PRIVATE_BASE_URLS",
+        description="Whether a user's own base URL may be plain http, or inside the deployment's network.",
+    )
+    provider_timeout: float = Field(
+        60.0, alias="BOT_PROVIDER_TIMEOUT", gt=0, le=3600, description="How long a provider may be silent."
+    )
+    provider_retries: int = Field(
+        2, alias="BOT_PROVIDER_RETRIES", ge=0, le=10, description="Retries of a provider call before its first byte."
+    )
+    lease: float = Field(
+        30.0, alias="BOT_LEASE_SECONDS", ge=1, le=900, description="How long a dead worker blocks its conversation."
+    )
+
+    # Set by `bot serve --local`, not by the environment.
+    embedded_base_url: str | None = Field(None, exclude=True)
+    embedded_model: str | None = Field(None, exclude=True)
+    embedded_context: int = Field(2048, exclude=True)
+
+    @property
+    def table(self) -> TableSettings:
+        """Where the table is, for `models.table.configure`."""
+        # An engine on this machine takes any credentials; a laptop without any should not need to make some up.
+        invented = (
+            "local" if self.access_key_id is None and self.endpoint_url and _loopback(self.endpoint_url) else None
+        )
+        return TableSettings(
+            name=self.table_name,
+            region=self.region,
+            endpoint_url=self.endpoint_url,
+            access_key_id=invented,
+            secret_access_key=invented,
+            max_connections=self.threads + 32,
+        )
+
+
+def _loopback(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")

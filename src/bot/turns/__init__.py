@@ -1,0 +1,1 @@
+"""One turn of a conversation: lease, context, model, end."""

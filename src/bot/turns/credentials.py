@@ -1,0 +1,22 @@
+"""A user's own credentials for a provider, as they stand in the user's integration details."""
+
+from bot.access.secrets import Vault
+from bot.errors import NotConfigured
+from bot.llm.types import Credentials
+from models.user import User
+
+
+def own_credentials(user: User, provider: str, vault: Vault) -> Credentials:
+    """Return what a user has stored for a provider.
+
+    Raises:
+        NotConfigured: nothing.
+    """
+    sealed = user.api_integration_details.get(provider)
+    if sealed is None:
+        raise NotConfigured(
+            f"There are no credentials for the provider '{provider}': neither the deployment's own, nor yours under "
+            "api_integration_details."
+        )
+    details = vault.open(user.user_id, provider, sealed)
+    return Credentials(details["api_key"], details.get("base_url"))

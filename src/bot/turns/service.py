@@ -1,0 +1,234 @@
+"""One turn from its first write to its last: accept, run, end. `docs/turns.md` has the whole life of one."""
+
+import logging
+import time
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bot.access.secrets import Vault
+from bot.errors import BotError, Conflict, NotConfigured, ProviderError, ProviderIncomplete, TooLarge, TurnInterrupted
+from bot.llm.providers import Providers, UnknownProvider
+from bot.llm.tokens import count_tools
+from bot.llm.types import Completion, ModelRequest, Provider, TextDelta
+from bot.turns.context import build_context
+from bot.turns.credentials import own_credentials
+from bot.turns.events import AnswerDelta, TurnEnded, TurnEvent, TurnStarted
+from bot.turns.leases import Held, LeaseKeeper
+from bot.turns.tools import ToolResult, call_draft, result_drafts
+from models.access_patterns.agents import get_agent
+from models.access_patterns.messages import Draft
+from models.access_patterns.turns import Begun, begin_turn, end_turn
+from models.access_patterns.users import get_user
+from models.agent import Agent
+from models.errors import ItemNotFound, ItemTooLarge, LeaseLost
+from models.message import Message
+from models.turn import Turn, TurnStatus
+
+log = logging.getLogger(__name__)
+
+WINDOW = 20
+CONTEXT_TOKENS = 16_000
+# What a context leaves for the answer where the agent sets no max_tokens.
+ANSWER_TOKENS = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a turn begins with: the user's message, results for the agent's calls, or neither: answer what is there."""
+
+    message: Draft | None = None
+    results: Sequence[ToolResult] = ()
+
+    def compose(self, earlier: Sequence[Message]) -> list[Draft]:
+        """Return the messages to store, in view of those that are there."""
+        drafts = result_drafts(earlier, self.results) if self.results else []
+        return [*drafts, self.message] if self.message else drafts
+
+
+class TurnService:
+    """Runs turns; one for a process."""
+
+    def __init__(self, providers: Providers, vault: Vault, leases: LeaseKeeper, *, embedded_context: int) -> None:
+        """Take what turns need; `embedded_context` is the embedded model's context, in tokens."""
+        self._providers = providers
+        self._vault = vault
+        self._leases = leases
+        self._embedded_context = embedded_context
+
+    def begin(self, user_id: str, conversation_id: str, question: Question, *, window: int = WINDOW) -> Begun:
+        """Take the conversation's lease and store what the turn begins with. After this, it is kept.
+
+        Cost: AP-50.
+
+        Raises:
+            ItemNotFound: the user has no such conversation.
+            LeaseHeld: another turn is running.
+            ToolResultsExpected: the results do not match the calls that wait.
+        """
+        return begin_turn(
+            user_id,
+            conversation_id,
+            question.compose,
+            window=window - 1 if question.message else window,
+            lease=self._leases.duration,
+        )
+
+    def run(self, begun: Begun) -> Generator[TurnEvent, None, None]:
+        """Run a turn that has begun, to its end; whatever happens to the model, the end is stored before it is told.
+
+        Cost: AP-11 for the agent, AP-52 for the end.
+        """
+        yield TurnStarted(
+            begun.lease.turn_id,
+            begun.lease.conversation.conversation_id,
+            begun.lease.conversation.agent_id,
+            begun.messages,
+        )
+        text: list[str] = []
+        record: dict[str, Any] = {}
+        ended: TurnEnded | None = None
+        with self._leases.keep(begun.lease) as held:
+            try:
+                for event in self._ask(begun, held, record):
+                    if isinstance(event, TextDelta):
+                        text.append(event.text)
+                        yield AnswerDelta(event.text)
+                    else:
+                        ended = self._complete(begun, event, record)
+            except GeneratorExit:
+                self._end(begun, "interrupted", {**record, **_unfinished("".join(text), "interrupted", _STOPPED)})
+                raise
+            except Exception as error:
+                ended = self._fail(begun, "".join(text), _as_bot_error(error, begun), record)
+        yield ended or self._fail(begun, "".join(text), ProviderIncomplete("The model gave no end."), record)
+
+    def _ask(self, begun: Begun, held: Held, record: dict[str, Any]) -> Generator[TextDelta | Completion, None, None]:
+        """Ask the model. Fills `record` with what is known of the run; stops when the lease is lost."""
+        agent = self._agent(begun)
+        provider = self._provider(agent)
+        record |= {"provider": provider.name, "model": agent.model}
+        started = time.monotonic()
+        stream = provider.stream(self._request(agent, provider, begun))
+        try:
+            for event in stream:
+                if held.lost.is_set():
+                    raise LeaseLost(begun.lease.turn_id)
+                yield event
+        finally:
+            stream.close()
+            log.info(
+                "turn %s asked %s/%s for %.1f s",
+                begun.lease.turn_id,
+                provider.name,
+                agent.model,
+                time.monotonic() - started,
+            )
+
+    def _agent(self, begun: Begun) -> Agent:
+        conversation = begun.lease.conversation
+        try:
+            return get_agent(conversation.user_id, conversation.agent_id, consistent=False)
+        except ItemNotFound as error:
+            raise Conflict("The agent of this conversation has been deleted.") from error
+
+    def _provider(self, agent: Agent) -> Provider:
+        own = agent.credentials == "own"
+        try:
+            if not own and (agent.provider != "openai" or agent.provider in self._providers.names()):
+                return self._providers.get(agent.provider)
+            user = get_user(agent.user_id)
+            return self._providers.get(agent.provider, own_credentials(user, agent.provider, self._vault))
+        except UnknownProvider as error:
+            raise NotConfigured(f"This deployment has no provider '{agent.provider}'.") from error
+
+    def _request(self, agent: Agent, provider: Provider, begun: Begun) -> ModelRequest:
+        settings = dict(agent.settings)
+        tools = tuple(agent.functions or ()) if provider.supports_tools else ()
+        limit = self._embedded_context if provider.name == "embedded" else CONTEXT_TOKENS
+        limit = min(limit, settings.pop("context_tokens", limit))
+        budget = limit - (settings.get("max_tokens") or ANSWER_TOKENS) - count_tools(tools, agent.model)
+        settings.pop("window", None)
+        context = build_context(
+            agent.system_message,
+            begun.earlier,
+            begun.messages,
+            model=agent.model,
+            budget=budget,
+            cut=begun.older,
+        )
+        if not tools:
+            settings.pop("tool_choice", None)
+            settings.pop("parallel_tool_calls", None)
+        settings["stop"] = tuple(settings.get("stop") or ())
+        return ModelRequest(agent.model, context, tools=tools, **settings)
+
+    def _complete(self, begun: Begun, completion: Completion, record: dict[str, Any]) -> TurnEnded:
+        record["finish_reason"] = completion.finish_reason
+        if completion.usage is not None:
+            record["input_tokens"] = completion.usage.input_tokens
+            record["output_tokens"] = completion.usage.output_tokens
+        drafts = _answer(completion)
+        if not drafts:
+            raise ProviderError("The model gave an empty answer.")
+        turn, messages = end_turn(begun.lease, "completed", drafts, record)
+        return TurnEnded(turn, begun.messages, tuple(messages))
+
+    def _fail(self, begun: Begun, text: str, error: BotError, record: dict[str, Any]) -> TurnEnded:
+        turn = self._end(begun, "failed", {**record, **_unfinished(text, error.code, error.detail)})
+        return TurnEnded(turn, begun.messages, (), error)
+
+    def _end(self, begun: Begun, status: TurnStatus, record: dict[str, Any]) -> Turn:
+        """Store how an unfinished turn ended. Without the lease that cannot be: the worker that took it has done it."""
+        try:
+            return end_turn(begun.lease, status, [], record)[0]
+        except LeaseLost:
+            log.warning("turn %s lost its lease; its end (%s) was not stored", begun.lease.turn_id, status)
+            return _unstored(begun, record)
+
+
+_STOPPED = "The worker that ran this turn was stopped."
+
+
+def _answer(completion: Completion) -> list[Draft]:
+    drafts = []
+    text = completion.text or completion.refusal
+    if text:
+        notes: dict[str, Any] = (
+            {} if completion.finish_reason == "stop" else {"finish_reason": completion.finish_reason}
+        )
+        if completion.refusal:
+            notes["refusal"] = True
+        drafts.append(Draft("agent", text, attributes=notes, llm_response_id=completion.response_id))
+    drafts += [call_draft(call, completion.response_id) for call in completion.tool_calls]
+    return drafts
+
+
+def _as_bot_error(error: Exception, begun: Begun) -> BotError:
+    match error:
+        case BotError():
+            return error
+        case LeaseLost():
+            return TurnInterrupted("Another worker has taken the conversation over, or it was deleted.")
+        case ItemTooLarge():
+            return TooLarge(f"The answer cannot be stored: {error}")
+        case _:
+            log.exception("turn %s failed", begun.lease.turn_id, exc_info=error)
+            return BotError("The turn failed on our side; the log has the reason.")
+
+
+def _unfinished(text: str, code: str, detail: str) -> dict[str, Any]:
+    return {"error": {"code": code, "detail": detail}, "partial_text": text or None}
+
+
+def _unstored(begun: Begun, record: dict[str, Any]) -> Turn:
+    conversation = begun.lease.conversation
+    return Turn(
+        turn_id=begun.lease.turn_id,
+        user_id=begun.lease.user_id,
+        conversation_id=conversation.conversation_id,
+        agent_id=conversation.agent_id,
+        status="interrupted",
+        started_at=begun.lease.started_at,
+        **record,
+    )

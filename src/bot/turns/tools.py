@@ -1,0 +1,78 @@
+"""Function calls between the agent and the caller: calls are messages, and so are their results."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bot.errors import FieldError, ToolResultsExpected
+from bot.llm.types import ToolCall
+from models.access_patterns.messages import Draft
+from models.message import Message
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """What a function gave back, for the call that asked for it."""
+
+    call_id: str
+    content: str
+
+
+def call_draft(call: ToolCall, llm_response_id: str | None) -> Draft:
+    """Return the message that stands for a function call of the agent."""
+    return Draft(
+        "agent",
+        call.arguments,
+        type="function_call",
+        attributes={"is_function_call": True, "call_id": call.id, "function_name": call.name},
+        llm_response_id=llm_response_id,
+    )
+
+
+def call_of(message: Message) -> ToolCall:
+    """Return the function call that a message stands for."""
+    attributes = message.attributes or {}
+    return ToolCall(str(attributes.get("call_id")), str(attributes.get("function_name")), message.content)
+
+
+def pending_calls(messages: Sequence[Message]) -> dict[str, ToolCall]:
+    """Return the calls that wait for a result, by id: those at the end of the conversation.
+
+    A call that was passed over (the user went on talking) waits no more.
+    """
+    pending: dict[str, ToolCall] = {}
+    for message in reversed(messages):
+        if message.type != "function_call":
+            break
+        call = call_of(message)
+        pending[call.id] = call
+    return dict(reversed(pending.items()))
+
+
+def result_drafts(messages: Sequence[Message], results: Sequence[ToolResult]) -> list[Draft]:
+    """Return the messages for the results of all calls that wait, in the order of the calls.
+
+    Raises:
+        ToolResultsExpected: no call waits, one has no result, or a result is for no call that waits.
+    """
+    pending = pending_calls(messages)
+    given = {result.call_id: result for result in results}
+    if not pending:
+        raise ToolResultsExpected(
+            "No function call of the agent waits for a result.",
+            fields=(FieldError("results", "only after a message of type function_call"),),
+        )
+    if set(given) != set(pending) or len(given) != len(results):
+        raise ToolResultsExpected(
+            "Send exactly one result for each function call that waits.",
+            fields=(FieldError("results", f"one for each of: {', '.join(pending)}"),),
+            extra={"expected_call_ids": list(pending)},
+        )
+    return [
+        Draft(
+            "tool",
+            given[call_id].content,
+            type="function_result",
+            attributes={"call_id": call_id, "function_name": call.name},
+        )
+        for call_id, call in pending.items()
+    ]

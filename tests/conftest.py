@@ -1,0 +1,68 @@
+"""What all tests share: a real DynamoDB engine, tables of their own on it, and a clock that stands still."""
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from bot.local.engine import EmbeddedEngine
+from models import clock as models_clock
+from models import schema
+from models.table import TableSettings, configure, settings
+from tests.fake_clock import FakeClock
+
+
+@pytest.fixture(scope="session")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a DynamoDB engine: of `TEST_DYNAMODB_ENDPOINT`, or the embedded one, one for each xdist worker."""
+    given = os.environ.get("TEST_DYNAMODB_ENDPOINT")
+    if given:
+        yield given
+        return
+    with EmbeddedEngine(tmp_path_factory.mktemp("engine")) as embedded:
+        yield embedded.endpoint_url
+
+
+@contextmanager
+def new_table(engine: str) -> Iterator[TableSettings]:
+    """Make a table with a name of its own, point the items at it, and drop it in the end."""
+    before = settings()
+    configure(
+        TableSettings(
+            name=f"test-{uuid.uuid4()}",
+            endpoint_url=engine,
+            access_key_id="test",
+            secret_access_key="test",
+        )
+    )
+    try:
+        schema.create_table()
+        yield settings()
+        schema.delete_table()
+    finally:
+        configure(before)
+
+
+@pytest.fixture(scope="module")
+def table(engine: str) -> Iterator[TableSettings]:
+    """A table for the tests of a module, kept apart by fresh users and conversations."""
+    with new_table(engine) as made:
+        yield made
+
+
+@pytest.fixture
+def empty_table(engine: str) -> Iterator[TableSettings]:
+    """A table for one test alone, which may look at all of it."""
+    with new_table(engine) as made:
+        yield made
+
+
+@pytest.fixture
+def fake_clock() -> Iterator[FakeClock]:
+    """The data layer's clock, standing still until the test moves it."""
+    fake = FakeClock()
+    before = models_clock.set_clock(fake)
+    yield fake
+    models_clock.set_clock(before)

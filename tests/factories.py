@@ -1,0 +1,51 @@
+"""Things to test with, made through the access patterns; each call makes a new one."""
+
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+from models.access_patterns.agents import create_agent
+from models.access_patterns.conversations import create_conversation
+from models.access_patterns.messages import MAX_APPEND, Draft, append_messages
+from models.access_patterns.users import create_user
+from models.agent import Agent
+from models.conversation import Conversation
+from models.message import Message
+from models.user import User
+
+
+def new_email() -> str:
+    """Return an email that nobody has."""
+    return f"{uuid.uuid4()}@example.com"
+
+
+def make_user(**details: Any) -> User:
+    """Return a new user with an email of its own."""
+    return create_user(**{"email": new_email(), **details})
+
+
+def make_agent(user: User | None = None, **details: Any) -> Agent:
+    """Return a new agent of `user`, or of a new user."""
+    owner = user or make_user()
+    return create_agent(owner.user_id, **{"name": "Ada", "provider": "echo", "model": "echo-1", **details})
+
+
+def make_conversation(agent: Agent | None = None, **details: Any) -> Conversation:
+    """Return a new conversation with `agent`, or with a new user's new agent."""
+    partner = agent or make_agent()
+    return create_conversation(partner.user_id, partner.agent_id, **details)
+
+
+def say(conversation: Conversation, *contents: str) -> list[Message]:
+    """Append messages of the user's with these contents, as many transactions as it takes."""
+    drafts = [Draft("user", content) for content in contents]
+    return append(conversation, drafts)
+
+
+def append(conversation: Conversation, drafts: Sequence[Draft]) -> list[Message]:
+    """Append drafts, as many transactions as it takes."""
+    stored: list[Message] = []
+    for start in range(0, len(drafts), MAX_APPEND):
+        part = drafts[start : start + MAX_APPEND]
+        stored += append_messages(conversation.user_id, conversation.conversation_id, part)
+    return stored

@@ -1,0 +1,18 @@
+"""A clock that stands still until a test moves it."""
+
+from datetime import UTC, datetime, timedelta
+
+
+class FakeClock:
+    """Give it to `models.clock.set_clock`; it starts at the present, so that no engine takes what it dates for expired."""
+
+    def __init__(self) -> None:
+        self.moment = datetime.now(UTC)
+
+    def __call__(self) -> datetime:
+        return self.moment
+
+    def advance(self, **duration: float) -> datetime:
+        """Move by `seconds=`, `minutes=` …, also backwards; return the new moment."""
+        self.moment += timedelta(**duration)
+        return self.moment

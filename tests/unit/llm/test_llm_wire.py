@@ -1,0 +1,169 @@
+"""A request says what was asked for and nothing else, in the form that the server takes."""
+
+import pytest
+
+from bot.errors import ProviderRejected
+from bot.llm.dialects import Dialect, Dialects, first_guess
+from bot.llm.types import ChatMessage, ModelRequest, ToolCall
+from bot.llm.wire import request_params
+
+PLAIN = Dialect("max_tokens")
+TOOL = {"name": "f", "description": "d", "parameters": {"type": "object"}, "strict": True, "x-own": 1}
+IMAGE = {"type": "image_url", "image_url": {"url": "https://x.test/a.png"}}
+
+
+def request(*messages, **settings):
+    return ModelRequest("m", messages or (ChatMessage("user", "Hi"),), **settings)
+
+
+def test_what_was_not_asked_for_is_not_sent():
+    assert request_params(request(), PLAIN) == {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
+
+
+def test_what_was_asked_for_is_sent_zeros_included():
+    settings = {"temperature": 0.0, "top_p": 0.0, "presence_penalty": 0.0, "frequency_penalty": 0.0, "seed": 0}
+    params = request_params(request(**settings, stop=("\n",), user="u", response_format={"type": "json_object"}), PLAIN)
+    assert params.items() >= settings.items()
+    assert params["stop"] == ["\n"]
+    assert params["user"] == "u"
+    assert params["response_format"] == {"type": "json_object"}
+
+
+def test_functions_and_what_belongs_to_them():
+    params = request_params(request(tools=(TOOL,), tool_choice="required", parallel_tool_calls=False), PLAIN)
+    function = {"name": "f", "description": "d", "parameters": {"type": "object"}, "strict": True}
+    assert params["tools"] == [{"type": "function", "function": function}]
+    assert params["tool_choice"] == "required"
+    assert params["parallel_tool_calls"] is False
+
+
+def test_a_choice_among_no_functions_is_not_sent():
+    params = request_params(request(tool_choice="auto", parallel_tool_calls=True), PLAIN)
+    assert params.keys() == {"model", "messages"}
+
+
+def test_a_choice_of_one_function_takes_both_forms():
+    nested = {"type": "function", "function": {"name": "f"}}
+    for form in (nested, {"type": "function", "name": "f"}):
+        assert request_params(request(tools=(TOOL,), tool_choice=form), PLAIN)["tool_choice"] == nested
+
+
+def test_calls_and_results_of_the_past():
+    messages = request_params(
+        request(
+            ChatMessage("assistant", None, tool_calls=(ToolCall("a", "f", "{}"),)),
+            ChatMessage("tool", "21 C", tool_call_id="a"),
+            ChatMessage("assistant", None),
+            ChatMessage("user", [{"type": "text", "text": "and?"}, IMAGE], name="ann"),
+        ),
+        PLAIN,
+    )["messages"]
+    call = {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    assert messages == [
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "content": "21 C", "tool_call_id": "a"},
+        {"role": "assistant", "content": ""},
+        {"role": "user", "content": [{"type": "text", "text": "and?"}, IMAGE], "name": "ann"},
+    ]
+
+
+def test_a_model_without_functions_reads_the_past_as_text():
+    params = request_params(
+        request(
+            ChatMessage("user", [{"type": "text", "text": "See"}, IMAGE]),
+            ChatMessage("assistant", "Wait", tool_calls=(ToolCall("a", "f", '{"x":1}'),)),
+            ChatMessage("tool", "21 C", tool_call_id="a"),
+            ChatMessage("user", "So?"),
+            tools=(TOOL,),
+            tool_choice="auto",
+        ),
+        PLAIN,
+        plain_text=True,
+    )
+    assert params["messages"] == [
+        {"role": "user", "content": "See\n[image]"},
+        {"role": "assistant", "content": 'Wait\n[called f with {"x":1}]'},
+        {"role": "user", "content": "[result of the function: 21 C]"},
+        {"role": "user", "content": "So?"},
+    ]
+    assert "tools" not in params
+
+
+def test_a_model_without_functions_says_so_when_a_function_must_be_called():
+    with pytest.raises(ProviderRejected, match="no functions"):
+        request_params(request(tools=(TOOL,), tool_choice="required"), PLAIN, plain_text=True)
+
+
+def test_a_model_without_eyes_says_so_when_it_is_shown_an_image():
+    with pytest.raises(ProviderRejected, match="image"):
+        request_params(request(ChatMessage("user", [IMAGE])), PLAIN, plain_text=True)
+
+
+@pytest.mark.parametrize(
+    ("base_url", "field"),
+    [
+        ("https://api.openai.com/v1", "max_completion_tokens"),
+        ("https://eu.api.openai.com/v1", "max_completion_tokens"),
+        ("https://ours.openai.azure.com/openai/v1/", "max_completion_tokens"),
+        ("https://ours.services.ai.azure.com/openai/v1", "max_completion_tokens"),
+        ("https://bedrock-runtime.us-west-2.amazonaws.com/openai/v1", "max_completion_tokens"),
+        ("https://bedrock-mantle.us-east-1.api.aws/v1", "max_completion_tokens"),
+        ("http://localhost:11434/v1", "max_tokens"),
+        ("http://vllm-123.us-east-1.elb.amazonaws.com/v1", "max_tokens"),
+        ("https://openai.com.example.net/v1", "max_tokens"),
+        ("https://notopenai.com/v1", "max_tokens"),
+        ("https://openrouter.ai/api/v1", "max_tokens"),
+    ],
+)
+def test_the_limit_goes_by_the_name_that_the_server_reads(base_url, field):
+    params = request_params(request(max_tokens=5), first_guess(base_url))
+    assert params[field] == 5
+    assert len(params.keys() & {"max_tokens", "max_completion_tokens"}) == 1
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.",
+        "Unrecognized request argument supplied: max_tokens",
+        "[{'loc': ('body', 'max_tokens'), 'msg': 'Extra inputs are not permitted'}]",
+    ],
+)
+def test_a_refused_name_is_exchanged_for_the_other(message):
+    other = Dialect("max_tokens").after_refusal(request(max_tokens=5), message)
+    assert other == Dialect("max_completion_tokens")
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "max_tokens is too large: 100000. This model supports at most 16384 completion tokens",
+        "This model's maximum context length is 8192 tokens",
+        "Unsupported value: 'temperature' does not support 0.7 with this model",
+    ],
+)
+def test_a_refused_value_is_not_a_refused_name(message):
+    assert Dialect("max_tokens").after_refusal(request(max_tokens=5), message) is None
+
+
+def test_functions_with_a_reasoning_model_are_asked_for_without_reasoning():
+    message = (
+        "Function tools with reasoning_effort are not supported for gpt-6-luna in /v1/chat/completions. To use function"
+        " tools, use /v1/responses or set reasoning_effort to 'none'."
+    )
+    dialect = Dialect("max_completion_tokens").after_refusal(request(tools=(TOOL,)), message)
+    assert dialect is not None
+    assert request_params(request(tools=(TOOL,)), dialect)["reasoning_effort"] == "none"
+    assert "reasoning_effort" not in request_params(request(), dialect)
+    assert dialect.after_refusal(request(tools=(TOOL,)), message) is None
+    assert Dialect("max_tokens").after_refusal(request(), message) is None
+
+
+def test_what_was_learnt_is_kept_for_that_server_and_model_and_not_for_ever():
+    dialects, learnt = Dialects(capacity=2), Dialect("max_completion_tokens", tools_without_reasoning=True)
+    dialects.learn("http://a.test", "m", learnt)
+    assert dialects.get("http://a.test", "m") == learnt
+    assert dialects.get("http://a.test", "other") == dialects.get("http://b.test", "m") == Dialect("max_tokens")
+    dialects.learn("http://a.test", "n", learnt)
+    dialects.learn("http://a.test", "o", learnt)
+    assert dialects.get("http://a.test", "m") == Dialect("max_tokens")

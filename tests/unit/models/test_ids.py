@@ -1,0 +1,62 @@
+"""Ids say what they name, sort by time, and lead back to the microsecond of their making."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.ids import moment_of, new_id
+from models.keys import checked
+
+MOMENTS = st.datetimes(datetime(1970, 1, 1), datetime(9999, 12, 31), timezones=st.just(UTC))
+PREFIXES = st.sampled_from(["usr", "agt", "conv", "msg", "turn", "key"])
+
+
+@given(MOMENTS, PREFIXES)
+def test_an_id_leads_back_to_its_exact_moment(moment: datetime, prefix: str) -> None:
+    assert moment_of(new_id(prefix, moment), prefix) == moment
+
+
+@given(MOMENTS, st.timedeltas(timedelta(microseconds=1), timedelta(days=10)))
+def test_ids_sort_by_the_time_of_their_making(moment: datetime, later: timedelta) -> None:
+    assume_valid = min(moment, datetime(9999, 12, 1, tzinfo=UTC))
+    assert new_id("msg", assume_valid) < new_id("msg", assume_valid + later)
+
+
+@given(MOMENTS, PREFIXES)
+def test_an_id_may_stand_in_a_key(moment: datetime, prefix: str) -> None:
+    identifier = new_id(prefix, moment)
+    assert checked("id", identifier) == identifier
+    assert identifier.startswith(f"{prefix}_")
+    assert len(identifier) == len(prefix) + 27
+
+
+def test_two_ids_of_one_moment_differ() -> None:
+    moment = datetime(2026, 1, 2, tzinfo=UTC)
+    assert len({new_id("msg", moment) for _ in range(1000)}) == 1000
+
+
+@pytest.mark.parametrize(
+    "identifier",
+    [
+        "",
+        "msg",
+        "msg_",
+        "msg_01k9",
+        "turn_01jgh2qg00ezb8r9p0v1s2t3w4",
+        "msg_81jgh2qg00ezb8r9p0v1s2t3w4",
+        "msg_01JGH2QG00EZB8R9P0V1S2T3W4",
+        "msg_01jgh2qg00ezb8r9p0v1s2t3wu",
+        "msg_01jgh2qg00ezb8r9p0v1s2t3w4\n",
+        "x_msg_01jgh2qg00ezb8r9p0v1s2t3w4",
+        "msg_7zzzzzzzzzzzzzzzzzzzzzzzzz",
+    ],
+)
+def test_what_is_no_id_of_this_kind_has_no_moment(identifier: str) -> None:
+    assert moment_of(identifier, "msg") is None
+
+
+@given(st.text(max_size=40))
+def test_any_text_can_be_asked_for_its_moment(text: str) -> None:
+    assert moment_of(text, "msg") is None
