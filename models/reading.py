@@ -4,13 +4,15 @@ DynamoDB cuts a Query after 1 MB, and items that have expired or that this versi
 page may take several requests, and asks for one item more than it shows to know whether there is a next one.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from pynamodb.expressions.condition import Condition
 
-from models.table import Item, connection, decode
+from models.errors import Contended
+from models.retries import MAX_ATTEMPTS, pause
+from models.table import Item, connection, decode, settings
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -37,6 +39,33 @@ def get(entity: type[Item], /, *, consistent: bool = True, **fields: Any) -> Any
     found = connection().get_item(keys.PK, range_key=keys.SK, consistent_read=consistent)
     raw = found.get("Item")
     return decode(raw) if raw else None
+
+
+def get_many(wanted: Sequence[Item]) -> list[Any]:
+    """Return the items with the keys of `wanted`, in that order; None for each that is not there or gone.
+
+    The reads are eventually consistent. What DynamoDB leaves unprocessed is asked for again, with pauses.
+
+    Cost: 1 BatchGetItem; 0.5 RCU for each 4 KB of each item.
+
+    Raises:
+        Contended: DynamoDB kept leaving some unprocessed.
+    """
+    found: dict[tuple[str, str], Item | None] = {}
+    pending: list[Any] = [keys(item) for item in wanted]
+    for attempt in range(MAX_ATTEMPTS):
+        answer = connection().batch_get_item(pending, consistent_read=False)
+        name = settings().name
+        for raw in answer["Responses"].get(name, []):
+            found[raw["PK"]["S"], raw["SK"]["S"]] = decode(raw)
+        pending = [
+            {attribute: value["S"] for attribute, value in key.items()}
+            for key in answer.get("UnprocessedKeys", {}).get(name, {}).get("Keys", [])
+        ]
+        if not pending:
+            return [found.get((item.PK, item.SK)) for item in wanted]
+        pause(attempt)
+    raise Contended("DynamoDB kept leaving reads unprocessed; try again.")
 
 
 def keys(item: Item) -> dict[str, str]:

@@ -13,6 +13,18 @@ TurnStatus = Literal["completed", "failed", "cancelled", "interrupted"]
 ID_PREFIX = "turn"
 
 
+class TurnEntry(Item):
+    """Leads from a conversation to a turn that none of its messages names, so that both are deleted together."""
+
+    ENTITY = "TurnEntry"
+
+    PK = Key("CONV#{conversation_id}", hash_key=True)
+    SK = Key("ENDED#{turn_id}", range_key=True)
+
+    conversation_id = KeyField()
+    turn_id = UnicodeAttribute()
+
+
 class Turn(Item):
     """One run of an agent, written when it ends. While it runs, it is the lease on its conversation's header.
 

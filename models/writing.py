@@ -5,8 +5,6 @@ and not done twice.
 """
 
 import logging
-import random
-import time
 from collections.abc import Sequence
 from typing import Any
 from uuid import uuid4
@@ -18,15 +16,13 @@ from pynamodb.transactions import TransactWrite
 
 from models import clock
 from models.errors import Contended, ItemTooLarge
+from models.retries import MAX_ATTEMPTS, pause
 from models.sizes import MAX_ITEM_BYTES, MAX_TRANSACTION_BYTES, item_size
 from models.table import Item, client, low_level, settings
 
 log = logging.getLogger(__name__)
 
-MAX_ATTEMPTS = 10
 _BATCH = 25
-_FIRST_PAUSE = 0.01
-_LONGEST_PAUSE = 0.4
 _CONFLICTS = {"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}
 
 
@@ -37,14 +33,6 @@ class ConditionFailed(Exception):
         """Carry the names of the parts whose condition failed."""
         super().__init__(", ".join(sorted(parts)))
         self.parts = parts
-
-
-def pause(attempt: int) -> None:
-    """Wait before the next try: a random time that doubles at most with each `attempt`, from 10 ms to 0.4 s.
-
-    Source: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/ (full jitter)
-    """
-    time.sleep(random.uniform(0, min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**attempt)))  # noqa: S311 - not a secret
 
 
 class Transaction:

@@ -5,10 +5,11 @@ from datetime import datetime
 from models import clock
 from models.access_patterns.declare import Budget, Request, Write, access_pattern
 from models.access_patterns.users import is_active
+from models.agent import Agent
 from models.api_key import ID_PREFIX, ApiKey, ApiKeyEntry
 from models.errors import ItemNotFound
 from models.ids import new_id
-from models.reading import Page, get, keys, query
+from models.reading import Page, get, get_many, keys, query
 from models.table import expiry
 from models.user import User
 from models.writing import ConditionFailed, Transaction
@@ -85,6 +86,32 @@ def find_api_key(key_hash: str) -> ApiKey:
     if key is None:
         raise ItemNotFound("API key")
     return key
+
+
+@access_pattern(
+    "AP-24",
+    "API key and agent together",
+    question="Whose key is this, and how is the agent set up that will answer? Asked with a turn.",
+    requests=(Request("BatchGetItem", (ApiKey, Agent)),),
+    budget=Budget(1, 1, 0, "a key, and an agent of up to 4 KB"),
+    routes=(
+        "POST /api/v1/conversations/{conversation_id}/messages",
+        "POST /api/v1/conversations/{conversation_id}/turns",
+    ),
+)
+def find_api_key_and_agent(key_hash: str, user_id: str, agent_id: str) -> tuple[ApiKey, Agent | None]:
+    """Return what a presented key stands for, and an agent that is known to be needed, in one request.
+
+    The reads are eventually consistent: a key that was revoked, or an agent that was changed, less than a second ago
+    may still be read as it was.
+
+    Raises:
+        ItemNotFound: no key has this hash, or it has expired or been revoked.
+    """
+    key, agent = get_many([ApiKey.keyed(key_hash=key_hash), Agent.keyed(user_id=user_id, agent_id=agent_id)])
+    if key is None:
+        raise ItemNotFound("API key")
+    return key, agent
 
 
 @access_pattern(

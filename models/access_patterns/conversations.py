@@ -19,8 +19,9 @@ from models.errors import Contended, ItemNotFound
 from models.ids import new_id
 from models.message import Message
 from models.reading import Page, get, query
+from models.retries import MAX_ATTEMPTS, pause
 from models.user import User
-from models.writing import MAX_ATTEMPTS, ConditionFailed, Transaction, pause
+from models.writing import ConditionFailed, Transaction
 
 # A moved index key costs a delete and an insert in each of two indexes; once a minute is often enough for a list.
 LISTING_INTERVAL = timedelta(minutes=1)

@@ -19,7 +19,9 @@ log = logging.getLogger("models.access")
 P = ParamSpec("P")
 R = TypeVar("R")
 
-Operation = Literal["GetItem", "Query", "PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems", "BatchWriteItem"]
+Operation = Literal[
+    "GetItem", "BatchGetItem", "Query", "PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems", "BatchWriteItem"
+]
 Part = Literal["ConditionCheck", "Put", "Update", "Delete"]
 
 

@@ -4,27 +4,38 @@ Each step can be done twice. A removal that was cut short leaves its head item m
 goes on where it stopped.
 """
 
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
-from models.access_patterns.api_keys import list_api_keys
-from models.access_patterns.conversations import list_agent_conversations, list_conversations
+from models import clock
 from models.access_patterns.declare import Budget, Request, Write, access_pattern
 from models.agent import Agent
 from models.api_key import ApiKey, ApiKeyEntry
 from models.changes import update_present
 from models.conversation import Conversation
+from models.errors import ItemNotFound
 from models.message import Message
 from models.reading import query
 from models.state import ConversationState, UserState
 from models.table import DELETING, Item
-from models.turn import Turn
+from models.turn import Turn, TurnEntry
 from models.user import EmailClaim, User
-from models.writing import delete_batch
+from models.writing import ConditionFailed, Transaction, delete_batch
 
 _CHUNK = 100
 _HEADER = Conversation.SK.template.text
 _PROFILE = User.SK.template.text
+_CONTENTS = Request(
+    "Query", (Message, ConversationState, TurnEntry), sort_key="SK < THREAD", consistent=True, order="ascending"
+)
+_CONTENTS_DELETED = tuple(
+    Write("Delete", entity, optional=True) for entity in (Message, ConversationState, TurnEntry, Turn)
+)
 
 
 @access_pattern(
@@ -33,16 +44,8 @@ _PROFILE = User.SK.template.text
     question="Forget this conversation of mine, with everything in it.",
     requests=(
         Request("UpdateItem", (Conversation,)),
-        Request("Query", (Message, ConversationState), sort_key="SK < THREAD", consistent=True, order="ascending"),
-        Request(
-            "BatchWriteItem",
-            writes=(
-                Write("Delete", Message),
-                Write("Delete", ConversationState, optional=True),
-                Write("Delete", Turn, optional=True),
-                Write("Delete", Conversation),
-            ),
-        ),
+        _CONTENTS,
+        Request("BatchWriteItem", writes=(*_CONTENTS_DELETED, Write("Delete", Conversation))),
     ),
     budget=Budget(7, 8, 60, "20 messages of 1 KB in 10 turns; grows with the conversation, 25 items a request"),
     routes=("DELETE /api/v1/conversations/{conversation_id}",),
@@ -55,11 +58,10 @@ def delete_conversation(user_id: str, conversation_id: str) -> None:
     Raises:
         ItemNotFound: the user has no such conversation.
     """
-    header = Conversation.keyed(conversation_id=conversation_id)
-    actions = [
-        Conversation.user_activity.remove(),
-        Conversation.user_agent.remove(),
-        Conversation.agent_activity.remove(),
+    header = Conversation.keyed(conversation_id=conversation_id, listed_at=clock.now(), status=DELETING)
+    actions: list[Action] = [
+        # No list of any status shows it now; but the indexes still lead to it, should its removal be cut short.
+        Conversation.user_activity.set(header.user_activity),
         Conversation.lease_turn.remove(),
         Conversation.fence.add(1),
     ]
@@ -74,17 +76,13 @@ def delete_conversation(user_id: str, conversation_id: str) -> None:
     question="Forget this agent of mine, with all conversations that I had with it.",
     requests=(
         Request("UpdateItem", (Agent,)),
-        Request("Query", (Conversation,), index="conversations_by_agent", order="descending"),
+        Request("Query", (Conversation,), index="conversations_by_agent", order="ascending"),
         Request("UpdateItem", (Conversation,), optional=True),
+        replace(_CONTENTS, optional=True),
         Request(
-            "Query",
-            (Message, ConversationState),
-            sort_key="SK < THREAD",
-            consistent=True,
-            order="ascending",
-            optional=True,
+            "BatchWriteItem",
+            writes=(*_CONTENTS_DELETED, Write("Delete", Conversation, optional=True), Write("Delete", Agent)),
         ),
-        Request("BatchWriteItem", writes=(Write("Delete", Conversation, optional=True), Write("Delete", Agent))),
     ),
     budget=Budget(3, 1, 4, "an agent without conversations; those of AP-70 more for each conversation"),
     routes=("DELETE /api/v1/agents/{agent_id}",),
@@ -96,10 +94,9 @@ def delete_agent(user_id: str, agent_id: str) -> None:
         ItemNotFound: the user has no such agent.
     """
     agent = Agent.keyed(user_id=user_id, agent_id=agent_id)
-    _mark(agent, [], None, "agent")
-    while conversations := list_agent_conversations(user_id, agent_id, _CHUNK).items:
-        for conversation in conversations:
-            delete_conversation(user_id, conversation.conversation_id)
+    _mark(agent, [Agent.agent_key.remove()], None, "agent")
+    partition = Conversation.user_agent.template.render(user_id=user_id, agent_id=agent_id)
+    _delete_conversations(user_id, "conversations_by_agent", partition)
     delete_batch([(agent.PK, agent.SK)])
 
 
@@ -110,28 +107,23 @@ def delete_agent(user_id: str, agent_id: str) -> None:
     requests=(
         Request("UpdateItem", (User,)),
         Request("Query", (ApiKeyEntry,), sort_key="begins_with KEY#", consistent=True, order="ascending"),
-        Request("Query", (Conversation,), index="conversations_by_user", order="descending"),
+        Request("Query", (Conversation,), index="conversations_by_user", order="ascending"),
         Request("UpdateItem", (Conversation,), optional=True),
-        Request(
-            "Query",
-            (Message, ConversationState),
-            sort_key="SK < THREAD",
-            consistent=True,
-            order="ascending",
-            optional=True,
-        ),
+        replace(_CONTENTS, optional=True),
         Request("Query", (Agent, ApiKeyEntry, UserState), sort_key="SK < PROFILE", consistent=True, order="ascending"),
         Request(
             "BatchWriteItem",
             writes=(
-                Write("Delete", User),
-                Write("Delete", EmailClaim),
+                *_CONTENTS_DELETED,
+                Write("Delete", Conversation, optional=True),
                 Write("Delete", ApiKey, optional=True),
                 Write("Delete", ApiKeyEntry, optional=True),
                 Write("Delete", Agent, optional=True),
                 Write("Delete", UserState, optional=True),
             ),
+            optional=True,
         ),
+        Request("TransactWriteItems", writes=(Write("Delete", EmailClaim), Write("Delete", User))),
     ),
     budget=Budget(9, 5, 12, "a user with one key; those of AP-70 more for each conversation"),
     routes=("DELETE /api/v1/users/{user_id}", "DELETE /api/v1/users/me"),
@@ -145,12 +137,15 @@ def delete_user(user_id: str) -> None:
     user = User.keyed(user_id=user_id)
     _mark(user, [], None, "user")
     _shut_out(user_id)
-    while conversations := list_conversations(user_id, _CHUNK).items:
-        for conversation in conversations:
-            delete_conversation(user_id, conversation.conversation_id)
+    _delete_conversations(user_id, "conversations_by_user", user_id)
     _empty(user.PK, _PROFILE)
-    claim = EmailClaim(email=user.email)
-    delete_batch([(claim.PK, claim.SK), (user.PK, user.SK)])
+    transaction = Transaction()
+    ours = EmailClaim.PK.does_not_exist() | (EmailClaim.user_id == user_id)
+    transaction.delete("email", EmailClaim(email=user.email), ours)
+    transaction.delete("user", user)
+    # The claim is another user's only where somebody else has finished this removal meanwhile.
+    with suppress(ConditionFailed):
+        transaction.commit()
 
 
 def _mark(item: Item, actions: list[Action], condition: Condition | None, what: str) -> None:
@@ -160,28 +155,40 @@ def _mark(item: Item, actions: list[Action], condition: Condition | None, what: 
 
 
 def _shut_out(user_id: str) -> None:
-    """Delete what the user's API keys are looked up by; their entries go with the rest of the partition."""
-    last = None
-    while True:
-        page = list_api_keys(user_id, _CHUNK, last)
-        lookups = [ApiKey.keyed(key_hash=entry.key_hash) for entry in page.items]
+    """Delete the user's API keys, expired ones too: first what they are looked up by, then their entries."""
+    partition = ApiKeyEntry.PK.template.render(user_id=user_id)
+    entries = ApiKeyEntry.SK.startswith(ApiKeyEntry.SK.template.prefix)
+    while found := _raw(partition, entries, "key_hash"):
+        lookups = [ApiKey.keyed(key_hash=raw["key_hash"]["S"]) for raw in found]
         delete_batch([(lookup.PK, lookup.SK) for lookup in lookups])
-        if not page.more:
-            return
-        last = page.items[-1].key_id
+        delete_batch(_keys(found))
+
+
+def _delete_conversations(user_id: str, index: str, partition: str) -> None:
+    """Delete the conversations that an index leads to, those too whose removal was cut short."""
+    while found := query(partition, None, index=index, limit=_CHUNK, attributes=["PK"], peek=False).items:
+        for raw in found:
+            fields = Conversation.PK.template.parse(raw["PK"]["S"]) or {}
+            # The index may be a moment behind and lead to what is gone.
+            with suppress(ItemNotFound):
+                delete_conversation(user_id, **fields)
 
 
 def _empty(partition: str, head: str) -> None:
     """Delete all items of a partition that sort before its head item, and the records of the turns they belong to."""
-    while True:
-        page = query(
-            partition, head > Message.SK, limit=_CHUNK, consistent=True, attributes=["PK", "SK", "turn_id"], peek=False
-        )
-        if not page.items:
-            return
-        keys = [(raw["PK"]["S"], raw["SK"]["S"]) for raw in page.items]
-        turns = {raw["turn_id"]["S"] for raw in page.items if "turn_id" in raw}
+    while found := _raw(partition, head > Message.SK, "turn_id"):
+        turns = {raw["turn_id"]["S"] for raw in found if "turn_id" in raw}
         # The turns go first: once the messages are gone, nothing leads to them.
         records = [Turn.keyed(turn_id=turn_id) for turn_id in sorted(turns)]
         delete_batch([(record.PK, record.SK) for record in records])
-        delete_batch(keys)
+        delete_batch(_keys(found))
+
+
+def _raw(partition: str, sort: Condition, attribute: str) -> tuple[Any, ...]:
+    """Return the keys of the first items of a part of a partition, and one attribute more, whatever they are."""
+    attributes = ["PK", "SK", attribute]
+    return query(partition, sort, limit=_CHUNK, consistent=True, attributes=attributes, peek=False).items
+
+
+def _keys(found: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    return [(raw["PK"]["S"], raw["SK"]["S"]) for raw in found]

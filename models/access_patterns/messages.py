@@ -16,9 +16,10 @@ from models.errors import Contended, ConversationNotActive, ItemNotFound, ItemTo
 from models.ids import moment_of, new_id
 from models.message import ID_PREFIX, ROLES, Message, MessageType, Sender
 from models.reading import Page, get, query
+from models.retries import MAX_ATTEMPTS, pause
 from models.table import MAX_TEXT_BYTES
 from models.turn import Turn
-from models.writing import MAX_ATTEMPTS, ConditionFailed, Transaction, pause
+from models.writing import ConditionFailed, Transaction
 
 # A transaction takes 100 parts; the header is one, and a turn another.
 MAX_APPEND = 98
@@ -243,7 +244,7 @@ def _message(conversation_id: str, message_id: str) -> Message:
     routes=("DELETE /api/v1/conversations/{conversation_id}/messages/{message_id}",),
 )
 def delete_message(user_id: str, conversation_id: str, message_id: str) -> None:
-    """Delete a message. With the message that began a turn goes the turn's record, which may quote the answer to it.
+    """Delete a message. With it goes the record of its turn, which may quote it, and which it may be the last to name.
 
     Raises:
         ItemNotFound: the user has no such conversation, or it has no such message.
@@ -252,7 +253,7 @@ def delete_message(user_id: str, conversation_id: str, message_id: str) -> None:
     message = _message(conversation_id, message_id)
     transaction = Transaction()
     transaction.delete("message", message, Message.message_id == message_id)
-    if message.turn_id and message.sender != "agent":
+    if message.turn_id:
         transaction.delete("turn", Turn.keyed(turn_id=message.turn_id))
     header = Conversation.keyed(conversation_id=conversation_id)
     transaction.update("conversation", header, [Conversation.message_count.add(-1)], owned_by(user_id))

@@ -13,10 +13,11 @@ from models.changes import set_or_remove
 from models.conversation import Conversation
 from models.errors import Contended, ItemNotFound, ItemTooLarge, VersionMismatch
 from models.reading import Page, get, keys, query
+from models.retries import MAX_ATTEMPTS, pause
 from models.state import ConversationState, StateKind, UserState
 from models.table import MAX_TEXT_BYTES, expiry
 from models.user import User
-from models.writing import MAX_ATTEMPTS, ConditionFailed, Transaction, pause
+from models.writing import ConditionFailed, Transaction
 
 State = UserState | ConversationState
 

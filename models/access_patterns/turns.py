@@ -23,9 +23,9 @@ from models.errors import Contended, ItemNotFound, LeaseHeld, LeaseLost
 from models.ids import moment_of, new_id
 from models.message import Message
 from models.reading import get
-from models.turn import ID_PREFIX, Turn, TurnStatus
-from models.writing import MAX_ATTEMPTS, ConditionFailed, Transaction, pause
-
+from models.retries import MAX_ATTEMPTS, pause
+from models.turn import ID_PREFIX, Turn, TurnEntry, TurnStatus
+from models.writing import ConditionFailed, Transaction
 
 Compose = Callable[[tuple[Message, ...]], Sequence[Draft]]
 
@@ -67,6 +67,7 @@ class Begun:
             writes=(
                 Write("Put", Message, optional=True),
                 Write("Put", Turn, optional=True),
+                Write("Put", TurnEntry, optional=True),
                 Write("Update", Conversation),
             ),
         ),
@@ -109,7 +110,7 @@ def begin_turn(user_id: str, conversation_id: str, compose: Compose, *, window: 
         messages = place(conversation, [replace(draft, turn_id=turn_id) for draft in drafts])
         transaction = Transaction()
         if conversation.lease_turn is not None:
-            transaction.create("orphan", _orphan(conversation, moment))
+            _record(transaction, _orphan(conversation, moment), named=False)
         fence = int(conversation.fence) + 1
         extend(
             transaction,
@@ -138,6 +139,13 @@ def begin_turn(user_id: str, conversation_id: str, compose: Compose, *, window: 
 def _free(moment: datetime) -> Condition:
     condition: Condition = Conversation.lease_turn.does_not_exist() | (Conversation.lease_expires_at <= moment)
     return condition
+
+
+def _record(transaction: Transaction, turn: Turn, *, named: bool) -> None:
+    """Add the record of a turn that has ended to a transaction, and what leads to it if it is `named` by no message."""
+    transaction.create("turn", turn)
+    if not named:
+        transaction.create("entry", TurnEntry(conversation_id=turn.conversation_id, turn_id=turn.turn_id))
 
 
 def _orphan(conversation: Conversation, moment: datetime) -> Turn:
@@ -191,7 +199,12 @@ def renew_lease(lease: Lease, duration: timedelta) -> None:
     requests=(
         Request(
             "TransactWriteItems",
-            writes=(Write("Put", Message, optional=True), Write("Put", Turn), Write("Update", Conversation)),
+            writes=(
+                Write("Put", Message, optional=True),
+                Write("Put", Turn),
+                Write("Put", TurnEntry, optional=True),
+                Write("Update", Conversation),
+            ),
         ),
         Request("GetItem", (Conversation,), consistent=True, optional=True),
     ),
@@ -230,7 +243,7 @@ def end_turn(
             **record,
         )
         transaction = Transaction()
-        transaction.create("turn", turn)
+        _record(transaction, turn, named=bool(messages))
         extend(transaction, conversation, messages, _holds(lease), *_release(record))
         try:
             transaction.commit()

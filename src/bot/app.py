@@ -8,6 +8,7 @@ from flask_openapi import Info, OpenAPI
 
 from bot import __version__
 from bot.access.cursors import Cursors
+from bot.access.hints import AgentHints
 from bot.access.secrets import Vault, secret_of
 from bot.api import agents, api_keys, conversations, health, messages, problems, requests, states, users
 from bot.api.context import EXTENSION, Services
@@ -65,6 +66,7 @@ def _services(settings: Settings) -> Services:
     return Services(
         settings=settings,
         cursors=Cursors(secret),
+        hints=AgentHints(),
         vault=vault,
         providers=providers,
         turns=TurnService(providers, vault, LeaseKeeper(settings.lease), embedded_context=settings.embedded_context),

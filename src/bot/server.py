@@ -34,6 +34,7 @@ def serve(
     on_ready: Callable[[], None] | None = None,
     on_stop: Callable[[], None] | None = None,
     on_tick: Callable[[], None] | None = None,
+    listener: socket.socket | None = None,
 ) -> NoReturn:
     """Serve until SIGTERM, Ctrl-C or a hang-up, then exit the process.
 
@@ -51,13 +52,14 @@ def serve(
         on_ready: Called once in the master, when the first worker has made its application and requests are answered.
         on_stop: Called once in the master at the end, also when nothing could be started.
         on_tick: Called about once a second in the master between the two; a place to look after child processes.
+        listener: What `listen` returned for this address, for a caller who needs the port before; serve owns it then.
 
     Raises:
         SystemExit: Always. Status 1, after one line on standard error, if the address cannot be used.
     """
     master = os.getpid()
     try:
-        listener = _listen(host, port)
+        listener = listener or listen(host, port)
         _Application(
             app_factory,
             _Hooks(on_ready, on_tick),
@@ -82,8 +84,12 @@ def serve(
             on_stop()
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    """Take the address before anything is started. gunicorn itself would try five times, and say so ten."""
+def listen(host: str, port: int) -> socket.socket:
+    """Take the address and return its socket; gunicorn itself would try five times, and say so ten.
+
+    Raises:
+        SystemExit: Status 1, after one line on standard error, if the address cannot be used.
+    """
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
         return socket.create_server((host, port), family=family, backlog=_BACKLOG)

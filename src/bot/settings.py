@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 from pydantic import AliasChoices, Field, SecretStr, StringConstraints
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from bot.llm.providers import DEFAULT_OPENAI_MODEL
 from models.table import TableSettings
 
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
@@ -74,10 +73,10 @@ class Settings(BaseSettings):
     openai_base_url: str | None = Field(
         None, alias="OPENAI_BASE_URL", description="Any OpenAI-compatible endpoint; unset, OpenAI itself."
     )
-    default_model: str = Field(
-        DEFAULT_OPENAI_MODEL,
+    default_model: str | None = Field(
+        None,
         alias="BOT_DEFAULT_MODEL",
-        description="The model of an agent of `openai` that names none.",
+        description="The model of an agent of `openai` that names none; unset, OpenAI's smallest.",
     )
     allow_private_base_urls: bool = Field(
         False,

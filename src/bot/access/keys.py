@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bot.errors import Unauthenticated
-from models.access_patterns.api_keys import create_api_key, find_api_key
+from models.access_patterns.api_keys import create_api_key, find_api_key, find_api_key_and_agent
+from models.agent import Agent
 from models.api_key import ApiKeyEntry
 from models.errors import ItemNotFound
 from models.user import User
@@ -48,8 +49,14 @@ def hash_of(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
 
 
-def authenticate(authorization: str | None) -> Caller:
+def authenticate(authorization: str | None, expected: tuple[str, str] | None = None) -> tuple[Caller, Agent | None]:
     """Return who sent an `Authorization: Bearer …` header.
+
+    Args:
+        authorization: the header.
+        expected: the owner and the id of an agent that will be needed; it is read along where it is the caller's.
+
+    Cost: AP-21, 1 GetItem; with `expected` AP-24, 1 BatchGetItem.
 
     Raises:
         Unauthenticated: it is missing, of another kind, or its key is unknown, revoked or expired.
@@ -60,8 +67,13 @@ def authenticate(authorization: str | None) -> Caller:
         raise Unauthenticated("Send an API key as 'Authorization: Bearer tt_…'; `bot keys create` makes one.")
     if len(key) > _LONGEST or not key.isascii():
         raise Unauthenticated("This API key is not valid.")
+    agent = None
     try:
-        found = find_api_key(hash_of(key))
+        if expected is None:
+            found = find_api_key(hash_of(key))
+        else:
+            found, agent = find_api_key_and_agent(hash_of(key), *expected)
     except ItemNotFound as error:
         raise Unauthenticated("This API key is not valid.") from error
-    return Caller(found.user_id, found.role, found.key_id)
+    caller = Caller(found.user_id, found.role, found.key_id)
+    return caller, agent if agent is not None and agent.user_id == caller.user_id else None

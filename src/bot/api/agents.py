@@ -12,7 +12,7 @@ from bot.api.paging import Listing, list_of
 from bot.api.requests import caller
 from bot.api.types import AgentId, Body, Json, Moment, Name, PageQuery, Parameters, UserId, View
 from bot.errors import FieldError, ValidationFailed
-from bot.llm.providers import PROVIDER_NAMES
+from bot.llm.providers import DEFAULT_OPENAI_MODEL, PROVIDER_NAMES
 from models.access_patterns import agents, erasure
 from models.access_patterns.conversations import list_agent_conversations
 from models.agent import Agent
@@ -152,8 +152,12 @@ def _provider_and_model(provider: str | None, model: str | None) -> tuple[str, s
         _check_provider(provider)
     provider = provider or default_provider
     if model is None and provider != default_provider:
-        model = services().settings.default_model if provider == "openai" else provider
+        model = _openai_default() if provider == "openai" else provider
     return provider, model or default_model
+
+
+def _openai_default() -> str:
+    return services().settings.default_model or DEFAULT_OPENAI_MODEL
 
 
 def _check_provider(provider: str) -> None:

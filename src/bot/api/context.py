@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from flask import current_app
 
 from bot.access.cursors import Cursors
+from bot.access.hints import AgentHints
 from bot.access.secrets import Vault
 from bot.llm.providers import Providers
 from bot.settings import Settings
@@ -18,6 +19,7 @@ class Services:
 
     settings: Settings
     cursors: Cursors
+    hints: AgentHints
     vault: Vault
     providers: Providers
     turns: TurnService

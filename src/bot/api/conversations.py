@@ -8,6 +8,7 @@ from flask import Response
 from pydantic import Field
 
 from bot.api.blueprint import answers, resource
+from bot.api.context import services
 from bot.api.message_views import MessageView, show_message
 from bot.api.paging import Listing, list_of
 from bot.api.requests import caller
@@ -159,6 +160,7 @@ def create(body: ConversationCreate) -> tuple[dict[str, Any], int]:
     conversation = conversations.create_conversation(
         caller().user_id, body.agent_id, title=body.title, metadata=body.metadata
     )
+    services().hints.remember(conversation.conversation_id, conversation.user_id, conversation.agent_id)
     return show(conversation).model_dump(mode="json"), 201
 
 

@@ -12,12 +12,12 @@ from bot.api.context import services
 from bot.api.conversations import ConversationPath
 from bot.api.message_views import MessageView, TurnResult, TurnView, show_message, show_turn
 from bot.api.paging import Listing, list_of
-from bot.api.requests import caller
+from bot.api.requests import agent_read_along, caller
 from bot.api.sse import STREAM_DOCUMENT, event_stream
 from bot.api.types import Body, ConversationId, MessageId, MomentIn, PageQuery, Parameters, TurnId
 from bot.errors import FieldError, ValidationFailed
 from bot.turns.events import TurnEnded
-from bot.turns.service import WINDOW, Question
+from bot.turns.service import Question
 from bot.turns.tools import ToolResult
 from models.access_patterns import messages
 from models.access_patterns.messages import Draft
@@ -157,10 +157,13 @@ def run(path: ConversationPath, body: TurnCreate) -> Any:
 
 def _turn(conversation_id: str, question: Question, *, stream: bool) -> Any:
     turns = services().turns
-    begun = turns.begin(caller().user_id, conversation_id, question, window=WINDOW)
+    user_id = caller().user_id
+    agent = agent_read_along() or turns.agent_of(user_id, conversation_id)
+    services().hints.remember(conversation_id, user_id, agent.agent_id)
+    events = turns.run(turns.begin(user_id, conversation_id, question, agent), agent)
     if stream:
-        return event_stream(services().streams.follow(turns.run(begun)))
-    for event in turns.run(begun):
+        return event_stream(services().streams.follow(events))
+    for event in events:
         if isinstance(event, TurnEnded):
             return _answer(event), 201
     raise AssertionError("a turn ends with its end")

@@ -6,13 +6,17 @@ import re
 import secrets
 from typing import Any, NoReturn
 
-from flask import Flask, Request, Response, current_app, g, request
+from flask import Flask, Request, Response, g, request
 
 from bot.access.cursors import Cursors
 from bot.access.keys import Caller, authenticate
+from bot.api.context import services
 from bot.errors import FieldError, Forbidden, MalformedRequest, UnsupportedMediaType
+from models.agent import Agent
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
+# The endpoints that run a turn.
+_TURNS = {"messages.send", "messages.run"}
 _REQUEST_ID = re.compile(r"^[A-Za-z0-9_.:-]{1,128}$")
 
 
@@ -90,12 +94,17 @@ def install(app: Flask) -> None:
 def require_caller() -> None:
     """Find out who calls; a blueprint's `before_request`.
 
-    Cost: AP-21, 1 GetItem.
+    Where a turn will run in a conversation that this process knows, its agent is read along.
+
+    Cost: AP-21, 1 GetItem, or AP-24, 1 BatchGetItem.
 
     Raises:
         Unauthenticated: no valid API key was sent.
     """
-    g.caller = authenticate(request.headers.get("Authorization"))
+    expected = None
+    if request.endpoint in _TURNS and request.view_args:
+        expected = services().hints.get(request.view_args["conversation_id"])
+    g.caller, g.agent = authenticate(request.headers.get("Authorization"), expected)
 
 
 def caller() -> Caller:
@@ -114,10 +123,15 @@ def require_admin() -> None:
         raise Forbidden("Only an administrator may do that.")
 
 
+def agent_read_along() -> Agent | None:
+    """Return the agent that was read together with the caller's key, if one was."""
+    found: Agent | None = g.agent
+    return found
+
+
 def cursors() -> Cursors:
     """Return the application's cursor signer."""
-    found: Cursors = current_app.extensions["bot"].cursors
-    return found
+    return services().cursors
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -1,6 +1,7 @@
 """The `bot` command."""
 
 import sys
+from importlib import import_module
 
 import click
 from botocore.exceptions import BotoCoreError, ClientError
@@ -8,29 +9,36 @@ from pydantic import ValidationError
 from pynamodb.exceptions import PynamoDBException
 
 from bot import __version__
-from bot.cli.agents import agents
-from bot.cli.chat import chat
-from bot.cli.keys import keys
-from bot.cli.openapi import openapi
-from bot.cli.serve import serve
-from bot.cli.table import table
-from bot.cli.users import users
 from bot.errors import BotError
 from bot.local.children import EmbeddedUnavailable
 from models.errors import TableError
 
+# Each is read when it is asked for: `bot chat` need not wait for what `bot serve` imports.
+COMMANDS = ("serve", "chat", "table", "users", "keys", "agents", "openapi")
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+
+class Commands(click.Group):
+    """The commands, each the function of its own name in the module of its own name."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Return the names, in the order in which a newcomer meets them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Return a command, or None where there is none of that name."""
+        if cmd_name not in COMMANDS:
+            return None
+        found: click.Command = getattr(import_module(f"bot.cli.{cmd_name}"), cmd_name)
+        return found
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="bot")
 def cli() -> None:
     """Turntable: every turn of every conversation, on one DynamoDB table.
 
     Settings come from the environment (docs/settings.md lists them). Start with `bot serve --local`, then `bot chat`.
     """
-
-
-for command in (serve, chat, table, users, keys, agents, openapi):
-    cli.add_command(command)
 
 
 def main() -> None:

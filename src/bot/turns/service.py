@@ -17,6 +17,7 @@ from bot.turns.events import AnswerDelta, TurnEnded, TurnEvent, TurnStarted
 from bot.turns.leases import Held, LeaseKeeper
 from bot.turns.tools import ToolResult, call_draft, result_drafts
 from models.access_patterns.agents import get_agent
+from models.access_patterns.conversations import get_conversation
 from models.access_patterns.messages import Draft
 from models.access_patterns.turns import Begun, begin_turn, end_turn
 from models.access_patterns.users import get_user
@@ -56,7 +57,22 @@ class TurnService:
         self._leases = leases
         self._embedded_context = embedded_context
 
-    def begin(self, user_id: str, conversation_id: str, question: Question, *, window: int = WINDOW) -> Begun:
+    def agent_of(self, user_id: str, conversation_id: str) -> Agent:
+        """Return the agent that answers in a conversation.
+
+        Cost: AP-31 and AP-11, 2 GetItem. A process that knows the conversation reads the agent along with the API key.
+
+        Raises:
+            ItemNotFound: the user has no such conversation.
+            Conflict: its agent is being deleted.
+        """
+        conversation = get_conversation(user_id, conversation_id)
+        try:
+            return get_agent(user_id, conversation.agent_id)
+        except ItemNotFound as error:
+            raise Conflict("The agent of this conversation has been deleted.") from error
+
+    def begin(self, user_id: str, conversation_id: str, question: Question, agent: Agent) -> Begun:
         """Take the conversation's lease and store what the turn begins with. After this, it is kept.
 
         Cost: AP-50.
@@ -66,6 +82,7 @@ class TurnService:
             LeaseHeld: another turn is running.
             ToolResultsExpected: the results do not match the calls that wait.
         """
+        window = int(agent.settings.get("window") or WINDOW)
         return begin_turn(
             user_id,
             conversation_id,
@@ -74,10 +91,14 @@ class TurnService:
             lease=self._leases.duration,
         )
 
-    def run(self, begun: Begun) -> Generator[TurnEvent, None, None]:
+    def run(self, begun: Begun, agent: Agent) -> Generator[TurnEvent, None, None]:
         """Run a turn that has begun, to its end; whatever happens to the model, the end is stored before it is told.
 
-        Cost: AP-11 for the agent, AP-52 for the end.
+        Args:
+            begun: the turn.
+            agent: the conversation's agent.
+
+        Cost: AP-52 for the end.
         """
         yield TurnStarted(
             begun.lease.turn_id,
@@ -90,7 +111,7 @@ class TurnService:
         ended: TurnEnded | None = None
         with self._leases.keep(begun.lease) as held:
             try:
-                for event in self._ask(begun, held, record):
+                for event in self._ask(begun, agent, held, record):
                     if isinstance(event, TextDelta):
                         text.append(event.text)
                         yield AnswerDelta(event.text)
@@ -103,9 +124,10 @@ class TurnService:
                 ended = self._fail(begun, "".join(text), _as_bot_error(error, begun), record)
         yield ended or self._fail(begun, "".join(text), ProviderIncomplete("The model gave no end."), record)
 
-    def _ask(self, begun: Begun, held: Held, record: dict[str, Any]) -> Generator[TextDelta | Completion, None, None]:
+    def _ask(
+        self, begun: Begun, agent: Agent, held: Held, record: dict[str, Any]
+    ) -> Generator[TextDelta | Completion, None, None]:
         """Ask the model. Fills `record` with what is known of the run; stops when the lease is lost."""
-        agent = self._agent(begun)
         provider = self._provider(agent)
         record |= {"provider": provider.name, "model": agent.model}
         started = time.monotonic()
@@ -124,13 +146,6 @@ class TurnService:
                 agent.model,
                 time.monotonic() - started,
             )
-
-    def _agent(self, begun: Begun) -> Agent:
-        conversation = begun.lease.conversation
-        try:
-            return get_agent(conversation.user_id, conversation.agent_id, consistent=False)
-        except ItemNotFound as error:
-            raise Conflict("The agent of this conversation has been deleted.") from error
 
     def _provider(self, agent: Agent) -> Provider:
         own = agent.credentials == "own"
