@@ -13,6 +13,9 @@ UserStatus = Literal["active", "deleting"]
 
 ID_PREFIX = "usr"
 
+# Enough to tell an address from a typing error, and nothing that cannot stand in a key.
+EMAIL_PATTERN = r"^[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63}){1,5}$"
+
 
 class User(Item):
     """A person, or a program that acts as one.

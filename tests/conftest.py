@@ -11,7 +11,9 @@ from bot.local.engine import EmbeddedEngine
 from models import clock as models_clock
 from models import schema
 from models.table import TableSettings, configure, settings
+from tests.contract_watch import _contract_watch, building_blocks, contract  # noqa: F401 - fixtures that watch every test
 from tests.fake_clock import FakeClock
+from tests.raw import wipe
 
 
 @pytest.fixture(scope="session")
@@ -53,10 +55,10 @@ def table(engine: str) -> Iterator[TableSettings]:
 
 
 @pytest.fixture
-def empty_table(engine: str) -> Iterator[TableSettings]:
-    """A table for one test alone, which may look at all of it."""
-    with new_table(engine) as made:
-        yield made
+def empty_table(table: TableSettings) -> TableSettings:
+    """The module's table without an item in it, for a test that looks at all of it."""
+    wipe()
+    return table
 
 
 @pytest.fixture

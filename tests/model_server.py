@@ -40,6 +40,9 @@ class ModelServer:
         return self
 
     def stop(self) -> None:
+        # A request that llmock holds up would hold up the end as well.
+        if self._server._server is not None:
+            self._server._server.force_exit = True
         self._server.stop()
 
     @property
@@ -56,7 +59,7 @@ class ModelServer:
         with self._lock:
             self._headers.clear()
 
-    def script(self, name: str, *, times: int | None = 1, **options: Any) -> "ModelServer":
+    def script(self, scenario: str, /, *, times: int | None = 1, **options: Any) -> "ModelServer":
         """Queue a scenario for the next request; calls can be chained.
 
         text        text=…, finish_reason="stop"            an answer
@@ -76,7 +79,7 @@ class ModelServer:
         text = options.pop("text", None)
         behaviours: list[Behavior] = []
         after_chunks = options.pop("after_chunks", 3)
-        match name:
+        match scenario:
             case "text":
                 behaviours.append(Reply(text=text or DEFAULT_TEXT, times=times, **options))
             case "tool_call":
@@ -97,9 +100,9 @@ class ModelServer:
                 seconds = options.pop("seconds", 30.0)
                 behaviours.append(StreamFault("stall", after_chunks=after_chunks, stall_seconds=seconds, times=times))
             case "disconnect" | "truncate" | "malformed":
-                behaviours.append(StreamFault(name, after_chunks=after_chunks, times=times))
+                behaviours.append(StreamFault(scenario, after_chunks=after_chunks, times=times))
             case _:
-                raise ValueError(f"There is no scenario {name!r}.")
+                raise ValueError(f"There is no scenario {scenario!r}.")
         if not any(isinstance(behaviour, Reply | Fail) for behaviour in behaviours):
             behaviours.append(Reply(text=text or DEFAULT_TEXT, times=times))
         self._server.state.scenarios.add(*behaviours)

@@ -1,15 +1,16 @@
-"""The wire to DynamoDB: what goes out on it, by access pattern, and an answer that gets lost on the way back."""
+"""The wire to DynamoDB: what goes out on it, and what can go wrong on the way."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import Context
 from dataclasses import dataclass
 from typing import Any
 
 from botocore.exceptions import ConnectionClosedError
 
-from models.access_patterns import AccessPattern, Request, current
-from models.table import Item, client
+from models.access_patterns import current
+from models.table import client
 
 
 @dataclass(frozen=True)
@@ -63,61 +64,45 @@ def lost_answers(operation: str, times: int = 1) -> Iterator[list[str]]:
         events.unregister(event, lose)
 
 
-def misfits(pattern: AccessPattern, sent: Iterable[Sent]) -> list[str]:
-    """Return in words where the requests that were sent are not what the pattern declares."""
-    sent = list(sent)
-    found = [f"not declared: {each}" for each in sent if not any(_fits(declared, each) for declared in pattern.requests)]
-    for declared in pattern.requests:
-        fitting = [each for each in sent if _fits(declared, each)]
-        if not fitting and not declared.optional:
-            found.append(f"declared, not sent: {declared}")
-        written = {part for each in fitting for part in _parts(each)}
-        found += [
-            f"declared, not written: {write}"
-            for write in declared.writes
-            if fitting and not write.optional and (write.part, write.entity) not in written
-        ]
-    return found
+@contextmanager
+def others_come_first(operation: str, act: Callable[[], object], times: int = 1000) -> Iterator[None]:
+    """Let somebody else act right before a request of an operation goes out, when it is too late to look again."""
+    acting = False
+    left = times
+
+    def come_first(**_: Any) -> None:
+        nonlocal acting, left
+        if not acting and left:
+            acting, left = True, left - 1
+            # Somebody else is not part of the access pattern that runs here.
+            Context().run(act)
+            acting = False
+
+    event = f"before-send.dynamodb.{operation}"
+    events = client().meta.events
+    events.register(event, come_first)
+    try:
+        yield
+    finally:
+        events.unregister(event, come_first)
 
 
-def _fits(declared: Request, sent: Sent) -> bool:
-    if declared.operation != sent.operation:
-        return False
-    body = sent.body
-    match sent.operation:
-        case "GetItem":
-            return _entity(body["Key"]) in declared.entities and body["ConsistentRead"] == declared.consistent
-        case "Query":
-            order = "ascending" if body["ScanIndexForward"] else "descending"
-            return (
-                body.get("IndexName") == declared.index
-                and body.get("ConsistentRead", False) == declared.consistent
-                and declared.order in (order, "either", None)
-            )
-        case "UpdateItem":
-            return _entity(body["Key"]) in declared.entities
-        case _:
-            return _parts(sent) <= {(write.part, write.entity) for write in declared.writes}
+class Cut(Exception):
+    """The worker died here."""
 
 
-def _parts(sent: Sent) -> set[tuple[str, type[Item]]]:
-    """Return what a transaction or batch does to which entity."""
-    if sent.operation == "TransactWriteItems":
-        changes = [change for part in sent.body["TransactItems"] for change in part.items()]
-    elif sent.operation == "BatchWriteItem":
-        writes = [write for table in sent.body["RequestItems"].values() for write in table]
-        changes = [("Delete", write["DeleteRequest"]) for write in writes]
-    else:
-        changes = []
-    return {(kind, _entity(change.get("Item") or change["Key"])) for kind, change in changes}
+@contextmanager
+def cut_off(after: int) -> Iterator[None]:
+    """Let so many requests go out, and fail before the next, as if the process had been killed there."""
+    left = iter(range(after))
 
+    def cut(**_: Any) -> None:
+        if next(left, None) is None:
+            raise Cut
 
-def _entity(keys: Mapping[str, Mapping[str, str]]) -> type[Item]:
-    """Return the entity whose key templates made these keys."""
-    (entity,) = (
-        entity
-        for entity in Item.entities().values()
-        if entity.PK.template.parse(keys["PK"]["S"]) is not None
-        and entity.SK.template.parse(keys["SK"]["S"]) is not None
-    )
-    return entity
+    events = client().meta.events
+    events.register_first("before-send.dynamodb.*", cut)
+    try:
+        yield
+    finally:
+        events.unregister("before-send.dynamodb.*", cut)

@@ -4,6 +4,28 @@ The caller's `user_id` comes first wherever an item has an owner: a pattern cann
 somebody else's item as for a missing one.
 """
 
-from models.access_patterns.declare import AccessPattern, Budget, Request, Write, access_pattern, current, patterns
+from models.access_patterns.declare import (
+    AccessPattern,
+    AccessPatternFilter,
+    Budget,
+    Call,
+    Request,
+    Write,
+    access_pattern,
+    current,
+    observe,
+    patterns,
+)
 
-__all__ = ["AccessPattern", "Budget", "Request", "Write", "access_pattern", "current", "patterns"]
+__all__ = [
+    "AccessPattern",
+    "AccessPatternFilter",
+    "Budget",
+    "Call",
+    "Request",
+    "Write",
+    "access_pattern",
+    "current",
+    "observe",
+    "patterns",
+]

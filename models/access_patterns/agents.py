@@ -64,9 +64,13 @@ def create_agent(user_id: str, *, name: str, provider: str, model: str, **detail
     "AP-11",
     "Agent by id",
     question="How is this agent of mine set up?",
-    requests=(Request("GetItem", (Agent,), consistent=True),),
-    budget=Budget(1, 1, 0, "an agent of up to 4 KB"),
-    routes=("GET /api/v1/agents/{agent_id}",),
+    requests=(Request("GetItem", (Agent,), consistent="either"),),
+    budget=Budget(1, 1, 0, "an agent of up to 4 KB; half of it where a turn reads it eventually consistently"),
+    routes=(
+        "GET /api/v1/agents/{agent_id}",
+        "POST /api/v1/conversations/{conversation_id}/messages",
+        "POST /api/v1/conversations/{conversation_id}/turns",
+    ),
 )
 def get_agent(user_id: str, agent_id: str, *, consistent: bool = True) -> Agent:
     """Return an agent of this user.

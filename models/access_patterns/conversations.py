@@ -242,7 +242,10 @@ def list_agent_conversations(
     "AP-35",
     "Rename a conversation",
     question="Give this conversation of mine another title or other metadata.",
-    requests=(Request("UpdateItem", (Conversation,)),),
+    requests=(
+        Request("UpdateItem", (Conversation,)),
+        Request("GetItem", (Conversation,), consistent=True, optional=True),
+    ),
     budget=Budget(1, 0, 3, "a header of up to 1 KB; 2 of it only when the title changes in the indexes"),
     routes=("PATCH /api/v1/conversations/{conversation_id}",),
 )

@@ -6,6 +6,7 @@ the documentation is generated from it.
 
 import functools
 import logging
+import time
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -38,17 +39,20 @@ class Write:
 class Request:
     """One kind of request to DynamoDB that a pattern makes.
 
-    `sort_key` is the condition on a Query's sort key in words of templates; `entities` are those it may read.
+    `entities` are those it may read. `sort_key` is the condition on a Query's sort key: `begins_with A`, `between A and
+    B`, `SK < A` or `= A`, where A and B are templates; alternatives are joined by `or`. `page` says in words how many
+    items a Query asks for. `consistent` is "either" where the caller chooses. `optional`: not every call sends it.
     """
 
     operation: Operation
     entities: tuple[type[Item], ...] = ()
     index: str | None = None
     sort_key: str | None = None
-    consistent: bool = False
+    consistent: bool | Literal["either"] = False
     order: Literal["ascending", "descending", "either"] | None = None
     writes: tuple[Write, ...] = ()
     optional: bool = False
+    page: str | None = None
 
     @property
     def partition_key(self) -> str:
@@ -70,12 +74,16 @@ def template(entity: type[Item], attribute: str) -> str:
 
 @dataclass(frozen=True)
 class Budget:
-    """The most that one call may take: requests, read units, write units, for what `basis` says in words."""
+    """The most that one call may take: requests, read units, write units, for what `basis` says in words.
+
+    `grows`: it takes more with more data (a deletion of all that there is), so `basis` is an example and no limit.
+    """
 
     requests: int
     rcu: float
     wcu: float
     basis: str
+    grows: bool = False
 
 
 @dataclass(frozen=True)
@@ -91,10 +99,38 @@ class AccessPattern:
     function: Callable[..., object] = field(default=lambda: None, repr=False, compare=False)
 
 
-# The pattern that runs in this thread or task, for logs, metrics and the checks on the wire.
+@dataclass(eq=False)
+class Call:
+    """One call of a pattern. `seconds` and `error` are known when it has ended."""
+
+    pattern: AccessPattern
+    seconds: float = 0.0
+    error: BaseException | None = None
+
+
+# The pattern that runs in this thread or task, and the call of it, for logs, metrics and the checks on the wire.
 current: ContextVar[AccessPattern | None] = ContextVar("access_pattern", default=None)
+running: ContextVar[Call | None] = ContextVar("access_pattern_call", default=None)
 
 _declared: dict[str, AccessPattern] = {}
+_observers: list[Callable[[Call], object]] = []
+
+
+class AccessPatternFilter(logging.Filter):
+    """Gives each log record the id of the pattern that runs, as `access_pattern`; empty outside of one."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let every record pass, with the id."""
+        pattern = current.get()
+        if not hasattr(record, "access_pattern"):
+            record.access_pattern = pattern.id if pattern else ""
+        return True
+
+
+def observe(observer: Callable[[Call], object]) -> Callable[[], None]:
+    """Have `observer` called with each call of a pattern when it has ended; return what takes it away again."""
+    _observers.append(observer)
+    return lambda: _observers.remove(observer)
 
 
 def access_pattern(
@@ -119,12 +155,21 @@ def access_pattern(
             # A pattern that is built from another keeps its own name: the outermost one is what was asked for.
             if current.get() is not None:
                 return function(*args, **kwargs)
-            token = current.set(pattern)
+            call = Call(pattern)
+            tokens = current.set(pattern), running.set(call)
+            started = time.perf_counter()
             try:
-                log.debug("%s %s", pattern.id, pattern.title, extra={"access_pattern": pattern.id})
                 return function(*args, **kwargs)
+            except BaseException as error:
+                call.error = error
+                raise
             finally:
-                current.reset(token)
+                call.seconds = time.perf_counter() - started
+                log.debug("%s %s took %.1f ms", id, title, call.seconds * 1000, extra={"access_pattern": id})
+                for observer in tuple(_observers):
+                    observer(call)
+                current.reset(tokens[0])
+                running.reset(tokens[1])
 
         return perform
 

@@ -47,7 +47,9 @@ _CONTENTS_DELETED = tuple(
         _CONTENTS,
         Request("BatchWriteItem", writes=(*_CONTENTS_DELETED, Write("Delete", Conversation))),
     ),
-    budget=Budget(7, 8, 60, "20 messages of 1 KB in 10 turns; grows with the conversation, 25 items a request"),
+    budget=Budget(
+        7, 8, 60, "20 messages of 1 KB in 10 turns; grows with the conversation, 25 items a request", grows=True
+    ),
     routes=("DELETE /api/v1/conversations/{conversation_id}",),
 )
 def delete_conversation(user_id: str, conversation_id: str) -> None:
@@ -84,7 +86,7 @@ def delete_conversation(user_id: str, conversation_id: str) -> None:
             writes=(*_CONTENTS_DELETED, Write("Delete", Conversation, optional=True), Write("Delete", Agent)),
         ),
     ),
-    budget=Budget(3, 1, 4, "an agent without conversations; those of AP-70 more for each conversation"),
+    budget=Budget(3, 1, 4, "an agent without conversations; those of AP-70 more for each conversation", grows=True),
     routes=("DELETE /api/v1/agents/{agent_id}",),
 )
 def delete_agent(user_id: str, agent_id: str) -> None:
@@ -125,7 +127,7 @@ def delete_agent(user_id: str, agent_id: str) -> None:
         ),
         Request("TransactWriteItems", writes=(Write("Delete", EmailClaim), Write("Delete", User))),
     ),
-    budget=Budget(9, 5, 12, "a user with one key; those of AP-70 more for each conversation"),
+    budget=Budget(9, 5, 12, "a user with one key; those of AP-70 more for each conversation", grows=True),
     routes=("DELETE /api/v1/users/{user_id}", "DELETE /api/v1/users/me"),
 )
 def delete_user(user_id: str) -> None:
@@ -166,9 +168,9 @@ def _shut_out(user_id: str) -> None:
 
 def _delete_conversations(user_id: str, index: str, partition: str) -> None:
     """Delete the conversations that an index leads to, those too whose removal was cut short."""
-    while found := query(partition, None, index=index, limit=_CHUNK, attributes=["PK"], peek=False).items:
-        for raw in found:
-            fields = Conversation.PK.template.parse(raw["PK"]["S"]) or {}
+    while found := query(partition, None, index=index, limit=_CHUNK, attributes=["PK", "SK"], peek=False).items:
+        for key, _ in _keys(found):
+            fields = Conversation.PK.template.parse(key) or {}
             # The index may be a moment behind and lead to what is gone.
             with suppress(ItemNotFound):
                 delete_conversation(user_id, **fields)

@@ -64,6 +64,8 @@ def append_messages(user_id: str, conversation_id: str, drafts: Sequence[Draft])
     for attempt in range(MAX_ATTEMPTS):
         conversation = get_conversation(user_id, conversation_id)
         ensure_active(conversation)
+        if not drafts:
+            return []
         messages = place(conversation, drafts)
         transaction = Transaction()
         extend(transaction, conversation, messages, owned_by(user_id) & (Conversation.status == "active"))

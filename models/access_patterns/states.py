@@ -95,6 +95,7 @@ def get_state(owner: Owner, kind: StateKind, key: str) -> State:
     question="Remember this under this key, if nobody else changed it since I looked.",
     requests=(
         Request("GetItem", (ConversationState, UserState), consistent=True),
+        _OWNER,
         Request(
             "TransactWriteItems",
             writes=(
@@ -189,6 +190,7 @@ def _write(transaction: Transaction, state: State, stored_version: int) -> None:
     question="Forget what is under this key.",
     requests=(
         Request("GetItem", (ConversationState, UserState), consistent=True),
+        _OWNER,
         Request(
             "TransactWriteItems",
             writes=(

@@ -1,5 +1,6 @@
 """Users: made once, found by id or by email, changed a field at a time."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,16 +9,23 @@ from pynamodb.expressions.condition import Condition
 from models import clock
 from models.access_patterns.declare import Budget, Request, Write, access_pattern
 from models.changes import actions_for, update_present
-from models.errors import EmailTaken, ItemNotFound
+from models.errors import EmailTaken, InvalidKeyField, ItemNotFound
 from models.ids import new_id
 from models.reading import Page, get, query
-from models.user import ID_PREFIX, EmailClaim, Role, User
+from models.user import EMAIL_PATTERN, ID_PREFIX, EmailClaim, Role, User
 from models.writing import ConditionFailed, Transaction
 
 
 def normalise_email(email: str) -> str:
-    """Return the form of an email under which it is unique: without outer space, in lower case."""
-    return email.strip().lower()
+    """Return the form of an email under which it is unique: without outer space, in lower case.
+
+    Raises:
+        InvalidKeyField: it is no email.
+    """
+    normal = email.strip().lower()
+    if not re.match(EMAIL_PATTERN, normal):
+        raise InvalidKeyField("email", "must be an email address, such as ann@example.com")
+    return normal
 
 
 def is_active() -> Condition:

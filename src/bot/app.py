@@ -3,14 +3,14 @@
 import logging
 import sys
 
-from flask import Response, redirect
+from flask import Flask
 from flask_openapi import Info, OpenAPI
 
 from bot import __version__
 from bot.access.cursors import Cursors
 from bot.access.hints import AgentHints
 from bot.access.secrets import Vault, secret_of
-from bot.api import agents, api_keys, conversations, health, messages, problems, requests, states, users
+from bot.api import agents, api_keys, conversations, docs, health, messages, problems, requests, states, users
 from bot.api.context import EXTENSION, Services
 from bot.llm.providers import Providers
 from bot.settings import Settings
@@ -25,17 +25,31 @@ Lists are paged by `cursor`; errors are RFC 9457 problem documents with a stable
 else answers exactly like one that does not exist."""
 
 
+class Application(OpenAPI):
+    """The application with its OpenAPI document."""
+
+    def generate_spec_json(self) -> None:
+        """Make the document; a body of which nothing is required may be left out as a whole."""
+        super().generate_spec_json()  # type: ignore[no-untyped-call]
+        schemas = self.spec_json["components"]["schemas"]
+        for operations in self.spec_json["paths"].values():
+            for operation in operations.values():
+                if body := operation.get("requestBody"):
+                    name = body["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+                    body["required"] = bool({"required", "anyOf"} & schemas[name].keys())
+
+
 def create_app(settings: Settings | None = None) -> OpenAPI:
     """Make the application, and point the models of this process at its table. No request goes out yet."""
     settings = settings or Settings()
     _log_to_stderr(settings.log_level)
     table.configure(settings.table)
-    app = OpenAPI(
+    app = Application(
         "bot",
         info=Info(title="Turntable", version=__version__, description=DESCRIPTION),
         security_schemes={"api_key": {"type": "http", "scheme": "bearer", "description": "An API key, `tt_…`."}},
         validation_error_model=problems.Problem,
-        validation_error_callback=lambda error: problems.respond(problems.from_validation(error)),
+        validation_error_callback=lambda error: problems.respond(problems.from_validation(error, requests.sent())),
     )
     # 3.1 is what tools read today; nothing of 3.2 is used.
     app.openapi_version = "3.1.0"
@@ -44,25 +58,22 @@ def create_app(settings: Settings | None = None) -> OpenAPI:
     app.extensions[EXTENSION] = _services(settings)
     requests.install(app)
     problems.install(app)
+    docs.install(app)
     for resource in (health, users, api_keys, agents, conversations, messages, states):
         app.register_api(resource.api)
-    app.add_url_rule("/docs", "docs", _docs)
     return app
+
+
+def let_turns_end(app: Flask) -> None:
+    """Wait for the turns of an application whose clients have gone: they go on to their end, and are stored."""
+    services: Services = app.extensions[EXTENSION]
+    services.streams.close()
 
 
 def _services(settings: Settings) -> Services:
     secret = secret_of(settings)
     vault = Vault(secret)
-    providers = Providers(
-        openai_api_key=settings.openai_api_key.get_secret_value() if settings.openai_api_key else None,
-        openai_base_url=settings.openai_base_url,
-        embedded_base_url=settings.embedded_base_url,
-        embedded_model=settings.embedded_model,
-        timeout=settings.provider_timeout,
-        max_retries=settings.provider_retries,
-        default_model=settings.default_model,
-        allow_private_base_urls=settings.allow_private_base_urls,
-    )
+    providers = _providers(settings)
     return Services(
         settings=settings,
         cursors=Cursors(secret),
@@ -74,10 +85,20 @@ def _services(settings: Settings) -> Services:
     )
 
 
-def _docs() -> Response:
-    """Lead to the page on which the OpenAPI document can be read and tried."""
-    found: Response = redirect("/openapi/swagger")  # type: ignore[assignment]
-    return found
+def _providers(settings: Settings) -> Providers:
+    try:
+        return Providers(
+            openai_api_key=settings.openai_api_key.get_secret_value() if settings.openai_api_key else None,
+            openai_base_url=settings.openai_base_url,
+            embedded_base_url=settings.embedded_base_url,
+            embedded_model=settings.embedded_model,
+            timeout=settings.provider_timeout,
+            max_retries=settings.provider_retries,
+            default_model=settings.default_model,
+            allow_private_base_urls=settings.allow_private_base_urls,
+        )
+    except ValueError as error:
+        raise ValueError(f"the settings OPENAI_API_KEY and OPENAI_BASE_URL: {error}") from error
 
 
 def _log_to_stderr(level: str) -> None:

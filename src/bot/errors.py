@@ -222,3 +222,11 @@ class NotConfigured(BotError):
     status = 503
     code = "not_configured"
     title = "This deployment is not configured for that"
+
+
+def kinds() -> list[type[BotError]]:
+    """Return every kind of error, by status and code."""
+    found, layer = [BotError], [BotError]
+    while layer := [below for above in layer for below in above.__subclasses__()]:
+        found += layer
+    return sorted(found, key=lambda kind: (kind.status, kind.code))

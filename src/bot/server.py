@@ -34,6 +34,7 @@ def serve(
     on_ready: Callable[[], None] | None = None,
     on_stop: Callable[[], None] | None = None,
     on_tick: Callable[[], None] | None = None,
+    on_worker_stop: Callable[[Flask], None] | None = None,
     listener: socket.socket | None = None,
 ) -> NoReturn:
     """Serve until SIGTERM, Ctrl-C or a hang-up, then exit the process.
@@ -52,6 +53,8 @@ def serve(
         on_ready: Called once in the master, when the first worker has made its application and requests are answered.
         on_stop: Called once in the master at the end, also when nothing could be started.
         on_tick: Called about once a second in the master between the two; a place to look after child processes.
+        on_worker_stop: Called with its application in every worker that stops, when its requests have ended. What it
+            waits for counts towards `graceful_timeout`.
         listener: What `listen` returned for this address, for a caller who needs the port before; serve owns it then.
 
     Raises:
@@ -62,7 +65,7 @@ def serve(
         listener = listener or listen(host, port)
         _Application(
             app_factory,
-            _Hooks(on_ready, on_tick),
+            _Hooks(on_ready, on_tick, on_worker_stop),
             {
                 "bind": f"fd://{listener.detach()}",
                 "workers": workers,
@@ -105,9 +108,15 @@ def listen(host: str, port: int) -> socket.socket:
 class _Hooks:
     """What the master calls, and the pipe by which a worker tells it that the application is up."""
 
-    def __init__(self, on_ready: Callable[[], None] | None, on_tick: Callable[[], None] | None) -> None:
+    def __init__(
+        self,
+        on_ready: Callable[[], None] | None,
+        on_tick: Callable[[], None] | None,
+        on_worker_stop: Callable[[Flask], None] | None,
+    ) -> None:
         self.on_ready = on_ready
         self.on_tick = on_tick
+        self.on_worker_stop = on_worker_stop
         self.ready = False
         self._heard, self._said = os.pipe()
 
@@ -117,6 +126,11 @@ class _Hooks:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         os.write(self._said, b".")
+
+    def worker_stops(self, _master: object, worker: Any) -> None:
+        """Called in the worker at its end; without an application if it had none yet."""
+        if self.on_worker_stop and getattr(worker, "wsgi", None):
+            self.on_worker_stop(worker.wsgi)
 
     def heard(self, patience: float) -> bool:
         """Whether a worker is up, after at most `patience` seconds."""
@@ -129,7 +143,7 @@ class _Application(BaseApplication):  # type: ignore[misc]
     def __init__(self, app_factory: Callable[[], Flask], hooks: _Hooks, settings: dict[str, Any]) -> None:
         self._app_factory = app_factory
         self._hooks = hooks
-        self._settings = settings | {"post_worker_init": hooks.worker_is_up}
+        self._settings = settings | {"post_worker_init": hooks.worker_is_up, "worker_exit": hooks.worker_stops}
         super().__init__()
 
     def load_config(self) -> None:

@@ -156,7 +156,7 @@ def test_a_killed_engine_keeps_every_acknowledged_write_and_no_part_of_another(e
     killed(engine)
     writer.join()
 
-    assert engine.ensure_running()
+    wait_until(engine.ensure_running)
     kept = keys(client(engine))
     assert {f"{number:06}" for number in acknowledged} <= set(kept)
     assert len(kept) == 2 * len(set(kept)), "a transaction is there in part"
@@ -171,7 +171,7 @@ def test_an_engine_that_died_is_started_again_at_the_same_address(engine: Embedd
 
     killed(engine)
 
-    assert engine.ensure_running()
+    wait_until(engine.ensure_running)
     assert engine.endpoint_url == address
     assert keys(client(engine)) == ["1"]
     engine.stop()
@@ -223,7 +223,7 @@ def test_a_dropped_table_stays_dropped_and_a_new_one_of_its_name_is_empty(engine
     create_table(dynamodb)
 
     killed(engine)
-    engine.ensure_running()
+    wait_until(engine.ensure_running)
 
     dynamodb = client(engine)
     assert dynamodb.list_tables()["TableNames"] == [TABLE]
@@ -246,7 +246,7 @@ def test_writes_by_statement_and_whole_tables_from_a_backup_are_kept(engine: Emb
         )
 
     killed(engine)
-    engine.ensure_running()
+    wait_until(engine.ensure_running)
 
     assert keys(client(engine)) == ["1", "2"]
     assert keys(client(engine), "restored") == ["1", "2"]
@@ -275,7 +275,7 @@ def test_a_write_that_cannot_be_stored_is_not_acknowledged(engine: EmbeddedEngin
     put(dynamodb, "a", "2")
 
     killed(engine)
-    engine.ensure_running()
+    wait_until(engine.ensure_running)
 
     assert keys(client(engine)) == ["1", "2"], "what was refused is stored with the next write"
 

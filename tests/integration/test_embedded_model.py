@@ -132,8 +132,7 @@ def test_a_model_that_died_is_started_again_at_the_same_address_and_a_stopped_on
         pid, base_url = model.pid, model.base_url
         assert pid
         os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: not lives(pid))
-        assert model.ensure_running()
+        wait_until(model.ensure_running)
         assert model.base_url == base_url
         with openai.OpenAI(base_url=base_url, api_key="any") as client:
             client.chat.completions.create(model=model.model_name, messages=HELLO, max_tokens=2)  # type: ignore[arg-type]

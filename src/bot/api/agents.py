@@ -10,15 +10,15 @@ from bot.api.context import services
 from bot.api.conversations import ConversationEntryList, list_entries
 from bot.api.paging import Listing, list_of
 from bot.api.requests import caller
-from bot.api.types import AgentId, Body, Json, Moment, Name, PageQuery, Parameters, UserId, View
-from bot.errors import FieldError, ValidationFailed
-from bot.llm.providers import DEFAULT_OPENAI_MODEL, PROVIDER_NAMES
+from bot.api.types import WHOLE, AgentId, Body, Json, Moment, Name, PageQuery, Parameters, UserId, View
+from bot.llm.providers import DEFAULT_OPENAI_MODEL
 from models.access_patterns import agents, erasure
 from models.access_patterns.conversations import list_agent_conversations
 from models.agent import Agent
 
 api = resource("agents", "What answers: a provider, a model, a system message, functions, settings.")
 
+ProviderName = Literal["embedded", "openai", "echo"]
 FunctionName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 SystemMessage = Annotated[str, Field(max_length=65_536)]
 Description = Annotated[str, Field(max_length=2000)]
@@ -41,19 +41,19 @@ class Function(Body):
 class AgentSettings(Body):
     """How the model is asked. What is not set is left to the provider."""
 
-    temperature: Annotated[float, Field(ge=0, le=2, strict=False)] | None = None
-    top_p: Annotated[float, Field(gt=0, le=1, strict=False)] | None = None
-    max_tokens: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    max_tokens: Annotated[int, Field(ge=1, le=1_000_000), WHOLE] | None = None
     stop: Annotated[list[Annotated[str, Field(min_length=1, max_length=200)]], Field(max_length=4)] | None = None
-    presence_penalty: Annotated[float, Field(ge=-2, le=2, strict=False)] | None = None
-    frequency_penalty: Annotated[float, Field(ge=-2, le=2, strict=False)] | None = None
-    seed: Annotated[int, Field(ge=-(2**53), le=2**53)] | None = None
+    presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
+    frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
+    seed: Annotated[int, Field(ge=-(2**53), le=2**53), WHOLE] | None = None
     tool_choice: Literal["auto", "none", "required"] | None = None
     parallel_tool_calls: bool | None = None
-    window: Annotated[int, Field(ge=1, le=200)] | None = Field(
+    window: Annotated[int, Field(ge=1, le=200), WHOLE] | None = Field(
         None, description="How many messages the model sees at the most; 20 if not set."
     )
-    context_tokens: Annotated[int, Field(ge=256, le=2_000_000)] | None = Field(
+    context_tokens: Annotated[int, Field(ge=256, le=2_000_000), WHOLE] | None = Field(
         None, description="How many tokens the context may take; 16,000 if not set, or what the embedded model has."
     )
 
@@ -66,7 +66,7 @@ class AgentCreate(Body):
 
     name: Name
     description: Description | None = None
-    provider: Name | None = Field(None, description="The deployment's default provider if not set.")
+    provider: ProviderName | None = Field(None, description="The deployment's default provider if not set.")
     model: ModelName | None = Field(None, description="The provider's default model if not set.")
     credentials: Literal["deployment", "own"] = Field(
         "deployment", description="Whose credentials are used: the deployment's, or the user's own."
@@ -81,7 +81,7 @@ class AgentPatch(Body):
 
     name: Name | None = None
     description: Description | None = None
-    provider: Name | None = None
+    provider: ProviderName | None = None
     model: ModelName | None = None
     credentials: Literal["deployment", "own"] | None = None
     system_message: SystemMessage | None = None
@@ -148,8 +148,6 @@ def create(body: AgentCreate) -> tuple[dict[str, Any], int]:
 def _provider_and_model(provider: str | None, model: str | None) -> tuple[str, str]:
     """Return the provider and model, with the deployment's defaults for what is not named."""
     default_provider, default_model = services().providers.default()
-    if provider is not None:
-        _check_provider(provider)
     provider = provider or default_provider
     if model is None and provider != default_provider:
         model = _openai_default() if provider == "openai" else provider
@@ -158,14 +156,6 @@ def _provider_and_model(provider: str | None, model: str | None) -> tuple[str, s
 
 def _openai_default() -> str:
     return services().settings.default_model or DEFAULT_OPENAI_MODEL
-
-
-def _check_provider(provider: str) -> None:
-    if provider not in PROVIDER_NAMES:
-        raise ValidationFailed(
-            f"There is no provider '{provider}'.",
-            fields=(FieldError("provider", f"must be one of: {', '.join(PROVIDER_NAMES)}"),),
-        )
 
 
 def _plain(functions: list[Function]) -> list[dict[str, Any]]:
@@ -191,13 +181,13 @@ def read(path: AgentPath) -> dict[str, Any]:
 def update(path: AgentPath, body: AgentPatch) -> dict[str, Any]:
     """Fields that are not sent stay as they are; the next turn uses the new ones."""
     changes = body.model_dump(exclude_unset=True)
-    if body.provider is not None:
-        _check_provider(body.provider)
     if body.functions is not None:
         changes["functions"] = _plain(body.functions)
     # These an agent always has; null leaves them alone.
     kept = {"name", "provider", "model", "credentials", "settings"}
     changes = {name: value for name, value in changes.items() if value is not None or name not in kept}
+    if not changes:
+        return read(path)
     return show(agents.update_agent(caller().user_id, path.agent_id, changes)).model_dump(mode="json")
 
 

@@ -8,7 +8,7 @@ from flask_openapi.types import ResponseDict
 from pydantic import BaseModel
 
 from bot.api.problems import Problem
-from bot.api.requests import require_caller
+from bot.api.requests import refuse_repeated_parameters, require_caller
 
 SECURITY: list[dict[str, list[Any]]] = [{"api_key": []}]
 
@@ -23,7 +23,14 @@ def resource(name: str, description: str, *, prefix: str = "/api/v1") -> APIBlue
         abp_security=SECURITY,
     )
     blueprint.before_request(require_caller)
+    blueprint.before_request(refuse_repeated_parameters)
     return blueprint
+
+
+_LINE_TOO_LONG: dict[str, Any] = {
+    "description": "The request line is over 4,094 bytes; the HTTP server says so before the application is asked.",
+    "content": {"text/html": {"schema": {"type": "string"}}},
+}
 
 
 def answers(success: Mapping[int, type[BaseModel] | dict[str, Any] | None], *problems: int) -> ResponseDict:
@@ -33,6 +40,7 @@ def answers(success: Mapping[int, type[BaseModel] | dict[str, Any] | None], *pro
         documented[status] = model
     for problem in sorted({401, 422, 500, 503, *problems}):
         documented[problem] = problem_response()
+    documented[414] = _LINE_TOO_LONG
     return documented
 
 

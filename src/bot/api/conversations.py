@@ -18,7 +18,6 @@ from bot.api.types import (
     ConversationId,
     Json,
     JsonMap,
-    MapName,
     Moment,
     PageQuery,
     Parameters,
@@ -50,7 +49,7 @@ class ConversationPatch(Body):
 
     title: Title | None = None
     status: ConversationStatus | None = None
-    metadata: dict[MapName, Json] | None = None
+    metadata: JsonMap | None = None
 
 
 class ConversationEntry(View):

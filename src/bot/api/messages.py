@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal, NoReturn
 
 from flask import Response
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from bot.api.blueprint import answers, resource
 from bot.api.context import services
@@ -18,7 +18,7 @@ from bot.api.types import Body, ConversationId, MessageId, MomentIn, PageQuery, 
 from bot.errors import FieldError, ValidationFailed
 from bot.turns.events import TurnEnded
 from bot.turns.service import Question
-from bot.turns.tools import ToolResult
+from bot.turns.tools import MAX_CALLS, ToolResult
 from models.access_patterns import messages
 from models.access_patterns.messages import Draft
 from models.access_patterns.turns import get_turn
@@ -27,7 +27,6 @@ from models.table import MAX_TEXT_BYTES
 api = resource("messages", "What was said; and turns, in which the agent answers.")
 
 LongText = Annotated[str, Field(min_length=1, description=f"At most {MAX_TEXT_BYTES:,} bytes.")]
-MAX_WAITING_CALLS = 64
 
 
 class TextPart(Body):
@@ -62,11 +61,40 @@ class FunctionResult(Body):
     content: Annotated[str, Field(description=f"At most {MAX_TEXT_BYTES:,} bytes.")]
 
 
+# What goes together, as `MessageCreate.check` checks it.
+_COMBINATIONS: dict[str, Any] = {
+    "anyOf": [
+        {
+            "title": "A message that is answered",
+            "required": ["content"],
+            "properties": {"content": {"not": {"type": "null"}}, "reply": {"const": True}, "sender": {"const": "user"}},
+        },
+        {
+            "title": "Results of function calls",
+            "required": ["results"],
+            "properties": {"results": {"minItems": 1}, "reply": {"const": True}, "sender": {"const": "user"}},
+        },
+        {
+            "title": "A message that is only stored",
+            "required": ["content", "reply"],
+            "properties": {
+                "content": {"not": {"type": "null"}},
+                "reply": {"const": False},
+                "stream": {"const": False},
+                "results": {"maxItems": 0},
+            },
+        },
+    ]
+}
+
+
 class MessageCreate(Body):
     """A message, or the results of the functions that the agent has called (then with or without a message)."""
 
+    model_config = ConfigDict(json_schema_extra=_COMBINATIONS)
+
     content: Content | None = None
-    results: Annotated[list[FunctionResult], Field(max_length=MAX_WAITING_CALLS)] = Field(
+    results: Annotated[list[FunctionResult], Field(max_length=MAX_CALLS)] = Field(
         default_factory=list, description="One result for each function call that waits."
     )
     reply: bool = Field(True, description="Whether the agent answers; `false` only stores the message.")

@@ -18,8 +18,8 @@ from models import errors as table
 
 log = logging.getLogger(__name__)
 
-# What pydantic puts into a location for the branch of a union, which is no field of the caller's.
-_BRANCH = re.compile(r"^(str|int|float|bool|none|list\[.*|dict\[.*|function-.*|tagged-union.*|constrained-.*)$")
+# What pydantic puts at the end of a location for the branch of a union, or for a name instead of its value.
+_BRANCH = re.compile(r"str|int|float|bool|none|\[key\]|(list|dict|function-|tagged-union|constrained-|nullable).*")
 
 
 class FieldProblem(BaseModel):
@@ -105,18 +105,37 @@ def from_aws(error: Exception) -> BotError:
     return errors.TableUnavailable("DynamoDB did not do what it was asked; try again.", retry_after=1)
 
 
-def from_validation(error: ValidationError) -> BotError:
-    """Return a pydantic error as one of ours, each field by its path."""
-    seen: dict[str, FieldError] = {}
+def from_validation(error: ValidationError, body: object) -> BotError:
+    """Return a pydantic error as one of ours, each field by its path in `body` (or by its name elsewhere)."""
+    messages: dict[str, list[str]] = {}
     for each in error.errors(include_url=False, include_context=False, include_input=False):
-        parts = [str(part) for part in each["loc"] if not _BRANCH.match(str(part))]
-        field = ".".join(part for part in parts if part != "[key]") or "body"
-        seen.setdefault(field, FieldError(field, each["msg"].removeprefix("Value error, ")))
-    fields = tuple(seen.values())
+        messages.setdefault(_path(each["loc"], body), []).append(each["msg"].removeprefix("Value error, "))
+    fields = tuple(
+        FieldError(field, "; or: ".join(found))
+        for field, found in messages.items()
+        # Of a union, the branch that was meant is the one in which the error lies deeper.
+        if not any(other.startswith(f"{field}.") for other in messages)
+    )
     return errors.ValidationFailed(
         "; ".join(f"{each.field}: {each.message}" for each in fields[:5]),
         fields=fields,
     )
+
+
+def _path(location: tuple[int | str, ...], body: object) -> str:
+    """Return a location without the names of branches that pydantic mixes in: those that lead nowhere in the body."""
+    path, here = [], body
+    for position, part in enumerate(location):
+        if isinstance(here, dict) and part in here:
+            here = here[part]
+        elif isinstance(here, list) and isinstance(part, int):
+            here = here[part] if part < len(here) else None
+        elif position and not (
+            isinstance(here, dict) and position + 1 == len(location) and not _BRANCH.fullmatch(str(part))
+        ):
+            continue  # neither there nor a field that is missing there
+        path.append(str(part))
+    return ".".join(path) or "body"
 
 
 def from_http(error: HTTPException) -> BotError:

@@ -7,17 +7,21 @@ import secrets
 from typing import Any, NoReturn
 
 from flask import Flask, Request, Response, g, request
+from werkzeug.exceptions import HTTPException
 
 from bot.access.cursors import Cursors
 from bot.access.keys import Caller, authenticate
 from bot.api.context import services
-from bot.errors import FieldError, Forbidden, MalformedRequest, UnsupportedMediaType
+from bot.api.types import deeper_than
+from bot.errors import BotError, FieldError, Forbidden, MalformedRequest, UnsupportedMediaType, ValidationFailed
 from models.agent import Agent
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 # The endpoints that run a turn.
 _TURNS = {"messages.send", "messages.run"}
 _REQUEST_ID = re.compile(r"^[A-Za-z0-9_.:-]{1,128}$")
+# No field may be nested so deep; what is read from here on can be walked by recursion.
+_DEEPEST = 64
 
 
 class JsonRequest(Request):
@@ -34,13 +38,18 @@ class JsonRequest(Request):
         if not data:
             return {}
         if not self.is_json:
-            raise UnsupportedMediaType("Send the body as Content-Type: application/json.")
+            raise UnsupportedMediaType(
+                "Send the body as Content-Type: application/json.",
+                fields=(FieldError("Content-Type", "must be application/json"),),
+            )
         return _parse(data)
 
 
 def _parse(data: bytes) -> dict[str, Any]:
     try:
-        body = json.loads(data.decode(), parse_constant=_refuse_constant, parse_float=_finite)
+        body = json.loads(
+            data.decode(), parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_unique
+        )
     except UnicodeDecodeError as error:
         raise MalformedRequest("The body is not UTF-8.", fields=(FieldError("body", "must be UTF-8"),)) from error
     except RecursionError as error:
@@ -50,6 +59,9 @@ def _parse(data: bytes) -> dict[str, Any]:
         raise MalformedRequest(detail, fields=(FieldError("body", "must be valid JSON"),)) from error
     if not isinstance(body, dict):
         raise MalformedRequest("The body must be a JSON object.", fields=(FieldError("body", "must be an object"),))
+    for name, value in body.items():
+        if deeper_than(_DEEPEST, value):
+            raise MalformedRequest(f"{name}: nested too deep.", fields=(FieldError(name, "fewer levels"),))
     # Only an escape can smuggle half a character in; the walk is spared where there is none.
     if b"\\u" in data and (field := _broken_text(body, "")) is not None:
         raise MalformedRequest(f"{field}: half a character.", fields=(FieldError(field, "must be valid Unicode"),))
@@ -89,6 +101,25 @@ def install(app: Flask) -> None:
         if request.path.startswith("/api/"):
             response.headers.setdefault("Cache-Control", "no-store")
         return response
+
+
+def sent() -> Any:
+    """Return the body of the present request as it was sent, to find a wrong field in; None where it is no JSON."""
+    try:
+        return request.get_json()
+    except (BotError, HTTPException):
+        return None
+
+
+def refuse_repeated_parameters() -> None:
+    """Check that each query parameter was sent once; a blueprint's `before_request`.
+
+    Raises:
+        ValidationFailed: one was sent twice, and one of the two would have been dropped.
+    """
+    fields = tuple(FieldError(name, "must be sent once") for name, sent in request.args.lists() if len(sent) > 1)
+    if fields:
+        raise ValidationFailed(f"{fields[0].field}: {fields[0].message}", fields=fields)
 
 
 def require_caller() -> None:
@@ -136,6 +167,15 @@ def cursors() -> Cursors:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the name {twice[:64]!r} stands twice in one object")
+    return found
 
 
 def _finite(text: str) -> float:

@@ -9,7 +9,7 @@ from pydantic import Field
 from bot.api.blueprint import answers, resource
 from bot.api.paging import Listing, list_of
 from bot.api.requests import caller
-from bot.api.types import Body, ConversationId, Json, Moment, PageQuery, Parameters, View
+from bot.api.types import WHOLE, Body, ConversationId, Json, Moment, PageQuery, Parameters, View
 from models.access_patterns import states
 from models.access_patterns.states import Owner, State
 from models.state import StateKind
@@ -72,10 +72,10 @@ class StatePut(Body):
     """What to remember."""
 
     value: Json = Field(description="Any JSON value.")
-    if_version: Annotated[int, Field(ge=0)] | None = Field(
+    if_version: Annotated[int, Field(ge=0), WHOLE] | None = Field(
         None, description="Only if this is the stored version; 0: only if there is none."
     )
-    ttl_seconds: Annotated[int, Field(ge=1, le=10 * _YEAR)] | None = Field(
+    ttl_seconds: Annotated[int, Field(ge=1, le=10 * _YEAR), WHOLE] | None = Field(
         None, description="Forget it after this time; without it, it stays."
     )
 

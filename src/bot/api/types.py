@@ -1,9 +1,10 @@
 """Types that requests and answers share. What is not allowed is refused with the field's name, never dropped."""
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, PlainSerializer
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, PlainSerializer
 
 MAX_LIMIT = 1000
 DEFAULT_LIMIT = 50
@@ -44,30 +45,36 @@ def _rfc3339(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def _with_zone(moment: datetime) -> datetime:
-    if moment.tzinfo is None:
-        raise ValueError("must have a time zone, such as Z")
-    return _in_range(moment)
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
 
 
-def _in_range(moment: datetime) -> datetime:
-    if not 1970 <= moment.astimezone(UTC).year < 9999:
-        raise ValueError("must be between 1970 and 9998")
-    return moment.astimezone(UTC)
+def _with_zone(value: object) -> object:
+    # pydantic alone would take numbers too, as seconds or milliseconds by their size.
+    if not isinstance(value, str) or not _RFC3339.fullmatch(value):
+        raise ValueError("must be an RFC 3339 time with a time zone, such as 2026-11-22T08:30:00Z")
+    return value
+
+
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:  # the first and the last hours of the calendar, in a zone where it is still another year
+        return datetime.min.replace(tzinfo=UTC) if moment.year == 1 else datetime.max.replace(tzinfo=UTC)
 
 
 Moment = Annotated[datetime, PlainSerializer(_rfc3339, when_used="json")]
 # Text in JSON and in a URL alike, so not strict.
-MomentIn = Annotated[datetime, Field(strict=False), AfterValidator(_with_zone)]
+MomentIn = Annotated[datetime, Field(strict=False), BeforeValidator(_with_zone), AfterValidator(_in_utc)]
 
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 MapName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
 
 
-def _not_too_deep(value: JsonValue) -> JsonValue:
+def deeper_than(levels: int, value: JsonValue) -> bool:
+    """Whether a value is nested deeper than that; found without recursion, which depth itself could exhaust."""
     layer: list[JsonValue] = [value]
-    for _ in range(_DEEPEST):
+    for _ in range(levels):
         layer = [
             entry
             for each in layer
@@ -75,13 +82,33 @@ def _not_too_deep(value: JsonValue) -> JsonValue:
             for entry in (each.values() if isinstance(each, dict) else each)
         ]
         if not layer:
-            return value
-    raise ValueError(f"must not be nested deeper than {_DEEPEST} levels")
+            return False
+    return True
+
+
+def _not_too_deep(value: JsonValue) -> JsonValue:
+    if deeper_than(_DEEPEST, value):
+        raise ValueError(f"must not be nested deeper than {_DEEPEST} levels")
+    return value
+
+
+def names_only(schema: dict[str, Any]) -> None:
+    """Say of a map in the OpenAPI document that it has no other names than those of the pattern; pydantic leaves it open."""
+    ((pattern, value),) = schema.pop("patternProperties").items()
+    schema |= {"propertyNames": {"pattern": pattern}, "additionalProperties": value}
 
 
 Json = Annotated[JsonValue, AfterValidator(_not_too_deep)]
 # A map of a user's own making; in a partial update a name with null is removed and the other names stay.
-JsonMap = Annotated[dict[MapName, Json], Field(max_length=64)]
+JsonMap = Annotated[dict[MapName, Json], Field(max_length=64, json_schema_extra=names_only)]
+
+
+def _whole(value: object) -> object:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+# JSON has one kind of number: 5.0 is an integer there. To stand after the limits, which the document loses otherwise.
+WHOLE = BeforeValidator(_whole)
 
 
 class PageQuery(Parameters):
@@ -89,5 +116,5 @@ class PageQuery(Parameters):
 
     limit: int = Field(DEFAULT_LIMIT, ge=1, le=MAX_LIMIT, description="How many to return at the most.")
     cursor: str | None = Field(
-        None, max_length=2048, description="The `next_cursor` of the page before; only with the same filters."
+        None, max_length=1024, description="The `next_cursor` of the page before; only with the same filters."
     )

@@ -10,14 +10,14 @@ from bot.api.blueprint import answers, resource
 from bot.api.context import settings, vault
 from bot.api.paging import Listing, list_of
 from bot.api.requests import caller, require_admin
-from bot.api.types import Body, Json, JsonMap, MapName, Moment, Name, PageQuery, Parameters, UserId, View
+from bot.api.types import Body, Json, JsonMap, MapName, Moment, Name, PageQuery, Parameters, UserId, View, names_only
 from bot.errors import FieldError, NotFound, ValidationFailed
 from bot.llm.egress import base_url_problem
 from models.access_patterns import erasure, users
 from models.access_patterns.conversations import list_conversations
 from models.errors import ItemNotFound
 from models.reading import Page
-from models.user import Role, User, UserStatus
+from models.user import EMAIL_PATTERN, Role, User, UserStatus
 
 api = resource("users", "People, and programs that act as one.")
 
@@ -26,7 +26,7 @@ ME = "me"
 Email = Annotated[
     str,
     Field(
-        pattern=r"^[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63}){1,5}$",
+        pattern=EMAIL_PATTERN,
         description="Unique, without regard to case.",
         examples=["ann@example.com"],
     ),
@@ -48,8 +48,8 @@ class UserQuery(PageQuery):
 class IntegrationDetails(Body):
     """A user's own credentials for a provider. The key is encrypted, and never shown again."""
 
-    api_key: Annotated[str, Field(min_length=1, max_length=512)]
-    base_url: Annotated[str, Field(max_length=512, pattern=r"^https?://")] | None = Field(
+    api_key: Annotated[str, Field(max_length=512, pattern=r"^[!-~]+$")]
+    base_url: Annotated[str, Field(max_length=512, pattern=r"^https?://[!-~]+$")] | None = Field(
         None, description="An OpenAI-compatible endpoint other than the deployment's own."
     )
 
@@ -64,14 +64,19 @@ class UserCreate(Body):
     settings: JsonMap = Field(default_factory=dict)
 
 
+IntegrationPatch = Annotated[
+    dict[MapName, IntegrationDetails | None], Field(max_length=16, json_schema_extra=names_only)
+]
+
+
 class UserPatch(Body):
     """What is to change. In the maps a name with null is removed, and names that are not sent stay."""
 
     email: Email | None = None
     name: Name | None = None
-    preferences: dict[MapName, Json] | None = None
-    settings: dict[MapName, Json] | None = None
-    api_integration_details: dict[MapName, IntegrationDetails | None] | None = None
+    preferences: JsonMap | None = None
+    settings: JsonMap | None = None
+    api_integration_details: IntegrationPatch | None = None
 
 
 class IntegrationView(View):
@@ -188,9 +193,9 @@ def update(path: UserPath, body: UserPatch) -> dict[str, Any]:
     # A map that is sent as null is left alone: emptying it is done name by name.
     changes = {name: value for name, value in changes.items() if value is not None or name == "name"}
     user = users.change_email(user_id, email) if email else None
-    if changes or user is None:
+    if changes:
         user = users.update_user(user_id, changes)
-    return show(user).model_dump(mode="json")
+    return show(user or users.get_user(user_id)).model_dump(mode="json")
 
 
 def _sealed(user_id: str, details: Mapping[str, IntegrationDetails | None]) -> dict[str, str | None]:

@@ -50,7 +50,7 @@ def main() -> None:
             name = ".".join(str(part) for part in each["loc"])
             click.echo(f"Error: the setting {name}: {each['msg']}", err=True)
         sys.exit(2)
-    except (BotError, TableError, EmbeddedUnavailable, ValueError) as error:
+    except (BotError, TableError, EmbeddedUnavailable, ValueError, OSError) as error:
         _give_up(str(error))
     except PynamoDBException as error:
         _give_up(_reason(error.cause or error))

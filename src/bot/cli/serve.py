@@ -6,11 +6,12 @@ from contextlib import ExitStack
 import click
 
 from bot.access.keys import hash_of, issue_key
-from bot.app import create_app
+from bot.app import create_app, let_turns_end
 from bot.cli.local import LocalServer, load
 from bot.local.engine import EmbeddedEngine
 from bot.local.model import EmbeddedModel, ModelUnavailable
 from bot.local.service import EmbeddedService
+from bot.server import listen
 from bot.server import serve as run_server
 from bot.settings import Settings
 from models import schema, table
@@ -36,12 +37,16 @@ def serve(local: bool, host: str | None, port: int | None, workers: int | None) 
     given = {"host": host, "port": port, "workers": workers}
     settings = Settings().model_copy(update={name: value for name, value in given.items() if value is not None})
     with ExitStack() as stack:
+        listener = stack.enter_context(listen(settings.host, settings.port))
+        settings = settings.model_copy(update={"port": listener.getsockname()[1]})
         children: list[EmbeddedService] = []
         announce: Callable[[], None] = lambda: _announce(settings)  # noqa: E731 - replaced for a local server
         if local:
             settings, children = _start_children(settings, stack)
             server = _prepare(settings)
             announce = lambda: _announce_local(settings, server)  # noqa: E731
+        # Settings that do not work are told here, in one line, and not by each worker that stumbles over them.
+        create_app(settings)
         run_server(
             lambda: create_app(settings),
             host=settings.host,
@@ -52,6 +57,8 @@ def serve(local: bool, host: str | None, port: int | None, workers: int | None) 
             on_ready=announce,
             on_stop=stack.pop_all().close,
             on_tick=lambda: _look_after(children),
+            on_worker_stop=let_turns_end,
+            listener=listener,
         )
 
 

@@ -95,7 +95,7 @@ class Answer:
             raise self._failure(ProviderError, "sent a function call without a function's name")
         if finish_reason == "tool_calls" and not calls:
             raise self._failure(ProviderError, "announced function calls and sent none")
-        # Ollama, and OpenAI itself after a forced choice, report "stop" although the model waits for results.
+        # Some servers, and OpenAI itself after a forced choice, report "stop" although the model waits for results.
         if finish_reason == "stop" and calls:
             finish_reason = "tool_calls"
         return Completion(

@@ -1,6 +1,8 @@
 """HTTP clients for the providers: how long to wait, how many connections, what goes out with a request."""
 
 import ssl
+import time
+from collections.abc import Iterator
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx2
@@ -13,6 +15,8 @@ LONGEST_WAIT_INSIDE = 10.0
 running. A longer wait is handed to the caller as `ProviderRateLimited` instead."""
 
 _CONNECT_TIMEOUT = 10.0
+_LONGEST_ERROR_PAGE = 256 * 1024
+_LONGEST_WAIT_FOR_ERROR_PAGE = 10.0
 _POOL_LIMITS = httpx2.Limits(
     # A stream holds its connection from the first byte to the last. The number of threads is what limits them; the
     # pool is only wide enough never to be the reason that one waits.
@@ -78,7 +82,7 @@ def _client(
         # One client serves many users; a cookie that one of them was given would go out with the next one's request.
         cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=())),
     )
-    client.event_hooks = {"response": [_hand_back_long_waits]}
+    client.event_hooks = {"response": [_hand_back_long_waits, _bound_error_page]}
     return client
 
 
@@ -91,6 +95,30 @@ def _keep_neutral_headers(request: httpx2.Request) -> None:
     for name in list(request.headers):
         if name not in _NEUTRAL_HEADERS and not name.startswith("x-stainless-"):
             del request.headers[name]
+
+
+class _BoundedStream(httpx2.SyncByteStream):
+    """A body that ends in an error when it becomes too long, or takes too long."""
+
+    def __init__(self, stream: httpx2.SyncByteStream) -> None:
+        self._stream = stream
+
+    def __iter__(self) -> Iterator[bytes]:
+        left, deadline = _LONGEST_ERROR_PAGE, time.monotonic() + _LONGEST_WAIT_FOR_ERROR_PAGE
+        for chunk in self._stream:
+            left -= len(chunk)
+            if left < 0 or time.monotonic() > deadline:
+                raise httpx2.ReadError("The error page has no end.")
+            yield chunk
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+def _bound_error_page(response: httpx2.Response) -> None:
+    # The SDK reads an error's body to its end before it looks at it, and a user's server need not have one.
+    if response.status_code >= 300 and isinstance(response.stream, httpx2.SyncByteStream):
+        response.stream = _BoundedStream(response.stream)
 
 
 def _hand_back_long_waits(response: httpx2.Response) -> None:

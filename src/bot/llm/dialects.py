@@ -17,8 +17,8 @@ from .types import ModelRequest
 TokenLimitField = Literal["max_completion_tokens", "max_tokens"]
 
 # OpenAI's own models refuse `max_tokens` from o1 and gpt-5 on. Elsewhere `max_tokens` is what everybody reads: Ollama
-# and LM Studio pass over `max_completion_tokens` without a word (ollama issue 7125), llama.cpp did until February 2026,
-# and an ignored limit means an answer without an end. Bedrock documents `max_completion_tokens`.
+# passes over `max_completion_tokens` without a word (its issue 7125), llama.cpp did until February 2026 (its pull
+# request 19831), and an ignored limit means an answer without an end. Bedrock documents `max_completion_tokens`.
 _HOSTS_OF_OPENAI_MODELS = re.compile(
     r"(.+\.)?openai\.com"
     r"|.+\.(openai|services\.ai|cognitiveservices)\.azure\.com"

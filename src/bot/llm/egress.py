@@ -8,8 +8,8 @@ is the very address that was checked: a name that resolves differently a moment 
 
 import contextlib
 import ipaddress
+import re
 import socket
-from urllib.parse import urlsplit
 
 import httpx2
 
@@ -17,6 +17,7 @@ from bot.errors import ProviderRejected
 
 # Ways to write an IPv4 address as an IPv6 one that a gateway on the way takes apart again (RFC 6052, 3056, 4380).
 _TRANSLATED = tuple(ipaddress.ip_network(net) for net in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32"))
+_HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+")
 
 
 def base_url_problem(base_url: str, *, private_allowed: bool = False) -> str | None:
@@ -26,14 +27,16 @@ def base_url_problem(base_url: str, *, private_allowed: bool = False) -> str | N
         base_url: The root of an OpenAI-compatible API.
         private_allowed: Whether plain http and addresses inside the deployment's network will do.
     """
+    # Read by the library that will connect: two parsers that disagree are a way around either.
     try:
-        url = urlsplit(base_url)
-        host, _ = url.hostname, url.port
-    except ValueError:
+        url = httpx2.URL(base_url)
+    except (httpx2.InvalidURL, ValueError):
         return "The base URL cannot be read as an address."
-    if url.scheme not in ("http", "https") or not host:
+    host = url.raw_host.decode("ascii", "replace")
+    sound = _HOST.fullmatch(host) and 0 < (url.port or 443) < 65536
+    if url.scheme not in ("http", "https") or not sound:
         return "The base URL must begin with https:// and name a host."
-    if url.username or url.password:
+    if url.userinfo:
         return "The base URL must not hold a user or a password."
     if url.query or url.fragment:
         return "The base URL must not hold a query or a fragment."
@@ -78,7 +81,8 @@ class PublicOnlyTransport(httpx2.HTTPTransport):
             ProviderRejected: The host has an address that is not public.
             httpx2.ConnectError: The host has no address, or none that answers.
         """
-        host = request.url.host
+        # As it goes over the wire; `URL.host` would turn an internationalised name back into Unicode.
+        host = request.url.raw_host.decode("ascii")
         try:
             found = socket.getaddrinfo(host, request.url.port or 443, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError):

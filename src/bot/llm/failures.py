@@ -137,9 +137,11 @@ def _extra(provider: str, body: object, secret: str, status: int | None) -> dict
     extra: dict[str, object] = {"provider": provider}
     if status is not None:
         extra["provider_status"] = status
-    code = (body.get("code") or body.get("type")) if isinstance(body, dict) else None
-    if isinstance(code, str | int) and code:
-        extra["provider_code"] = redact(str(code), secret)[:100]
+    # vLLM and llama.cpp put the HTTP status under `code` and the word for what happened under `type`.
+    words = [body.get("code"), body.get("type")] if isinstance(body, dict) else []
+    code = next((word for word in words if isinstance(word, str) and word and not word.isdecimal()), None)
+    if code is not None:
+        extra["provider_code"] = redact(code, secret)[:100]
     return extra
 
 

@@ -8,6 +8,7 @@ begins; nothing is retried once it has begun.
 import contextlib
 import json
 import logging
+import math
 import time
 from collections.abc import Generator, Iterable, Iterator
 from typing import Any
@@ -33,7 +34,7 @@ NO_KEY = "no-key-needed"
 """What is sent where the server asks for no key: the SDK insists on one."""
 
 _PINGS_FOR = 10
-"""A server that sends only comments is not silent on the socket; after this many times the timeout it counts as it."""
+"""How many timeouts long a server may send nothing but comments, which is no silence to the socket."""
 
 _REST_OF_BODY = 64 * 1024
 
@@ -71,7 +72,7 @@ class OpenAIProvider:
         self._plain_text = plain_text
         self._base_url = base_url
         self._dialects = dialects or Dialects()
-        self._timeout = http_client.timeout.read or 0.0
+        self._timeout = http_client.timeout.read or math.inf
         self._client = openai.OpenAI(
             api_key=api_key or NO_KEY,
             base_url=base_url,
@@ -179,8 +180,9 @@ class OpenAIProvider:
                 yield chunk
 
         for event in read_events(watched()):
-            last_event = time.monotonic()
             yield event
+            # From when the caller comes back: that it is slow is not the server's silence.
+            last_event = time.monotonic()
 
     def _chunk(self, event: Event) -> dict[str, object]:
         """Return an event's JSON object.

@@ -1,8 +1,8 @@
 """Function calls, put together from the pieces in which servers stream them.
 
-OpenAI sends the id and the name once and then fragments of the arguments, all under one `index`. Others differ:
-Gemini's compatible endpoint sends no `index` (openai-python issue 2806), older Ollama sends whole calls that all have
-index 0 (ollama issue 7881), older vLLM sends a new random id with every fragment, and some send no id at all.
+OpenAI sends the id and the name once and then fragments of the arguments, all under one `index`. Others differ: older
+Ollama and Gemini's compatible endpoint send no `index` (ollama issue 7881, openai-python issue 2806), some gateways
+number each call 0 (any-llm issue 1148), and there are servers that send no id, or a new one with every fragment.
 """
 
 import hashlib
@@ -87,7 +87,7 @@ class ToolCallJoiner:
 
 def _begins_another(draft: _Draft, call_id: str, name: str) -> bool:
     """Tell whether a delta that was matched to a call is in truth the start of the next one."""
-    # Only the start of a call carries a name; a fragment with a new id alone is the same call (older vLLM).
+    # Only the start of a call carries a name; a fragment with a new id alone is the same call.
     if not name or not draft.name:
         return False
     if call_id and draft.id:

@@ -15,8 +15,8 @@ def request_params(request: ModelRequest, dialect: Dialect, *, plain_text: bool 
     Args:
         request: The request.
         dialect: What the server wants to be told, and how.
-        plain_text: The model reads text only and calls no functions: declarations are left out, and calls, results
-            and images of the past become text.
+        plain_text: The model reads text only and calls no functions: declarations are left out, and results
+            of functions and images of the past become text.
 
     Raises:
         ProviderRejected: With `plain_text`, the request insists on a function call or asks about an image.
@@ -80,15 +80,16 @@ def _plain_messages(request: ModelRequest) -> list[dict[str, Any]]:
         raise ProviderRejected("This model calls no functions, so `tool_choice` cannot ask for one.")
     if request.messages and _has_image(request.messages[-1]):
         raise ProviderRejected("This model reads text only: it cannot look at an image.")
-    return [_plain_message(message) for message in request.messages]
+    # A call is known by its result. Left among the model's own words, it is an example that a small one imitates.
+    spoken = [message for message in request.messages if message.content or not message.tool_calls]
+    return [_plain_message(message) for message in spoken]
 
 
 def _plain_message(message: ChatMessage) -> dict[str, Any]:
     text = message.content if isinstance(message.content, str) else "\n".join(map(_plain_part, message.content or ()))
-    calls = [f"[called {call.name} with {call.arguments}]" for call in message.tool_calls]
     if message.role == "tool":
-        return {"role": "user", "content": f"[result of the function: {text}]"}
-    return {"role": message.role, "content": "\n".join(filter(None, [text, *calls]))}
+        return {"role": "user", "content": f"A function returned: {text}"}
+    return {"role": message.role, "content": text}
 
 
 def _plain_part(part: dict[str, object]) -> str:

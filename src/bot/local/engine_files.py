@@ -122,6 +122,7 @@ def _read_checked(
     try:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")  # a commit is on the disk when it returns
+        connection.execute("PRAGMA checkpoint_fullfsync = ON")  # macOS: the order of writes holds in the drive, too
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version == 0:
             if not may_be_new:

@@ -20,6 +20,7 @@ def build_context(
     current: Sequence[Message],
     *,
     model: str,
+    window: int,
     budget: int,
     cut: bool,
 ) -> tuple[ChatMessage, ...]:
@@ -28,33 +29,43 @@ def build_context(
     Args:
         system_message: the agent's; always first, whatever it takes.
         earlier: what was said before, oldest first.
-        current: what begins this turn; always there, whatever it takes.
+        current: what begins this turn; always there, whatever it takes. With results of function calls, the turn that
+            made the calls is part of it.
         model: whose tokens are counted.
-        budget: how many tokens the context may take; older turns that do not fit are left out, as a whole.
+        window: how many messages of the conversation the context may hold.
+        budget: how many tokens the context may take; older turns that do not fit in both are left out, as a whole.
         cut: whether `earlier` may begin in the middle of a turn; then what is left of that turn is left out.
     """
     system = [ChatMessage("system", system_message)] if system_message else []
-    newest = _chat(current)
-    left = budget - sum(count_message(message, model) for message in (*system, *newest))
+    turns = _turns(earlier)
+    calling = turns.pop() if turns and current and current[0].type == "function_result" else []
+    if cut and turns and _headless(turns[0]):
+        del turns[0]
+    newest = _chat([*calling, *current])
+    tokens = budget - sum(count_message(message, model) for message in (*system, *newest))
+    room = window - len(calling) - len(current)
     kept: list[list[ChatMessage]] = []
-    for turn in reversed(_turns(earlier, cut=cut)):
+    for turn in reversed(turns):
         chat = _chat(turn)
         if not _answered(turn):
             chat.append(ChatMessage("system", NO_ANSWER))
-        left -= sum(count_message(message, model) for message in chat)
-        if left < 0:
+        tokens -= sum(count_message(message, model) for message in chat)
+        room -= len(turn)
+        if tokens < 0 or room < 0:
             break
         kept.append(chat)
     history = [message for chat in reversed(kept) for message in chat]
     return (*system, *_paired([*history, *newest]))
 
 
-def _turns(messages: Sequence[Message], *, cut: bool) -> list[list[Message]]:
-    """Return the messages by turn; one without a turn stands alone. A first turn without its beginning is left out."""
-    turns = [list(group) for _, group in groupby(messages, key=lambda message: message.turn_id or message.message_id)]
-    if cut and turns and turns[0][0].turn_id and turns[0][0].sender == "agent":
-        turns = turns[1:]
-    return turns
+def _turns(messages: Sequence[Message]) -> list[list[Message]]:
+    """Return the messages by turn; one without a turn stands alone."""
+    return [list(group) for _, group in groupby(messages, key=lambda message: message.turn_id or message.message_id)]
+
+
+def _headless(turn: Sequence[Message]) -> bool:
+    """Whether a turn lacks what it began with: the user's message, or the calls whose results it begins with."""
+    return turn[0].turn_id is not None and turn[0].sender in ("agent", "tool")
 
 
 def _answered(turn: Sequence[Message]) -> bool:

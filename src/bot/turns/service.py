@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bot.access.secrets import Vault
-from bot.errors import BotError, Conflict, NotConfigured, ProviderError, ProviderIncomplete, TooLarge, TurnInterrupted
+from bot.errors import BotError, Conflict, NotConfigured, ProviderIncomplete, TooLarge, TurnInterrupted
 from bot.llm.providers import Providers, UnknownProvider
 from bot.llm.tokens import count_tools
 from bot.llm.types import Completion, ModelRequest, Provider, TextDelta
@@ -15,7 +15,7 @@ from bot.turns.context import build_context
 from bot.turns.credentials import own_credentials
 from bot.turns.events import AnswerDelta, TurnEnded, TurnEvent, TurnStarted
 from bot.turns.leases import Held, LeaseKeeper
-from bot.turns.tools import ToolResult, call_draft, result_drafts
+from bot.turns.tools import ToolResult, call_draft, check_calls, result_drafts
 from models.access_patterns.agents import get_agent
 from models.access_patterns.conversations import get_conversation
 from models.access_patterns.messages import Draft
@@ -24,13 +24,14 @@ from models.access_patterns.users import get_user
 from models.agent import Agent
 from models.errors import ItemNotFound, ItemTooLarge, LeaseLost
 from models.message import Message
+from models.table import MAX_TEXT_BYTES
 from models.turn import Turn, TurnStatus
 
 log = logging.getLogger(__name__)
 
 WINDOW = 20
 CONTEXT_TOKENS = 16_000
-# What a context leaves for the answer where the agent sets no max_tokens.
+# What a context leaves for the answer where the agent sets no max_tokens; never more than half of it.
 ANSWER_TOKENS = 512
 
 
@@ -82,7 +83,10 @@ class TurnService:
             LeaseHeld: another turn is running.
             ToolResultsExpected: the results do not match the calls that wait.
         """
-        window = int(agent.settings.get("window") or WINDOW)
+        window = _window(agent)
+        if question.results:
+            # All calls that wait are to be seen, and the turn that made them.
+            window = max(window, WINDOW) + len(question.results)
         return begin_turn(
             user_id,
             conversation_id,
@@ -160,15 +164,18 @@ class TurnService:
     def _request(self, agent: Agent, provider: Provider, begun: Begun) -> ModelRequest:
         settings = dict(agent.settings)
         tools = tuple(agent.functions or ()) if provider.supports_tools else ()
-        limit = self._embedded_context if provider.name == "embedded" else CONTEXT_TOKENS
-        limit = min(limit, settings.pop("context_tokens", limit))
-        budget = limit - (settings.get("max_tokens") or ANSWER_TOKENS) - count_tools(tools, agent.model)
+        limit = settings.pop("context_tokens", None) or CONTEXT_TOKENS
+        if provider.name == "embedded":
+            limit = min(limit, self._embedded_context)
+        answer = min(settings.get("max_tokens") or ANSWER_TOKENS, limit // 2)
+        budget = limit - answer - count_tools(tools, agent.model)
         settings.pop("window", None)
         context = build_context(
             agent.system_message,
             begun.earlier,
             begun.messages,
             model=agent.model,
+            window=_window(agent),
             budget=budget,
             cut=begun.older,
         )
@@ -183,9 +190,8 @@ class TurnService:
         if completion.usage is not None:
             record["input_tokens"] = completion.usage.input_tokens
             record["output_tokens"] = completion.usage.output_tokens
+        check_calls(completion)
         drafts = _answer(completion)
-        if not drafts:
-            raise ProviderError("The model gave an empty answer.")
         turn, messages = end_turn(begun.lease, "completed", drafts, record)
         return TurnEnded(turn, begun.messages, tuple(messages))
 
@@ -202,19 +208,24 @@ class TurnService:
             return _unstored(begun, record)
 
 
+def _window(agent: Agent) -> int:
+    return int(agent.settings.get("window") or WINDOW)
+
+
 _STOPPED = "The worker that ran this turn was stopped."
 
 
 def _answer(completion: Completion) -> list[Draft]:
     drafts = []
     text = completion.text or completion.refusal
-    if text:
+    # A small model now and then has nothing to say. That is an answer too, and the caller sees that it is empty.
+    if text or not completion.tool_calls:
         notes: dict[str, Any] = (
             {} if completion.finish_reason == "stop" else {"finish_reason": completion.finish_reason}
         )
         if completion.refusal:
             notes["refusal"] = True
-        drafts.append(Draft("agent", text, attributes=notes, llm_response_id=completion.response_id))
+        drafts.append(Draft("agent", text or "", attributes=notes, llm_response_id=completion.response_id))
     drafts += [call_draft(call, completion.response_id) for call in completion.tool_calls]
     return drafts
 
@@ -233,7 +244,10 @@ def _as_bot_error(error: Exception, begun: Begun) -> BotError:
 
 
 def _unfinished(text: str, code: str, detail: str) -> dict[str, Any]:
-    return {"error": {"code": code, "detail": detail}, "partial_text": text or None}
+    kept = text.encode()[:MAX_TEXT_BYTES].decode(errors="ignore")
+    if len(kept) < len(text):
+        detail = f"{detail} Of the partial text only the beginning is kept."
+    return {"error": {"code": code, "detail": detail}, "partial_text": kept or None}
 
 
 def _unstored(begun: Begun, record: dict[str, Any]) -> Turn:

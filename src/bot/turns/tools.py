@@ -1,12 +1,16 @@
 """Function calls between the agent and the caller: calls are messages, and so are their results."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bot.errors import FieldError, ToolResultsExpected
-from bot.llm.types import ToolCall
+from bot.errors import FieldError, ProviderError, ProviderIncomplete, ToolResultsExpected
+from bot.llm.types import Completion, ToolCall
 from models.access_patterns.messages import Draft
 from models.message import Message
+
+# An answer is stored in one transaction, and so are the results; DynamoDB takes 100 items in one.
+MAX_CALLS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +19,28 @@ class ToolResult:
 
     call_id: str
     content: str
+
+
+def check_calls(completion: Completion) -> None:
+    """Check that the function calls of an answer can be stored and run.
+
+    Raises:
+        ProviderError: they are too many.
+        ProviderIncomplete: the answer reached its longest length within a call.
+    """
+    calls = completion.tool_calls
+    if len(calls) > MAX_CALLS:
+        raise ProviderError(f"The model made {len(calls)} function calls at once; at most {MAX_CALLS} can be answered.")
+    if calls and completion.finish_reason == "length" and not _is_json(calls[-1].arguments):
+        raise ProviderIncomplete("The model's answer reached max_tokens within a function call.")
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
 
 
 def call_draft(call: ToolCall, llm_response_id: str | None) -> Draft:

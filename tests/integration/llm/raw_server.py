@@ -5,9 +5,18 @@ import socket
 import struct
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+
+@dataclass(frozen=True)
+class Received:
+    """What came in: headers with their names in lower case, and the body."""
+
+    headers: dict[str, str]
+    body: dict[str, Any]
 
 
 class Exchange(BaseHTTPRequestHandler):
@@ -18,7 +27,8 @@ class Exchange(BaseHTTPRequestHandler):
 
     def do_POST(self):
         self.body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        self.server.requests.append(self)
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        self.server.requests.append(Received(headers, self.body))
         self.server.answers[min(len(self.server.requests), len(self.server.answers)) - 1](self)
 
     def answer(self, status: int, body: object = None, **headers: str) -> None:
@@ -89,12 +99,24 @@ class RawServer(ThreadingHTTPServer):
     def __init__(self, answers: tuple[Callable[[Exchange], object], ...]) -> None:
         super().__init__(("127.0.0.1", 0), Exchange)
         self.answers = answers
-        self.requests: list[Exchange] = []
-        self.connections = 0
+        self.requests: list[Received] = []
+        self._sockets: list[socket.socket] = []
+
+    @property
+    def connections(self) -> int:
+        """How many connections have been accepted."""
+        return len(self._sockets)
 
     def get_request(self):
-        self.connections += 1
-        return super().get_request()
+        accepted, address = super().get_request()
+        self._sockets.append(accepted)
+        return accepted, address
+
+    def hang_up(self) -> None:
+        """End every connection, also those that wait for a further request."""
+        for accepted in self._sockets:
+            with suppress(OSError):
+                accepted.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Keep quiet about clients that leave: they are meant to."""
@@ -115,4 +137,5 @@ def raw_server(*answers: Callable[[Exchange], object]) -> Iterator[RawServer]:
     finally:
         server.shutdown()
         thread.join()
+        server.hang_up()
         server.server_close()

@@ -18,10 +18,9 @@ TOOL = {"name": "get_weather", "parameters": {"type": "object", "properties": {"
 
 def texts(stream):
     """Return the texts before the failure, and the failure."""
-    seen = []
+    seen: list[str] = []
     try:
-        for item in stream:
-            seen.append(item.text)
+        seen.extend(item.text for item in stream)
     except ProviderError as error:
         return seen, error
     raise AssertionError(f"the answer was taken for whole: {seen}")

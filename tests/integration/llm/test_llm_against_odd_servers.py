@@ -1,10 +1,11 @@
 """The provider against servers that are only nearly compatible, and against hostile ones."""
 
+import contextlib
+import logging
 import socket
 import threading
 
 import pytest
-from raw_server import Exchange, raw_server
 
 from bot.errors import (
     ProviderError,
@@ -16,17 +17,18 @@ from bot.errors import (
 from bot.llm import openai_provider
 from bot.llm.providers import Providers
 from bot.llm.types import ChatMessage, Credentials, ModelRequest, TextDelta, Usage
+from tests.integration.llm.raw_server import Exchange, raw_server
 
+KEY = "zq81-a-key-of-no-known-shape"
 QUESTION = ModelRequest("m", (ChatMessage("user", "Hello"),))
 WITH_TOOL = ModelRequest("m", QUESTION.messages, tools=({"name": "f"},))
 
 
 def failure(stream):
     """Return the texts before the failure, and the failure."""
-    seen = []
+    seen: list[str] = []
     try:
-        for item in stream:
-            seen.append(item.text)
+        seen.extend(item.text for item in stream)
     except ProviderError as error:
         return seen, error
     raise AssertionError(f"the answer was taken for whole: {seen}")
@@ -155,7 +157,13 @@ def test_an_error_inside_the_stream(provider, event, kind):
 
 @pytest.mark.parametrize(
     "body",
-    ["data: [1, 2]\n\n", "data: null\n\n", "data: " + "[" * 100_000 + "\n\n", 'data: "text"\n\n', "data: hm\n\n"],
+    [
+        "data: [1, 2]\n\n",
+        "data: null\n\n",
+        "data: " + "[" * 100_000 + "\n\n",
+        'data: "text"\n\n',
+        "data: hm\n\n",
+    ],
 )
 def test_an_event_that_is_no_object(provider, body):
     with raw_server(lambda exchange: exchange.begin().event("Hi").send(body).end()) as server:
@@ -259,6 +267,42 @@ def test_calls_without_index_and_id(provider):
     assert first == again
 
 
+def test_an_error_page_without_an_end(provider):
+    def answer(exchange):
+        exchange.send_response(400)
+        exchange.send_header("content-type", "text/plain")
+        exchange.end_headers()
+        exchange.close_connection = True
+        with contextlib.suppress(OSError):
+            while True:
+                exchange.wfile.write(b"x" * 10_000)
+
+    with raw_server(answer) as server:
+        assert type(failure(provider(server.base_url).stream(QUESTION))[1]) is ProviderError
+
+
+def test_a_slow_reader_is_not_a_silent_server(provider, monkeypatch):
+    monkeypatch.setattr(openai_provider, "_PINGS_FOR", 1)
+    with raw_server(lambda exchange: exchange.begin().event("a").event("b").event("c", "stop").end()) as server:
+        stream = provider(server.base_url, timeout=0.2).stream(QUESTION)
+        next(stream)
+        threading.Event().wait(0.5)
+        assert [item.text for item in stream] == ["b", "c", "abc"]
+
+
+@pytest.mark.parametrize("answer", [Exchange.whole, lambda exchange: exchange.answer(401, {"error": {"message": KEY}})])
+def test_no_log_holds_the_key(caplog, answer):
+    caplog.set_level(logging.DEBUG)
+    with raw_server(answer) as server, Providers(KEY, server.base_url, max_retries=0) as providers:
+        asked = providers.get("openai")
+        try:
+            list(asked.stream(QUESTION))
+        except ProviderError:
+            logging.getLogger("test").exception("failed")
+    assert "POST" in caplog.text
+    assert KEY not in caplog.text + repr(asked)
+
+
 def test_a_redirect_is_not_followed(provider):
     with (
         raw_server(Exchange.whole) as elsewhere,
@@ -333,12 +377,12 @@ def test_a_users_key_goes_out_alone(monkeypatch):
         list(providers.get("openai", Credentials("sk-of-the-user", server.base_url)).stream(QUESTION))
         list(providers.get("openai", Credentials("", server.base_url)).stream(QUESTION))
         list(providers.get("openai").stream(QUESTION))
-        *users, deployments = [dict(request.headers) for request in server.requests]
+        *users, deployments = [request.headers for request in server.requests]
     assert "of-the-deployment" not in str(users)
-    assert [headers["Authorization"] for headers in users] == ["Bearer sk-of-the-user"] * 2 + ["Bearer no-key-needed"]
-    assert deployments["Authorization"] == "Bearer sk-of-the-deployment"
-    assert deployments["OpenAI-Organization"] == "org-of-the-deployment"
-    assert deployments["X-Secret"] == "of-the-deployment"
+    assert [headers["authorization"] for headers in users] == ["Bearer sk-of-the-user"] * 2 + ["Bearer no-key-needed"]
+    assert deployments["authorization"] == "Bearer sk-of-the-deployment"
+    assert deployments["openai-organization"] == "org-of-the-deployment"
+    assert deployments["x-secret"] == "of-the-deployment"
 
 
 def test_a_users_name_that_leads_inside_is_not_connected_to(monkeypatch):

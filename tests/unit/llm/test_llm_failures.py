@@ -114,6 +114,12 @@ def test_the_providers_reason_and_code_are_kept():
     assert error.extra == {"provider": "openai", "provider_status": 400, "provider_code": "model_not_found"}
 
 
+def test_the_code_is_a_word_where_there_is_one():
+    body = {"message": "too long", "code": 400, "type": "exceed_context_size_error"}
+    assert translated(400, body).extra["provider_code"] == "exceed_context_size_error"
+    assert "provider_code" not in translated(400, {"code": 400}).extra
+
+
 def test_the_wait_is_kept():
     assert translated(429, headers={"retry-after": "7"}).retry_after == 7.0
     assert translated(503, headers={"retry-after-ms": "250"}).retry_after == 0.25

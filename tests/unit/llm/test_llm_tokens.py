@@ -110,6 +110,7 @@ def test_declarations_count():
     assert count_tools((tool, tool)) == 2 * count_tools((tool,)) > 10
 
 
+@pytest.mark.filterwarnings("ignore:open_binary is deprecated:DeprecationWarning")
 def test_another_layout_of_the_package_is_imported_the_ordinary_way(monkeypatch):
     monkeypatch.setattr(tokens, "PathFinder", SimpleNamespace(find_spec=lambda *_: None))
     uncached = tokens._tokenizer.__wrapped__

@@ -73,6 +73,8 @@ def test_a_model_without_functions_reads_the_past_as_text():
             ChatMessage("user", [{"type": "text", "text": "See"}, IMAGE]),
             ChatMessage("assistant", "Wait", tool_calls=(ToolCall("a", "f", '{"x":1}'),)),
             ChatMessage("tool", "21 C", tool_call_id="a"),
+            ChatMessage("assistant", None, tool_calls=(ToolCall("b", "f", "{}"),)),
+            ChatMessage("tool", "22 C", tool_call_id="b"),
             ChatMessage("user", "So?"),
             tools=(TOOL,),
             tool_choice="auto",
@@ -82,8 +84,9 @@ def test_a_model_without_functions_reads_the_past_as_text():
     )
     assert params["messages"] == [
         {"role": "user", "content": "See\n[image]"},
-        {"role": "assistant", "content": 'Wait\n[called f with {"x":1}]'},
-        {"role": "user", "content": "[result of the function: 21 C]"},
+        {"role": "assistant", "content": "Wait"},
+        {"role": "user", "content": "A function returned: 21 C"},
+        {"role": "user", "content": "A function returned: 22 C"},
         {"role": "user", "content": "So?"},
     ]
     assert "tools" not in params

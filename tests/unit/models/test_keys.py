@@ -22,9 +22,7 @@ TEMPLATES = sorted(
         if isinstance(attribute, Key)
     }
 )
-ALLOWED = st.text(
-    st.characters(exclude_characters="#", exclude_categories=("Cc", "Cs")), min_size=1, max_size=60
-)
+ALLOWED = st.text(st.characters(exclude_characters="#", exclude_categories=("Cc", "Cs")), min_size=1, max_size=60)
 
 
 @st.composite
@@ -62,7 +60,23 @@ def test_no_two_entities_share_the_keys_of_an_item(values: list[str]) -> None:
 @pytest.mark.parametrize("text", [text for text in TEMPLATES if "{" in text])
 @pytest.mark.parametrize(
     "value",
-    ["", "#", "a#b", "\x00", "a\nb", "\x1f", "\x7f", "\x85", "\x9f", "\ud800", "a\udfffb", None, 7, "x" * 1025, "ü" * 513],
+    [
+        "",
+        "#",
+        "a#b",
+        "\x00",
+        "a\nb",
+        "\x1f",
+        "\x7f",
+        "\x85",
+        "\x9f",
+        "\ud800",
+        "a\udfffb",
+        None,
+        7,
+        "x" * 1025,
+        "ü" * 513,
+    ],
 )
 def test_what_may_not_stand_in_a_key_is_refused_by_the_name_of_its_field(text: str, value: object) -> None:
     template = KeyTemplate(text)

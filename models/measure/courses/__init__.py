@@ -1,0 +1,1 @@
+"""The courses of the access patterns, a module for each kind of thing."""

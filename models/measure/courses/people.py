@@ -1,0 +1,123 @@
+"""Users, agents and API keys."""
+
+from models.access_patterns import agents, api_keys, users
+from models.access_patterns.users import normalise_email
+from models.measure.scenarios import Act, scenario
+from models.measure.world import PAGE, World
+
+
+@scenario("AP-01")
+def create_user(world: World) -> Act:
+    """A new user."""
+    email = world.email()
+    return lambda: users.create_user(email, name="Ann Example")
+
+
+@scenario("AP-02")
+def get_user(world: World) -> Act:
+    """A user who is there."""
+    user = world.someone
+    return lambda: users.get_user(user.user_id)
+
+
+@scenario("AP-03")
+def get_user_by_email(world: World) -> Act:
+    """A user who is there."""
+    email = normalise_email(world.someone.email)
+    return lambda: users.get_user_by_email(email)
+
+
+@scenario("AP-04")
+def update_user(world: World) -> Act:
+    """Another name, which the index carries too."""
+    user = world.new_user()
+    return lambda: users.update_user(user.user_id, {"name": "Ann Other", "preferences": {"language": "en"}})
+
+
+@scenario("AP-05")
+def list_users(world: World) -> Act:
+    """A full page."""
+    _ = world.agent
+    return lambda: users.list_users(PAGE)
+
+
+@scenario("AP-06")
+def change_email(world: World) -> Act:
+    """An email that nobody has."""
+    user, email = world.new_user(), world.email()
+    return lambda: users.change_email(user.user_id, email)
+
+
+@scenario("AP-10")
+def create_agent(world: World) -> Act:
+    """A new agent."""
+    user = world.someone
+    return lambda: agents.create_agent(
+        user.user_id, name="Ada", provider="echo", model="echo-1", system_message="You are a friendly guide."
+    )
+
+
+@scenario("AP-11")
+def get_agent(world: World) -> Act:
+    """An agent, read strongly consistently."""
+    agent = world.agent
+    return lambda: agents.get_agent(agent.user_id, agent.agent_id)
+
+
+@scenario("AP-12")
+def list_agents(world: World) -> Act:
+    """A full page."""
+    owner = world.agent.user_id
+    return lambda: agents.list_agents(owner, PAGE)
+
+
+@scenario("AP-13")
+def update_agent(world: World) -> Act:
+    """Another system message."""
+    agent = world.new_agent()
+    changes = {"system_message": "You are brief.", "settings": {"temperature": 0.2}}
+    return lambda: agents.update_agent(agent.user_id, agent.agent_id, changes)
+
+
+@scenario("AP-14")
+def find_agent_owner(world: World) -> Act:
+    """An agent that is there."""
+    agent = world.agent
+    return lambda: agents.find_agent_owner(agent.agent_id)
+
+
+@scenario("AP-20")
+def create_api_key(world: World) -> Act:
+    """A new key."""
+    user = world.someone
+    digest = f"{world.messages:05}".rjust(64, "a")
+    return lambda: api_keys.create_api_key(user.user_id, key_hash=digest, hint="AbCd", name="laptop", role="user")
+
+
+@scenario("AP-21")
+def find_api_key(world: World) -> Act:
+    """A key that is valid."""
+    key = world.new_key(world.someone)
+    return lambda: api_keys.find_api_key(key.key_hash)
+
+
+@scenario("AP-22")
+def list_api_keys(world: World) -> Act:
+    """A full page."""
+    owner = world.agent.user_id
+    return lambda: api_keys.list_api_keys(owner, PAGE)
+
+
+@scenario("AP-23")
+def revoke_api_key(world: World) -> Act:
+    """A key that is valid."""
+    key = world.new_key(world.someone)
+    return lambda: api_keys.revoke_api_key(key.user_id, key.key_id)
+
+
+@scenario("AP-24")
+def find_api_key_and_agent(world: World) -> Act:
+    """A key that is valid, and an agent of its user."""
+    agent = world.agent
+    key = world.new_key(world.someone)
+    return lambda: api_keys.find_api_key_and_agent(key.key_hash, agent.user_id, agent.agent_id)

@@ -1,0 +1,118 @@
+"""Conversations and messages."""
+
+from datetime import timedelta
+
+from models.access_patterns import conversations, messages
+from models.access_patterns.messages import Draft
+from models.measure.scenarios import Act, scenario
+from models.measure.world import ANSWER, PAGE, QUESTION, World
+
+WINDOW = 20
+
+
+@scenario("AP-30")
+def create_conversation(world: World) -> Act:
+    """A new conversation."""
+    agent = world.agent
+    return lambda: conversations.create_conversation(agent.user_id, agent.agent_id, title="A journey to Lisbon")
+
+
+@scenario("AP-31")
+def get_conversation(world: World) -> Act:
+    """A conversation that is there."""
+    conversation = world.conversation
+    return lambda: conversations.get_conversation(conversation.user_id, conversation.conversation_id)
+
+
+@scenario("AP-32")
+def open_conversation(world: World) -> Act:
+    """The header and the newest 20 messages."""
+    conversation = world.conversation
+    return lambda: conversations.open_conversation(conversation.user_id, conversation.conversation_id, WINDOW)
+
+
+@scenario("AP-33")
+def list_conversations(world: World) -> Act:
+    """A full page of all statuses."""
+    owner = world.agent.user_id
+    return lambda: conversations.list_conversations(owner, PAGE)
+
+
+@scenario("AP-34")
+def list_agent_conversations(world: World) -> Act:
+    """A full page."""
+    agent = world.agent
+    return lambda: conversations.list_agent_conversations(agent.user_id, agent.agent_id, PAGE)
+
+
+@scenario("AP-35")
+def update_conversation(world: World) -> Act:
+    """Another title, which both indexes carry."""
+    conversation = world.new_conversation()
+    return lambda: conversations.update_conversation(
+        conversation.user_id, conversation.conversation_id, {"title": "Lisbon and Porto"}
+    )
+
+
+@scenario("AP-35")
+def update_conversation_with_nothing(world: World) -> Act:
+    """Nothing to change, so it is only read."""
+    conversation = world.conversation
+    return lambda: conversations.update_conversation(conversation.user_id, conversation.conversation_id, {})
+
+
+@scenario("AP-36")
+def set_conversation_status(world: World) -> Act:
+    """An active conversation is completed."""
+    conversation = world.new_conversation()
+    return lambda: conversations.set_conversation_status(
+        conversation.user_id, conversation.conversation_id, "completed"
+    )
+
+
+@scenario("AP-40")
+def append_messages(world: World) -> Act:
+    """One message, more than a minute after the last: the activity indexes move."""
+    conversation = world.new_conversation()
+    return lambda: messages.append_messages(
+        conversation.user_id, conversation.conversation_id, [Draft("user", QUESTION)]
+    )
+
+
+@scenario("AP-41")
+def list_messages(world: World) -> Act:
+    """A full page, newest first."""
+    conversation = world.conversation
+    return lambda: messages.list_messages(conversation.user_id, conversation.conversation_id, PAGE, descending=True)
+
+
+@scenario("AP-41")
+def list_messages_between(world: World) -> Act:
+    """Those of a stretch of time, oldest first."""
+    conversation = world.conversation
+    start = conversation.started_at
+    return lambda: messages.list_messages(
+        conversation.user_id, conversation.conversation_id, PAGE, since=start, until=start + timedelta(seconds=9)
+    )
+
+
+def _said(world: World) -> tuple[str, str, str]:
+    conversation = world.new_conversation()
+    (message,) = messages.append_messages(
+        conversation.user_id, conversation.conversation_id, [Draft("agent", ANSWER[:900], turn_id="turn_" + "0" * 26)]
+    )
+    return conversation.user_id, conversation.conversation_id, message.message_id
+
+
+@scenario("AP-42")
+def get_message(world: World) -> Act:
+    """A message that is there."""
+    said = _said(world)
+    return lambda: messages.get_message(*said)
+
+
+@scenario("AP-43")
+def delete_message(world: World) -> Act:
+    """A message of a turn."""
+    said = _said(world)
+    return lambda: messages.delete_message(*said)

@@ -1,0 +1,203 @@
+"""Turns, and state."""
+
+from contextlib import suppress
+from datetime import timedelta
+from functools import partial
+
+from models.access_patterns import turns
+from models.access_patterns.messages import Draft, append_messages
+from models.access_patterns.states import Owner, delete_state, get_state, list_states, put_state
+from models.access_patterns.turns import Begun
+from models.conversation import Conversation
+from models.errors import ItemNotFound
+from models.measure.courses.talk import WINDOW
+from models.measure.scenarios import Act, scenario
+from models.measure.world import ANSWER, PAGE, QUESTION, World
+
+LEASE = timedelta(seconds=30)
+RECORD = {
+    "provider": "echo",
+    "model": "echo-1",
+    "finish_reason": "stop",
+    "input_tokens": 1500,
+    "output_tokens": 300,
+}
+
+
+def _begin(conversation: Conversation) -> Begun:
+    return turns.begin_turn(
+        conversation.user_id,
+        conversation.conversation_id,
+        lambda _: [Draft("user", QUESTION)],
+        window=WINDOW - 1,
+        lease=LEASE,
+    )
+
+
+def _answer() -> list[Draft]:
+    return [Draft("agent", ANSWER, llm_response_id="echo-" + "0" * 32)]
+
+
+@scenario("AP-50")
+def begin_turn(world: World) -> Act:
+    """More than a minute after the last message: the activity indexes move."""
+    conversation = world.new_conversation()
+    return partial(_begin, conversation)
+
+
+@scenario("AP-50")
+def begin_turn_after_an_orphan(world: World) -> Act:
+    """After a turn whose worker died, which is recorded as interrupted."""
+    conversation = world.new_conversation(messages=2)
+    _begin(conversation)
+    world.clock.advance(minutes=1)
+    return partial(_begin, conversation)
+
+
+@scenario("AP-51")
+def renew_lease(world: World) -> Act:
+    """A lease that is held."""
+    begun = _begin(world.new_conversation())
+    return lambda: turns.renew_lease(begun.lease, LEASE)
+
+
+@scenario("AP-52")
+def end_turn(world: World) -> Act:
+    """A turn that was answered."""
+    begun = _begin(world.new_conversation())
+    return lambda: turns.end_turn(begun.lease, "completed", _answer(), RECORD)
+
+
+@scenario("AP-52")
+def end_turn_that_failed(world: World) -> Act:
+    """A turn without an answer, beside somebody who said something meanwhile."""
+    begun = turns.begin_turn(
+        *(lambda made: (made.user_id, made.conversation_id))(world.new_conversation(messages=2)),
+        lambda _: [],
+        window=WINDOW,
+        lease=LEASE,
+    )
+    conversation = begun.lease.conversation
+    append_messages(conversation.user_id, conversation.conversation_id, [Draft("user", QUESTION)])
+    error = {"code": "provider_error", "detail": "The model provider failed."}
+    return lambda: turns.end_turn(begun.lease, "failed", [], {**RECORD, "error": error, "partial_text": ANSWER[:200]})
+
+
+@scenario("AP-53")
+def get_turn(world: World) -> Act:
+    """A turn that has ended."""
+    begun = _begin(world.new_conversation(messages=2))
+    turns.end_turn(begun.lease, "completed", _answer(), RECORD)
+    return lambda: turns.get_turn(begun.lease.user_id, begun.lease.turn_id)
+
+
+VALUE = {"destination": "Lisbon", "notes": "x" * 600}
+NOWHERE = "conv_" + "0" * 26
+
+
+def _of_conversation(world: World) -> Owner:
+    conversation = world.new_conversation(messages=2)
+    return Owner(conversation.user_id, conversation.conversation_id)
+
+
+def _of_user(world: World) -> Owner:
+    return Owner(world.new_user().user_id)
+
+
+def _kept(owner: Owner) -> Owner:
+    put_state(owner, "session", "trip", VALUE)
+    return owner
+
+
+@scenario("AP-60")
+def get_conversation_state(world: World) -> Act:
+    """A value of a conversation."""
+    owner = _kept(_of_conversation(world))
+    return lambda: get_state(owner, "session", "trip")
+
+
+@scenario("AP-60")
+def get_user_state(world: World) -> Act:
+    """A value of a user."""
+    owner = _kept(_of_user(world))
+    return lambda: get_state(owner, "session", "trip")
+
+
+@scenario("AP-61")
+def put_conversation_state(world: World) -> Act:
+    """A new value of a conversation."""
+    owner = _of_conversation(world)
+    return lambda: put_state(owner, "session", "trip", VALUE)
+
+
+@scenario("AP-61")
+def replace_conversation_state(world: World) -> Act:
+    """Another value of a conversation."""
+    owner = _kept(_of_conversation(world))
+    return lambda: put_state(owner, "session", "trip", VALUE)
+
+
+@scenario("AP-61")
+def put_user_state(world: World) -> Act:
+    """A new value of a user."""
+    owner = _of_user(world)
+    return lambda: put_state(owner, "session", "trip", VALUE)
+
+
+@scenario("AP-61")
+def replace_user_state(world: World) -> Act:
+    """Another value of a user."""
+    owner = _kept(_of_user(world))
+    return lambda: put_state(owner, "session", "trip", VALUE)
+
+
+@scenario("AP-61")
+def put_state_nowhere(world: World) -> Act:
+    """A value that must be there, of a conversation that is not."""
+    owner = Owner(world.someone.user_id, NOWHERE)
+
+    def put() -> None:
+        with suppress(ItemNotFound):
+            put_state(owner, "session", "trip", VALUE, if_version=1)
+
+    return put
+
+
+@scenario("AP-62")
+def delete_conversation_state(world: World) -> Act:
+    """A value of a conversation."""
+    owner = _kept(_of_conversation(world))
+    return lambda: delete_state(owner, "session", "trip")
+
+
+@scenario("AP-62")
+def delete_user_state(world: World) -> Act:
+    """A value of a user."""
+    owner = _kept(_of_user(world))
+    return lambda: delete_state(owner, "session", "trip")
+
+
+@scenario("AP-62")
+def delete_state_nowhere(world: World) -> Act:
+    """A value of a conversation that is not there."""
+    owner = Owner(world.someone.user_id, NOWHERE)
+
+    def delete() -> None:
+        with suppress(ItemNotFound):
+            delete_state(owner, "session", "trip")
+
+    return delete
+
+
+@scenario("AP-63")
+def list_user_state(world: World) -> Act:
+    """A full page of a user's."""
+    owner = Owner(world.agent.user_id)
+    return lambda: list_states(owner, PAGE)
+
+
+@scenario("AP-63")
+def list_conversation_state(world: World) -> Act:
+    """A conversation's."""
+    owner = _kept(_of_conversation(world))
+    return lambda: list_states(owner, PAGE, kind="session")

@@ -1,0 +1,134 @@
+"""Holds every request that the tests make through the models against the declared access patterns.
+
+Requests that a test makes past the models are told apart explicitly: with `past_the_models()`, or with a client of the
+test's own. Everything else that is not declared fails the test in which it happened.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import flask
+import pytest
+
+from models import table
+from models.access_patterns import Call, observe
+from models.measure.contract import broken_by, over_count
+from models.measure.exchange import Exchange, watched
+
+_past: ContextVar[bool] = ContextVar("past_the_models", default=False)
+ANY_ROUTE = "every route that needs a caller"
+
+
+@contextmanager
+def past_the_models() -> Iterator[None]:
+    """Let a test look at the table itself, or change it, as no access pattern does."""
+    token = _past.set(True)
+    try:
+        yield
+    finally:
+        _past.reset(token)
+
+
+class Watch:
+    """What was seen that is against the contract, and which patterns ran."""
+
+    def __init__(self) -> None:
+        self.broken: list[str] = []
+        self.used: set[str] = set()
+        self._of_call: dict[int, list[Exchange]] = {}
+
+    def client(self, client: Any, stack: ExitStack) -> None:
+        """Watch a client from now on."""
+        stack.enter_context(watched(client, answered=self.note))
+
+    def note(self, exchange: Exchange) -> None:
+        """Take a request that was answered."""
+        if _past.get():
+            return
+        self.broken += broken_by(exchange)
+        if exchange.call is not None:
+            self._of_call.setdefault(id(exchange.call), []).append(exchange)
+
+    def end(self, call: Call) -> None:
+        """Take a call of a pattern that has ended."""
+        exchanges = self._of_call.pop(id(call), [])
+        self.used.add(call.pattern.id)
+        self.broken += over_count(call, exchanges)
+        route = _route()
+        if exchanges and route and not declares_route(call, route):
+            self.broken.append(
+                f"{call.pattern.id} {call.pattern.title}: {route} uses it, and its routes do not name it"
+            )
+
+    def take(self) -> list[str]:
+        """Return what was broken since the last time."""
+        broken, self.broken = self.broken, []
+        return list(dict.fromkeys(broken))
+
+    def check(self) -> None:
+        """Fail if anything was broken since the last time."""
+        broken = self.take()
+        assert not broken, "the access-pattern contract is broken:\n  " + "\n  ".join(broken)
+
+    @contextmanager
+    def expecting(self) -> Iterator[list[str]]:
+        """Collect what is broken inside, instead of failing for it."""
+        before, self.broken = self.broken, []
+        found: list[str] = []
+        try:
+            yield found
+        finally:
+            found += self.take()
+            self.broken = before
+
+
+def _route() -> str | None:
+    """Return the route of the API that is being answered, as declarations name it."""
+    if not flask.has_request_context() or flask.request.url_rule is None:
+        return None
+    return f"{flask.request.method} " + re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", flask.request.url_rule.rule)
+
+
+def declares_route(call: Call, route: str) -> bool:
+    """Whether a pattern names a route; what stands behind the path in a declaration is a remark."""
+    declared = {re.split(r"\?| with ", each)[0] for each in call.pattern.routes}
+    return route in declared or ANY_ROUTE in declared
+
+
+WATCH = Watch()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _contract_watch() -> Iterator[None]:
+    """Watch every client that the models make in this session."""
+    connect = table._connect
+    with ExitStack() as stack:
+
+        def connected(settings: table.TableSettings) -> Any:
+            made = connect(settings)
+            WATCH.client(made.connection.client, stack)
+            return made
+
+        table._connect = connected
+        stack.callback(observe(WATCH.end))
+        try:
+            yield
+        finally:
+            table._connect = connect
+
+
+@pytest.fixture(autouse=True)
+def contract(_contract_watch: None) -> Iterator[Watch]:
+    """Fail a test in which the contract was broken."""
+    yield WATCH
+    WATCH.check()
+
+
+@pytest.fixture
+def building_blocks() -> Iterator[None]:
+    """For tests of what access patterns are built from, called without one."""
+    with past_the_models():
+        yield

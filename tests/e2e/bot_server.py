@@ -1,0 +1,214 @@
+"""`bot serve` as a real process, and a client that knows nothing of it but HTTP."""
+
+import json
+import os
+import queue
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import httpx2
+
+from models.table import TableSettings
+from tests.processes import ROOT
+
+COMMAND = (sys.executable, "-P", "-c", "from bot.cli import main; main()")
+READY = re.compile(r"Turntable is running at (http://127\.0\.0\.1:(\d+))")
+TIMEOUT = 60.0
+
+
+def environment(data_dir: Path, table: TableSettings | None = None, **variables: str) -> dict[str, str]:
+    """Return the environment of a `bot` command: nothing of ours but what is given."""
+    foreign = ("BOT_", "AWS_", "OPENAI_", "HOST", "PORT")
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    at_table = {
+        "AWS_ENDPOINT_URL_DYNAMODB": table.endpoint_url or "",
+        "BOT_TABLE_NAME": table.name,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+    }
+    return {
+        **inherited,
+        "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)]),
+        "PYTHONUNBUFFERED": "1",
+        "BOT_DATA_DIR": str(data_dir),
+        **(at_table if table else {}),
+        **variables,
+    }
+
+
+def run_bot(*arguments: str, env: Mapping[str, str], given: str = "", cwd: Path | None = None) -> "Ran":
+    """Run a `bot` command to its end."""
+    done = subprocess.run(
+        [*COMMAND, *arguments], env=env, input=given, capture_output=True, text=True, timeout=TIMEOUT, cwd=cwd
+    )
+    return Ran(done.returncode, done.stdout, done.stderr)
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How a command ended."""
+
+    status: int
+    out: str
+    err: str
+
+
+class BotServer:
+    """One `bot serve` in a process group of its own."""
+
+    def __init__(self, *arguments: str, env: Mapping[str, str], log: Path) -> None:
+        self.log = log
+        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self.said: list[str] = []
+        with log.open("w") as errors:
+            self.process = subprocess.Popen(
+                [*COMMAND, "serve", "--port", "0", *arguments],
+                env=env,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                process_group=0,
+            )
+        threading.Thread(target=self._listen, daemon=True).start()
+        self.url = self._wait_for_address()
+
+    def _listen(self) -> None:
+        assert self.process.stdout
+        for line in self.process.stdout:
+            self._lines.put(line)
+        self._lines.put(None)
+
+    def _wait_for_address(self) -> str:
+        while (line := self._lines.get(timeout=TIMEOUT)) is not None:
+            self.said.append(line)
+            if found := READY.search(line):
+                return found[1]
+        raise AssertionError(f"the server ended with {self.process.wait()}: {self.log.read_text()}")
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
+
+    def rest(self) -> str:
+        """Return all that it has said on standard output, after its end."""
+        while (line := self._lines.get(timeout=TIMEOUT)) is not None:
+            self.said.append(line)
+        return "".join(self.said)
+
+    def wait(self) -> int:
+        """Wait for its end; return the status."""
+        return self.process.wait(timeout=TIMEOUT)
+
+    def stop(self) -> int:
+        """Ask it to end, and wait; return the status."""
+        if self.process.poll() is None:
+            self.process.terminate()
+        try:
+            return self.wait()
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+@dataclass(frozen=True)
+class Event:
+    """One server-sent event."""
+
+    id: str
+    name: str
+    data: dict[str, Any]
+
+
+class Stream:
+    """A streamed answer, read as the specification says: fields, comments, an empty line after each event.
+
+    Source: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
+    """
+
+    def __init__(self, response: httpx2.Response) -> None:
+        self.response = response
+        self.comments = 0
+        self._events = self._read()
+
+    def __iter__(self) -> Iterator[Event]:
+        return self._events
+
+    def next(self) -> Event:
+        return next(self._events)
+
+    def close(self) -> None:
+        """Go away, as a client that lost its connection does."""
+        self.response.close()
+
+    def _read(self) -> Iterator[Event]:
+        last_id, name, data = "", "message", list[str]()
+        for line in self.response.iter_lines():
+            if not line:
+                if data:
+                    yield Event(last_id, name, json.loads("\n".join(data)))
+                name, data = "message", []
+                continue
+            if line.startswith(":"):
+                self.comments += 1
+                continue
+            field, _, value = line.partition(":")
+            value = value.removeprefix(" ")
+            match field:
+                case "id":
+                    last_id = value
+                case "event":
+                    name = value
+                case "data":
+                    data.append(value)
+
+
+class Api:
+    """The API under one key; every call is a request of its own on the wire."""
+
+    def __init__(self, url: str, key: str = "") -> None:
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self.http = httpx2.Client(base_url=f"{url}/api/v1", headers=headers, timeout=TIMEOUT, trust_env=False)
+
+    def call(self, method: str, path: str, body: Any = None, **params: Any) -> httpx2.Response:
+        return self.http.request(method, path, json=body, params=params or None)
+
+    def get(self, path: str, **params: Any) -> Any:
+        """Return what is there, which must be."""
+        response = self.call("GET", path, **params)
+        assert response.status_code == 200, response.text
+        return response.json()
+
+    def make(self, path: str, **body: Any) -> Any:
+        """Return what was made, which must be."""
+        response = self.call("POST", path, body)
+        assert response.status_code == 201, response.text
+        return response.json()
+
+    @contextmanager
+    def stream(self, path: str, **body: Any) -> Iterator[Stream]:
+        """Open a stream of events, which must begin."""
+        with self.http.stream("POST", path, json={"stream": True, **body}) as response:
+            if response.status_code != 200:
+                response.read()
+                raise AssertionError(f"{response.status_code}: {response.text}")
+            assert response.headers["content-type"] == "text/event-stream; charset=utf-8"
+            yield Stream(response)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.http.close()

@@ -1,0 +1,54 @@
+"""One server process for the tests of a module, with llmock as the model that its agents ask."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bot.access.keys import issue_key
+from models.table import TableSettings
+from tests.e2e.bot_server import Api, BotServer, environment
+from tests.factories import make_user
+from tests.model_server import ModelServer, _model_server, model_server
+
+__all__ = ["_model_server", "model_server"]
+
+# How long the provider may be silent, in seconds: long enough for a busy machine, short enough to wait for.
+PATIENCE = 4
+
+
+@pytest.fixture(scope="module")
+def server(table: TableSettings, _model_server: ModelServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BotServer]:
+    """A server on a real engine, whose agents of `openai` ask llmock; it does not try a provider twice."""
+    folder = tmp_path_factory.mktemp("server")
+    env = environment(
+        folder / "data",
+        table,
+        OPENAI_BASE_URL=_model_server.base_url,
+        OPENAI_API_KEY="sk-test-0123456789abcdef",
+        BOT_PROVIDER_TIMEOUT=str(PATIENCE),
+        BOT_PROVIDER_RETRIES="0",
+    )
+    with BotServer(env=env, log=folder / "log") as running:
+        yield running
+
+
+@pytest.fixture
+def api(server: BotServer) -> Iterator[Api]:
+    """The API in the name of a new user."""
+    key, _ = issue_key(make_user())
+    with Api(server.url, key) as client:
+        yield client
+
+
+@pytest.fixture
+def conversation(api: Api, model_server: ModelServer) -> str:
+    """The path of a new conversation with an agent that asks llmock."""
+    agent = api.make("/agents", name="Ada", provider="openai", model="gpt-test")
+    return f"/conversations/{api.make('/conversations', agent_id=agent['id'])['id']}"
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    """Where a server's standard error goes."""
+    return tmp_path / "log"

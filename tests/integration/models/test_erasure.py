@@ -1,0 +1,408 @@
+"""Erasure: what is deleted looks missing at once and leaves nothing behind, even if it is cut short and done again."""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+import pytest
+
+from models.access_patterns.agents import find_agent_owner, get_agent, list_agents, update_agent
+from models.access_patterns.api_keys import create_api_key, find_api_key
+from models.access_patterns.conversations import (
+    create_conversation,
+    get_conversation,
+    list_agent_conversations,
+    list_conversations,
+    open_conversation,
+    set_conversation_status,
+    update_conversation,
+)
+from models.access_patterns.erasure import delete_agent, delete_conversation, delete_user
+from models.access_patterns.messages import Draft, append_messages, delete_message, list_messages
+from models.access_patterns.states import Owner, list_states, put_state
+from models.access_patterns.turns import begin_turn, end_turn, renew_lease
+from models.access_patterns.users import change_email, get_user, get_user_by_email, list_users, update_user
+from models.conversation import Conversation
+from models.errors import Contended, EmailTaken, ItemNotFound, LeaseLost
+from models.message import Message
+from tests.factories import append, make_agent, make_conversation, make_user, new_email, say
+from tests.fake_clock import FakeClock
+from tests.raw import hide, whole_table
+from tests.together import at_once
+from tests.wire import Cut, cut_off
+
+pytestmark = pytest.mark.usefixtures("empty_table")
+
+LEASE = timedelta(seconds=30)
+
+
+def turn(conversation: Conversation, *contents: str, answer: Sequence[Draft] = (), end: bool = True) -> None:
+    """Run a turn that `contents` begin, with or without messages, with or without an answer, ended or not."""
+
+    def compose(_earlier: tuple[Message, ...]) -> list[Draft]:
+        return [Draft("user", content) for content in contents]
+
+    begun = begin_turn(conversation.user_id, conversation.conversation_id, compose, window=20, lease=LEASE)
+    if end:
+        end_turn(begun.lease, "completed" if answer else "failed", answer, {})
+
+
+def live(conversation: Conversation) -> None:
+    """Give a conversation everything that can belong to one."""
+    answer = [Draft("agent", "{}", type="function_call"), Draft("tool", "4"), Draft("agent", "Four.")]
+    say(conversation, "Hello")
+    turn(conversation, "2 + 2?", answer=answer)
+    turn(conversation, "fails")
+    turn(conversation, answer=answer[-1:])
+    turn(conversation)
+    owner = Owner(conversation.user_id, conversation.conversation_id)
+    put_state(owner, "session", "key", 1, ttl=timedelta(minutes=1))
+    put_state(owner, "application", "key", 1)
+
+
+def make_neighbour() -> dict[tuple[str, str], dict[str, Any]]:
+    """Make somebody else with everything; return the whole table, as it must be when the rest is gone."""
+    agent = make_agent()
+    live(make_conversation(agent))
+    put_state(Owner(agent.user_id), "session", "key", 1)
+    create_api_key(agent.user_id, key_hash=agent.agent_id, hint="abcd", role="user")
+    return whole_table()
+
+
+def finish(delete: Callable[[], None], after: int) -> bool:
+    """Cut a removal short after so many requests, then do it again; return whether it was cut at all."""
+    try:
+        with cut_off(after):
+            delete()
+    except Cut:
+        delete()
+        return True
+    return False
+
+
+class TestConversation:
+    def test_nothing_is_left_behind(self) -> None:
+        agent = make_agent()
+        neighbour = make_conversation(agent)
+        live(neighbour)
+        before = whole_table()
+        conversation = make_conversation(agent)
+        live(conversation)
+        delete_conversation(conversation.user_id, conversation.conversation_id)
+        after = whole_table()
+        profile = (f"USER#{agent.user_id}", "PROFILE")
+        assert after.pop(profile).keys() == before.pop(profile).keys()
+        assert after == before
+        assert [each.conversation_id for each in list_conversations(agent.user_id, 10).items] == [
+            neighbour.conversation_id
+        ]
+
+    def test_more_than_a_chunk_of_items_goes_too(self) -> None:
+        conversation = make_conversation()
+        append(conversation, [Draft("user", "x" * 12_000)] * 130)
+        for number in range(30):
+            put_state(Owner(conversation.user_id, conversation.conversation_id), "session", f"key{number}", number)
+        delete_conversation(conversation.user_id, conversation.conversation_id)
+        assert not [keys for keys in whole_table() if keys[0].startswith("CONV#")]
+
+    def test_what_readers_do_not_see_goes_too(self) -> None:
+        conversation = make_conversation()
+        unknown, expired, _ = say(conversation, *"abc")
+        hide(unknown, "unknown")
+        hide(expired, "expired")
+        delete_conversation(conversation.user_id, conversation.conversation_id)
+        assert not [keys for keys in whole_table() if keys[0].startswith("CONV#")]
+
+    @pytest.mark.parametrize("end", [False, True])
+    @pytest.mark.parametrize("messages", [(), ("Hello",)])
+    def test_an_orphan_and_its_successor_go_too(
+        self, messages: tuple[str, ...], end: bool, fake_clock: FakeClock
+    ) -> None:
+        conversation = make_conversation()
+        turn(conversation, *messages, end=False)
+        fake_clock.advance(seconds=31)
+        turn(conversation, *messages, end=end)
+        delete_conversation(conversation.user_id, conversation.conversation_id)
+        assert not [keys for keys in whole_table() if not keys[0].startswith(("USER#", "EMAIL#"))]
+
+    @pytest.mark.parametrize("sender", ["user", "agent"])
+    @pytest.mark.parametrize("answer", [(), (Draft("agent", "Hi!"),)])
+    def test_the_turn_of_a_message_that_was_deleted_before_goes_too(
+        self, sender: str, answer: tuple[Draft, ...]
+    ) -> None:
+        conversation = make_conversation()
+        for contents in ((), ("Hello",)):
+            turn(conversation, *contents, answer=answer)
+        for message in list_messages(conversation.user_id, conversation.conversation_id, 10).items:
+            if message.sender == sender:
+                delete_message(conversation.user_id, conversation.conversation_id, message.message_id)
+        delete_conversation(conversation.user_id, conversation.conversation_id)
+        assert not [keys for keys in whole_table() if not keys[0].startswith(("USER#", "EMAIL#"))]
+
+    def test_the_turn_whose_message_was_deleted_while_it_ran_goes_too(self) -> None:
+        conversation = make_conversation()
+
+        def compose(_earlier: tuple[Message, ...]) -> list[Draft]:
+            return [Draft("user", "Hello")]
+
+        begun = begin_turn(conversation.user_id, conversation.conversation_id, compose, window=20, lease=LEASE)
+        delete_message(conversation.user_id, conversation.conversation_id, begun.messages[0].message_id)
+        end_turn(begun.lease, "failed", (), {"partial_text": "You said Hello"})
+        delete_conversation(conversation.user_id, conversation.conversation_id)
+        assert not [keys for keys in whole_table() if not keys[0].startswith(("USER#", "EMAIL#"))]
+
+    def test_a_second_removal_finds_nothing(self) -> None:
+        conversation = make_conversation()
+        delete_conversation(conversation.user_id, conversation.conversation_id)
+        with pytest.raises(ItemNotFound):
+            delete_conversation(conversation.user_id, conversation.conversation_id)
+
+    def test_removals_at_once_leave_nothing_and_raise_nothing_but_not_found(self) -> None:
+        conversation = make_conversation()
+        live(conversation)
+        outcomes = at_once([partial(delete_conversation, conversation.user_id, conversation.conversation_id)] * 4)
+        assert None in outcomes
+        assert all(each is None or isinstance(each, ItemNotFound) for each in outcomes)
+        assert not [keys for keys in whole_table() if not keys[0].startswith(("USER#", "EMAIL#"))]
+
+    def test_writers_beside_a_removal_leave_nothing_behind(self) -> None:
+        conversation = make_conversation()
+        live(conversation)
+        owner = Owner(conversation.user_id, conversation.conversation_id)
+
+        def write() -> None:
+            for number in range(10):
+                say(conversation, "still here")
+                put_state(owner, "session", f"key{number}", number)
+
+        def answer() -> None:
+            for _ in range(10):
+                turn(conversation, "Hello", answer=[Draft("agent", "Hi!")])
+
+        def delete() -> None:
+            say(conversation, "one more")
+            delete_conversation(conversation.user_id, conversation.conversation_id)
+
+        outcomes = at_once([write, answer, delete])
+        assert outcomes[2] is None
+        assert all(isinstance(each, ItemNotFound | LeaseLost | Contended) for each in outcomes[:2])
+        assert not [keys for keys in whole_table() if not keys[0].startswith(("USER#", "EMAIL#"))]
+
+
+class TestAgent:
+    def test_nothing_is_left_behind(self) -> None:
+        user = make_user()
+        kept = make_conversation(make_agent(user))
+        live(kept)
+        neighbour = make_neighbour()
+        agent = make_agent(user)
+        for status in ("active", "completed", "archived"):
+            conversation = make_conversation(agent)
+            live(conversation)
+            set_conversation_status(user.user_id, conversation.conversation_id, status)
+        delete_agent(user.user_id, agent.agent_id)
+        after = whole_table()
+        assert after.keys() == neighbour.keys()
+        assert [each.conversation_id for each in list_conversations(user.user_id, 10).items] == [kept.conversation_id]
+        for look in (
+            partial(get_agent, user.user_id, agent.agent_id),
+            partial(find_agent_owner, agent.agent_id),
+            partial(delete_agent, user.user_id, agent.agent_id),
+        ):
+            with pytest.raises(ItemNotFound, match="agent"):
+                look()
+
+
+class TestUser:
+    def test_nothing_is_left_behind(self) -> None:
+        neighbour = make_neighbour()
+        user = make_user()
+        agents = [make_agent(user) for _ in range(2)]
+        for agent in agents:
+            for status in ("active", "completed", "archived"):
+                conversation = make_conversation(agent)
+                live(conversation)
+                set_conversation_status(user.user_id, conversation.conversation_id, status)
+        put_state(Owner(user.user_id), "session", "key", 1)
+        over = datetime.now(UTC) - timedelta(days=1)
+        create_api_key(user.user_id, key_hash="one", hint="abcd", role="user")
+        create_api_key(user.user_id, key_hash="two", hint="abcd", role="user", expires=over)
+        delete_user(user.user_id)
+        assert whole_table() == neighbour
+        for look in (
+            partial(get_user, user.user_id),
+            partial(get_user_by_email, user.email),
+            partial(find_api_key, "one"),
+            partial(delete_user, user.user_id),
+        ):
+            with pytest.raises(ItemNotFound):
+                look()
+        assert make_user(email=user.email).user_id != user.user_id
+
+    def test_a_changed_email_is_freed_too(self) -> None:
+        user = make_user()
+        changed = change_email(user.user_id, new_email())
+        delete_user(user.user_id)
+        assert whole_table() == {}
+        make_user(email=changed.email)
+
+    def test_a_removal_that_comes_late_leaves_the_email_to_its_new_owner(self) -> None:
+        user = make_user()
+        with pytest.raises(Cut), cut_off(after=4):
+            delete_user(user.user_id)
+        delete_user(user.user_id)
+        new = make_user(email=user.email)
+        with pytest.raises(ItemNotFound):
+            delete_user(user.user_id)
+        assert get_user_by_email(user.email).user_id == new.user_id
+
+
+class TestCutShort:
+    """Whatever request was the last to go out: the removal done again ends it, and leaves nothing."""
+
+    def test_a_conversation(self) -> None:
+        agent = make_agent()
+        before = whole_table().keys()
+        for after in range(100):
+            conversation = make_conversation(agent)
+            live(conversation)
+            cut = finish(partial(delete_conversation, agent.user_id, conversation.conversation_id), after)
+            assert whole_table().keys() == before, after
+            if not cut:
+                break
+        assert 3 < after < 99
+
+    def test_an_agent_with_conversations(self) -> None:
+        user = make_user()
+        before = whole_table().keys()
+        for after in range(100):
+            agent = make_agent(user)
+            turn(make_conversation(agent), "Hello")
+            say(make_conversation(agent), "Hello")
+            cut = finish(partial(delete_agent, user.user_id, agent.agent_id), after)
+            assert whole_table().keys() == before, after
+            if not cut:
+                break
+        assert 6 < after < 99
+
+    def test_a_user_with_everything(self) -> None:
+        for after in range(100):
+            user = make_user()
+            turn(make_conversation(make_agent(user)), "Hello")
+            put_state(Owner(user.user_id), "session", "key", 1)
+            create_api_key(user.user_id, key_hash="hash", hint="abcd", role="user")
+            cut = finish(partial(delete_user, user.user_id), after)
+            assert whole_table() == {}, after
+            if not cut:
+                break
+        assert 9 < after < 99
+
+    def test_a_user_whose_conversation_was_being_removed(self) -> None:
+        conversation = make_conversation()
+        live(conversation)
+        with pytest.raises(Cut), cut_off(after=2):
+            delete_conversation(conversation.user_id, conversation.conversation_id)
+        delete_user(conversation.user_id)
+        assert whole_table() == {}
+
+
+class TestInProgress:
+    """From the first request on, what is being removed looks missing, everywhere."""
+
+    def missing(self, acts: Sequence[Callable[[], object]]) -> None:
+        before = whole_table()
+        for act in acts:
+            with pytest.raises(ItemNotFound):
+                act()
+        assert whole_table() == before
+
+    def test_a_conversation(self) -> None:
+        conversation = make_conversation()
+        ids = conversation.user_id, conversation.conversation_id
+        (message,) = say(conversation, "Hello")
+        owner = Owner(*ids)
+        put_state(owner, "session", "key", 1)
+        with pytest.raises(Cut), cut_off(after=1):
+            delete_conversation(*ids)
+        self.missing(
+            [
+                partial(get_conversation, *ids),
+                partial(open_conversation, *ids, 20),
+                partial(update_conversation, *ids, {"title": "T"}),
+                partial(set_conversation_status, *ids, "active"),
+                partial(append_messages, *ids, [Draft("user", "Hello")]),
+                partial(list_messages, *ids, 10),
+                partial(delete_message, *ids, message.message_id),
+                partial(begin_turn, *ids, lambda _: [], window=20, lease=LEASE),
+                partial(put_state, owner, "session", "key", 2),
+                partial(put_state, owner, "session", "new", 2),
+                partial(list_states, owner, 10),
+            ]
+        )
+        assert list_conversations(conversation.user_id, 10).items == ()
+        assert list_agent_conversations(conversation.user_id, conversation.agent_id, 10).items == ()
+
+    def test_a_turn_that_runs_on_it_loses_its_lease(self) -> None:
+        conversation = make_conversation()
+        begun = begin_turn(
+            conversation.user_id, conversation.conversation_id, lambda _: [Draft("user", "Hi")], window=20, lease=LEASE
+        )
+        with pytest.raises(Cut), cut_off(after=1):
+            delete_conversation(conversation.user_id, conversation.conversation_id)
+        before = whole_table()
+        with pytest.raises(LeaseLost):
+            renew_lease(begun.lease, LEASE)
+        with pytest.raises(LeaseLost):
+            end_turn(begun.lease, "completed", [Draft("agent", "Hi!")], {})
+        assert whole_table() == before
+
+    def test_an_agent(self) -> None:
+        agent = make_agent()
+        conversation = make_conversation(agent)
+        with pytest.raises(Cut), cut_off(after=1):
+            delete_agent(agent.user_id, agent.agent_id)
+        self.missing(
+            [
+                partial(get_agent, agent.user_id, agent.agent_id),
+                partial(update_agent, agent.user_id, agent.agent_id, {"name": "New"}),
+                partial(create_conversation, agent.user_id, agent.agent_id),
+                partial(find_agent_owner, agent.agent_id),
+            ]
+        )
+        assert list_agents(agent.user_id, 10).items == ()
+        assert get_conversation(agent.user_id, conversation.conversation_id).agent_id == agent.agent_id
+
+    def test_a_user(self) -> None:
+        agent = make_agent()
+        user = get_user(agent.user_id)
+        with pytest.raises(Cut), cut_off(after=1):
+            delete_user(user.user_id)
+        self.missing(
+            [
+                partial(get_user, user.user_id),
+                partial(get_user_by_email, user.email),
+                partial(update_user, user.user_id, {"name": "New"}),
+                partial(change_email, user.user_id, new_email()),
+                partial(make_agent, user),
+                partial(make_conversation, agent),
+                partial(create_api_key, user.user_id, key_hash="h", hint="abcd", role="user"),
+                partial(put_state, Owner(user.user_id), "session", "key", 1),
+            ]
+        )
+        assert list_users(10).items == ()
+        with pytest.raises(EmailTaken):
+            make_user(email=user.email)
+
+
+@pytest.mark.usefixtures("building_blocks")
+def test_ids_of_others_delete_nothing() -> None:
+    conversation = make_conversation()
+    before = whole_table()
+    intruder = make_user()
+    with pytest.raises(ItemNotFound):
+        delete_conversation(intruder.user_id, conversation.conversation_id)
+    with pytest.raises(ItemNotFound):
+        delete_agent(intruder.user_id, conversation.agent_id)
+    delete_user(intruder.user_id)
+    assert whole_table() == before

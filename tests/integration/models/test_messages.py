@@ -1,0 +1,313 @@
+"""Messages: what was appended stays, in one strict order, whoever else writes and whatever the clocks say."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from threading import current_thread
+from typing import Any
+
+import pytest
+
+from models import clock
+from models.access_patterns.conversations import get_conversation, set_conversation_status
+from models.access_patterns.messages import (
+    MAX_APPEND,
+    Draft,
+    append_messages,
+    delete_message,
+    get_message,
+    list_messages,
+)
+from models.conversation import Conversation, ConversationStatus
+from models.errors import Contended, ConversationNotActive, InvalidKeyField, ItemNotFound, ItemTooLarge
+from models.message import Message
+from models.table import MAX_TEXT_BYTES
+from tests.factories import append, make_conversation, make_user, say
+from tests.fake_clock import FakeClock
+from tests.raw import stored
+from tests.together import at_once
+
+pytestmark = pytest.mark.usefixtures("table")
+
+
+def everything(conversation: Conversation) -> list[Message]:
+    page = list_messages(conversation.user_id, conversation.conversation_id, 1000)
+    assert not page.more
+    return list(page.items)
+
+
+def contents(conversation: Conversation, **choice: Any) -> list[str]:
+    page = list_messages(conversation.user_id, conversation.conversation_id, 1000, **choice)
+    return [message.content for message in page.items]
+
+
+def header(conversation: Conversation) -> Conversation:
+    return get_conversation(conversation.user_id, conversation.conversation_id)
+
+
+def test_messages_read_back_as_they_were_appended() -> None:
+    conversation = make_conversation()
+    drafts = [
+        Draft("user", "Hello 😀"),
+        Draft("agent", '{"a":1}', type="function_call", attributes={"call_id": "c1", "is_function_call": True}),
+        Draft("tool", "", type="function_result", attributes={"call_id": "c1"}),
+        Draft("system", "[]", type="parts", role="developer", turn_id="turn_1", llm_response_id="resp_1"),
+    ]
+    made = append(conversation, drafts)
+    found = everything(conversation)
+    assert [each.serialize() for each in found] == [each.serialize() for each in made]
+    assert [(each.sender, each.role, each.type, each.content) for each in found] == [
+        ("user", "user", "text", "Hello 😀"),
+        ("agent", "assistant", "function_call", '{"a":1}'),
+        ("tool", "tool", "function_result", ""),
+        ("system", "developer", "parts", "[]"),
+    ]
+    assert [each.attributes for each in found] == [None, drafts[1].attributes, {"call_id": "c1"}, None]
+    assert (found[3].turn_id, found[3].llm_response_id) == ("turn_1", "resp_1")
+    for message in made:
+        one = get_message(conversation.user_id, conversation.conversation_id, message.message_id)
+        assert one.serialize() == message.serialize()
+
+
+def test_a_batch_stays_together_a_microsecond_apart(fake_clock: FakeClock) -> None:
+    conversation = make_conversation()
+    made = say(conversation, *"abc")
+    assert [message.ts for message in made] == [fake_clock.moment + number * clock.MICROSECOND for number in range(3)]
+
+
+def test_the_header_counts_and_remembers_the_last_message() -> None:
+    conversation = make_conversation()
+    say(conversation, *"abc")
+    (last,) = say(conversation, "d")
+    found = header(conversation)
+    assert (found.message_count, found.last_message_at, found.last_active_at) == (4, last.ts, last.ts)
+
+
+def test_the_largest_batch_is_written_as_one() -> None:
+    conversation = make_conversation()
+    drafts = [Draft("user", str(number)) for number in range(MAX_APPEND)]
+    append_messages(conversation.user_id, conversation.conversation_id, drafts)
+    assert contents(conversation) == [draft.content for draft in drafts]
+
+
+def test_nothing_to_append_changes_nothing() -> None:
+    conversation = make_conversation()
+    before = stored(conversation)
+    assert append_messages(conversation.user_id, conversation.conversation_id, []) == []
+    assert stored(conversation) == before
+
+
+@pytest.mark.parametrize("status", ["completed", "archived"])
+def test_a_conversation_that_was_put_away_takes_no_messages(status: ConversationStatus) -> None:
+    conversation = make_conversation()
+    set_conversation_status(conversation.user_id, conversation.conversation_id, status)
+    with pytest.raises(ConversationNotActive, match=status):
+        say(conversation, "Hello?")
+    assert contents(conversation) == []
+    set_conversation_status(conversation.user_id, conversation.conversation_id, "active")
+    say(conversation, "Hello!")
+    assert contents(conversation) == ["Hello!"]
+
+
+class TestSize:
+    def test_a_text_of_the_largest_size_comes_back_whole(self) -> None:
+        conversation = make_conversation()
+        say(conversation, "x" * MAX_TEXT_BYTES)
+        assert contents(conversation) == ["x" * MAX_TEXT_BYTES]
+
+    def test_a_byte_more_is_refused_by_name_and_nothing_is_written(self) -> None:
+        conversation = make_conversation()
+        before = stored(conversation)
+        with pytest.raises(ItemTooLarge) as refusal:
+            say(conversation, "fine", "ü" * (MAX_TEXT_BYTES // 2) + "x")
+        assert (refusal.value.field, refusal.value.size) == ("content", MAX_TEXT_BYTES + 1)
+        assert contents(conversation) == []
+        assert stored(conversation) == before
+
+    def test_large_attributes_beside_a_large_text_are_refused(self) -> None:
+        conversation = make_conversation()
+        with pytest.raises(ItemTooLarge):
+            append(conversation, [Draft("user", "x" * MAX_TEXT_BYTES, attributes={"more": "x" * 20_000})])
+        assert contents(conversation) == []
+
+    def test_a_batch_larger_than_a_transaction_is_refused(self) -> None:
+        conversation = make_conversation()
+        with pytest.raises(ItemTooLarge, match="4,194,304"):
+            say(conversation, *["x" * 390_000] * 11)
+        assert contents(conversation) == []
+        say(conversation, *["x" * 390_000] * 10)
+        assert header(conversation).message_count == 10
+
+
+class TestBetweenTwoTimes:
+    @pytest.fixture
+    def conversation(self, fake_clock: FakeClock) -> Conversation:
+        """A conversation with a message a second: a at 0, b at 1 … e at 4."""
+        self.start = fake_clock.moment
+        made = make_conversation()
+        for content in "abcde":
+            say(made, content)
+            fake_clock.advance(seconds=1)
+        return made
+
+    def at(self, seconds: float) -> datetime:
+        return self.start + timedelta(seconds=seconds)
+
+    def test_the_first_moment_is_included(self, conversation: Conversation) -> None:
+        assert contents(conversation, since=self.at(1)) == ["b", "c", "d", "e"]
+        assert contents(conversation, since=self.at(1) + clock.MICROSECOND) == ["c", "d", "e"]
+
+    def test_the_last_moment_is_not_included(self, conversation: Conversation) -> None:
+        assert contents(conversation, until=self.at(3)) == ["a", "b", "c"]
+        assert contents(conversation, until=self.at(3) + clock.MICROSECOND) == ["a", "b", "c", "d"]
+
+    def test_both_ends_and_both_directions(self, conversation: Conversation) -> None:
+        assert contents(conversation, since=self.at(1), until=self.at(3)) == ["b", "c"]
+        assert contents(conversation, since=self.at(1), until=self.at(3), descending=True) == ["c", "b"]
+
+    def test_a_time_in_another_zone_is_the_same_time(self, conversation: Conversation) -> None:
+        zone = datetime.now(UTC).astimezone().tzinfo
+        assert contents(conversation, since=self.at(3).astimezone(zone)) == ["d", "e"]
+
+    @pytest.mark.parametrize("descending", [False, True])
+    @pytest.mark.parametrize(("since", "until"), [(1, 1), (3, 1), (1.2, 1.8), (9, 99), (-99, -9)])
+    def test_an_empty_range_is_an_empty_page(
+        self, conversation: Conversation, since: float, until: float, descending: bool
+    ) -> None:
+        page = list_messages(
+            conversation.user_id,
+            conversation.conversation_id,
+            10,
+            since=self.at(since),
+            until=self.at(until),
+            descending=descending,
+        )
+        assert (page.items, page.more) == ((), False)
+
+    def test_the_ends_of_time_are_no_error(self, conversation: Conversation) -> None:
+        first, last = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+        assert contents(conversation, since=first, until=last) == list("abcde")
+        assert contents(conversation, until=first) == []
+        assert contents(conversation, since=last) == []
+
+
+class TestOrder:
+    def test_eight_writers_at_once_lose_nothing_and_share_one_order(self) -> None:
+        conversation = make_conversation()
+
+        def write(writer: int) -> None:
+            for number in range(5):
+                while True:
+                    try:
+                        batch = [Draft("user", f"{writer} {number} {part}") for part in "ab"]
+                        append_messages(conversation.user_id, conversation.conversation_id, batch)
+                        break
+                    except Contended:
+                        continue
+
+        assert at_once([partial(write, writer) for writer in range(8)]) == [None] * 8
+        found = everything(conversation)
+        said = [message.content for message in found]
+        expected = [f"{writer} {number} {part}" for writer in range(8) for number in range(5) for part in "ab"]
+        assert sorted(said) == sorted(expected)
+        moments = [message.ts for message in found]
+        assert moments == sorted(set(moments))
+        for writer in range(8):
+            mine = [content for content in said if content.startswith(f"{writer} ")]
+            assert mine == [content for content in expected if content.startswith(f"{writer} ")]
+        # A batch of two stays together.
+        assert all(one[:-1] == other[:-1] for one, other in zip(said[::2], said[1::2], strict=True))
+        after = header(conversation)
+        assert (after.message_count, after.last_message_at) == (80, moments[-1])
+
+    def test_a_clock_that_goes_back_five_minutes_changes_no_order(self, fake_clock: FakeClock) -> None:
+        conversation = make_conversation()
+        for number in range(12):
+            fake_clock.advance(minutes=-5 if number % 3 == 1 else 2)
+            say(conversation, str(number))
+        assert contents(conversation) == [str(number) for number in range(12)]
+
+    @pytest.fixture
+    def one_clock_behind(self) -> Iterator[None]:
+        """The clock of the threads that are called `behind` goes five minutes slow."""
+
+        def read() -> datetime:
+            present = datetime.now(UTC)
+            return present - timedelta(minutes=5) if current_thread().name == "behind" else present
+
+        before = clock.set_clock(read)
+        yield
+        clock.set_clock(before)
+
+    @pytest.mark.usefixtures("one_clock_behind")
+    def test_two_hosts_five_minutes_apart_share_one_order(self) -> None:
+        conversation = make_conversation()
+
+        def write(writer: str) -> list[str]:
+            current_thread().name = writer
+            return [say(conversation, f"{writer} {number}")[0].message_id for number in range(6)]
+
+        written = at_once([partial(write, "behind"), partial(write, "right")])
+        said = {message_id for each in written if isinstance(each, list) for message_id in each}
+        found = everything(conversation)
+        for writer in ("behind", "right"):
+            mine = [message.content for message in found if message.content.startswith(writer)]
+            assert mine == [f"{writer} {number}" for number in range(6)]
+        assert {message.message_id for message in found} == said
+        assert header(conversation).message_count == 12
+
+    def test_what_is_said_after_a_deletion_stands_after_everything(self, fake_clock: FakeClock) -> None:
+        conversation = make_conversation()
+        *_, last = say(conversation, *"abc")
+        delete_message(conversation.user_id, conversation.conversation_id, last.message_id)
+        fake_clock.advance(minutes=-5)
+        (new,) = say(conversation, "d")
+        assert new.ts > last.ts
+        assert contents(conversation) == ["a", "b", "d"]
+
+
+class TestOneMessage:
+    def test_a_deleted_message_is_gone_and_counted_out(self) -> None:
+        conversation = make_conversation()
+        _, second, _ = say(conversation, *"abc")
+        delete_message(conversation.user_id, conversation.conversation_id, second.message_id)
+        assert contents(conversation) == ["a", "c"]
+        assert header(conversation).message_count == 2
+        for act in (get_message, delete_message):
+            with pytest.raises(ItemNotFound, match="message"):
+                act(conversation.user_id, conversation.conversation_id, second.message_id)
+        assert header(conversation).message_count == 2
+
+    def test_eight_deletions_of_one_message_at_once_count_once(self) -> None:
+        conversation = make_conversation()
+        message, _ = say(conversation, *"ab")
+        delete = partial(delete_message, conversation.user_id, conversation.conversation_id, message.message_id)
+        outcomes = at_once([delete] * 8)
+        assert sorted(map(str, outcomes)) == sorted(["None"] + ["There is no such message."] * 7)
+        assert header(conversation).message_count == 1
+
+    @pytest.mark.parametrize("message_id", ["", "msg_none", "MSG", "turn_01jgh2qg00ezb8r9p0v1s2t3w4", "a#b", "\x00"])
+    def test_what_is_no_message_is_not_found(self, message_id: str) -> None:
+        conversation = make_conversation()
+        for act in (get_message, delete_message):
+            with pytest.raises(ItemNotFound, match="message"):
+                act(conversation.user_id, conversation.conversation_id, message_id)
+
+    def test_an_id_of_the_right_moment_but_another_message_is_not_found(self) -> None:
+        conversation = make_conversation()
+        (message,) = say(conversation, "a")
+        forged = message.message_id[:-1] + ("0" if message.message_id[-1] != "0" else "1")
+        for act in (get_message, delete_message):
+            with pytest.raises(ItemNotFound, match="message"):
+                act(conversation.user_id, conversation.conversation_id, forged)
+
+    def test_a_message_of_another_conversation_is_not_found(self) -> None:
+        conversation = make_conversation()
+        user = make_user()
+        (message,) = say(conversation, "a")
+        with pytest.raises(ItemNotFound, match="conversation"):
+            get_message(user.user_id, conversation.conversation_id, message.message_id)
+
+    def test_a_conversation_id_that_cannot_stand_in_a_key_is_refused_by_name(self) -> None:
+        with pytest.raises(InvalidKeyField, match="conversation_id"):
+            list_messages("usr_1", "a#b", 10)

@@ -1,0 +1,226 @@
+"""State: any JSON under a key; of those who write on the same version exactly one wins."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+import pytest
+
+from models.access_patterns.states import Owner, delete_state, get_state, list_states, put_state
+from models.errors import Contended, InvalidKeyField, ItemNotFound, ItemTooLarge, VersionMismatch
+from models.state import ConversationState, UserState
+from models.table import MAX_TEXT_BYTES
+from tests.factories import make_conversation, make_user, say
+from tests.fake_clock import FakeClock
+from tests.raw import stored
+from tests.together import at_once
+from tests.wire import others_come_first
+
+pytestmark = pytest.mark.usefixtures("table")
+
+VALUES: list[Any] = [
+    None,
+    False,
+    0,
+    "",
+    "text",
+    [],
+    {},
+    {"S": "looks like DynamoDB's own"},
+    {"N": 1},
+    {"NULL": True},
+    {"": {"a.b": [1, 2.5, None, {"#": "😀"}]}},
+    2**70,
+    1e-300,
+    "\ud83d",
+]
+
+
+def a_user() -> Owner:
+    return Owner(make_user().user_id)
+
+
+def a_conversation() -> Owner:
+    conversation = make_conversation()
+    return Owner(conversation.user_id, conversation.conversation_id)
+
+
+@pytest.fixture(params=[a_user, a_conversation])
+def owner(request: pytest.FixtureRequest) -> Owner:
+    make: Callable[[], Owner] = request.param
+    return make()
+
+
+@pytest.mark.parametrize("value", VALUES, ids=repr)
+def test_any_json_value_comes_back_from_a_create_and_from_an_update(owner: Owner, value: Any) -> None:
+    put_state(owner, "session", "created", value)
+    put_state(owner, "session", "updated", "before")
+    put_state(owner, "session", "updated", value)
+    for key in ("created", "updated"):
+        found = get_state(owner, "session", key).value
+        assert (found, type(found)) == (value, type(value))
+
+
+def test_state_reads_back_as_it_was_put(owner: Owner, fake_clock: FakeClock) -> None:
+    first = put_state(owner, "application", "theme", {"dark": True})
+    assert get_state(owner, "application", "theme").serialize() == first.serialize()
+    assert (first.version, first.created_at, first.updated_at) == (1, fake_clock.moment, fake_clock.moment)
+    created = fake_clock.moment
+    fake_clock.advance(seconds=5)
+    put_state(owner, "application", "theme", {"dark": False})
+    found = get_state(owner, "application", "theme")
+    assert (found.value, found.version, found.kind, found.key) == ({"dark": False}, 2, "application", "theme")
+    assert (found.created_at, found.updated_at) == (created, fake_clock.moment)
+
+
+def test_the_two_kinds_are_apart(owner: Owner) -> None:
+    put_state(owner, "session", "key", 1)
+    put_state(owner, "application", "key", 2)
+    delete_state(owner, "session", "key")
+    with pytest.raises(ItemNotFound, match="state"):
+        get_state(owner, "session", "key")
+    assert get_state(owner, "application", "key").value == 2
+
+
+@pytest.mark.parametrize("key", ["", "a#b", "a\nb", "x" * 1100])
+def test_a_key_that_cannot_stand_in_a_key_is_refused_by_name(owner: Owner, key: str) -> None:
+    for act in (get_state, delete_state, partial(put_state, value=1)):
+        with pytest.raises(InvalidKeyField) as refusal:
+            act(owner, "session", key)
+        assert refusal.value.field == "key"
+
+
+class TestCompareAndSet:
+    def test_the_stored_version_must_be_named(self, owner: Owner) -> None:
+        with pytest.raises(VersionMismatch) as refusal:
+            put_state(owner, "session", "key", "a", if_version=1)
+        assert refusal.value.current == 0
+        assert put_state(owner, "session", "key", "a", if_version=0).version == 1
+        for wrong in (0, 2):
+            with pytest.raises(VersionMismatch) as refusal:
+                put_state(owner, "session", "key", "b", if_version=wrong)
+            assert refusal.value.current == 1
+            with pytest.raises(VersionMismatch):
+                delete_state(owner, "session", "key", if_version=wrong)
+        assert get_state(owner, "session", "key").value == "a"
+        assert put_state(owner, "session", "key", "b", if_version=1).version == 2
+        delete_state(owner, "session", "key", if_version=2)
+        assert put_state(owner, "session", "key", "c", if_version=0).version == 1
+
+    @pytest.mark.parametrize("version", [0, 1])
+    def test_of_eight_who_name_the_same_version_at_once_exactly_one_wins(self, owner: Owner, version: int) -> None:
+        if version:
+            put_state(owner, "session", "key", "first")
+        outcomes = at_once(
+            [partial(put_state, owner, "session", "key", number, if_version=version) for number in range(8)]
+        )
+        (winner,) = (each for each in outcomes if isinstance(each, UserState | ConversationState))
+        refused = [each for each in outcomes if isinstance(each, VersionMismatch)]
+        assert len(refused) == 7
+        assert {each.current for each in refused} == {version + 1}
+        found = get_state(owner, "session", "key")
+        assert (found.value, found.version) == (winner.value, version + 1)
+
+    def test_of_a_put_and_a_delete_at_once_exactly_one_wins(self, owner: Owner) -> None:
+        for _ in range(5):
+            put_state(owner, "session", "key", "old")
+            version = int(get_state(owner, "session", "key").version)
+            put, deleted = at_once(
+                [
+                    partial(put_state, owner, "session", "key", "new", if_version=version),
+                    lambda version=version: delete_state(owner, "session", "key", if_version=version),  # type: ignore[misc]
+                ]
+            )
+            assert isinstance(put, VersionMismatch) != isinstance(deleted, VersionMismatch | ItemNotFound)
+
+    def test_without_a_version_every_writer_gets_through_one_after_the_other(self, owner: Owner) -> None:
+        outcomes = at_once([partial(put_state, owner, "session", "key", number) for number in range(4)])
+        versions = sorted(int(each.version) for each in outcomes if isinstance(each, UserState | ConversationState))
+        assert versions == [1, 2, 3, 4]
+        assert get_state(owner, "session", "key").version == 4
+
+    def test_others_who_never_stop_are_told_from_a_mismatch(
+        self, owner: Owner, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("models.access_patterns.states.pause", lambda _attempt: None)
+        put_state(owner, "session", "key", 0)
+        others = partial(put_state, owner, "session", "key", "theirs")
+        with others_come_first("TransactWriteItems", others), pytest.raises(Contended):
+            put_state(owner, "session", "key", "mine")
+        with others_come_first("TransactWriteItems", others), pytest.raises(Contended):
+            delete_state(owner, "session", "key")
+        assert get_state(owner, "session", "key").value == "theirs"
+
+
+class TestTimeToLive:
+    def entity(self, owner: Owner, key: str) -> UserState | ConversationState:
+        return owner.entity.keyed(kind="session", key=key, **owner.fields)
+
+    def test_what_has_expired_is_not_there_though_dynamodb_still_has_it(
+        self, owner: Owner, fake_clock: FakeClock
+    ) -> None:
+        put_state(owner, "session", "key", "short", ttl=timedelta(seconds=600))
+        fake_clock.advance(seconds=599)
+        assert get_state(owner, "session", "key").value == "short"
+        fake_clock.advance(seconds=2)
+        assert stored(self.entity(owner, "key"))
+        with pytest.raises(ItemNotFound, match="state"):
+            get_state(owner, "session", "key")
+        with pytest.raises(ItemNotFound, match="state"):
+            delete_state(owner, "session", "key")
+        assert list_states(owner, 10).items == ()
+
+    def test_a_put_over_what_has_expired_starts_anew(self, owner: Owner, fake_clock: FakeClock) -> None:
+        put_state(owner, "session", "key", "short", ttl=timedelta(seconds=600))
+        put_state(owner, "session", "key", "short", ttl=timedelta(seconds=600))
+        fake_clock.advance(seconds=601)
+        assert stored(self.entity(owner, "key"))
+        with pytest.raises(VersionMismatch) as refusal:
+            put_state(owner, "session", "key", "new", if_version=2)
+        assert refusal.value.current == 0
+        new = put_state(owner, "session", "key", "new", if_version=0)
+        assert (new.version, new.created_at) == (1, fake_clock.moment)
+        fake_clock.advance(hours=1)
+        assert get_state(owner, "session", "key").value == "new"
+
+    def test_a_put_without_one_takes_it_away(self, owner: Owner, fake_clock: FakeClock) -> None:
+        put_state(owner, "session", "key", "short", ttl=timedelta(seconds=600))
+        put_state(owner, "session", "key", "long")
+        fake_clock.advance(hours=1)
+        assert get_state(owner, "session", "key").value == "long"
+
+    def test_a_put_with_one_renews_it(self, owner: Owner, fake_clock: FakeClock) -> None:
+        put_state(owner, "session", "key", 1, ttl=timedelta(seconds=600))
+        fake_clock.advance(seconds=500)
+        put_state(owner, "session", "key", 2, ttl=timedelta(seconds=600))
+        fake_clock.advance(seconds=500)
+        assert get_state(owner, "session", "key").value == 2
+
+
+def test_a_value_of_the_largest_size_fits_and_a_byte_more_does_not(owner: Owner) -> None:
+    largest = "x" * (MAX_TEXT_BYTES - 2)
+    put_state(owner, "session", "key", largest)
+    put_state(owner, "session", "key", largest)
+    assert get_state(owner, "session", "key").value == largest
+    with pytest.raises(ItemTooLarge) as refusal:
+        put_state(owner, "session", "key", largest + "x")
+    assert refusal.value.field == "value"
+    assert get_state(owner, "session", "key").version == 2
+
+
+def test_state_and_messages_of_a_conversation_do_not_disturb_each_other() -> None:
+    conversation = make_conversation()
+    owner = Owner(conversation.user_id, conversation.conversation_id)
+    for number in range(3):
+        put_state(owner, "session", f"{number}", number)
+        say(conversation, str(number))
+    assert [state.key for state in list_states(owner, 10).items] == ["0", "1", "2"]
+
+
+def test_state_needs_an_owner_who_is_there() -> None:
+    user = make_user()
+    for owner, missing in ((Owner("usr_none"), "user"), (Owner(user.user_id, "conv_none"), "conversation")):
+        with pytest.raises(ItemNotFound, match=missing):
+            put_state(owner, "session", "key", 1)
+        assert not stored(owner.entity.keyed(kind="session", key="key", **owner.fields))

@@ -1,0 +1,424 @@
+"""Turns: one at a time on a conversation; an end counts only if the lease still holds, and then all of it counts."""
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+import pytest
+
+from models.access_patterns.conversations import (
+    get_conversation,
+    list_conversations,
+    open_conversation,
+    set_conversation_status,
+)
+from models.access_patterns.erasure import delete_conversation
+from models.access_patterns.messages import Draft, delete_message
+from models.access_patterns.turns import Begun, begin_turn, end_turn, get_turn, renew_lease
+from models.conversation import Conversation
+from models.errors import Contended, ConversationNotActive, ItemNotFound, ItemTooLarge, LeaseHeld, LeaseLost
+from models.message import Message
+from models.table import MAX_TEXT_BYTES
+from models.turn import TurnStatus
+from tests.factories import make_conversation, say
+from tests.fake_clock import FakeClock
+from tests.raw import stored, whole_table
+from tests.together import at_once
+from tests.wire import others_come_first
+
+pytestmark = pytest.mark.usefixtures("table")
+
+LEASE = timedelta(seconds=30)
+ANSWER = (Draft("agent", "Hi!", llm_response_id="resp_1"),)
+USED = {"provider": "echo", "model": "echo-1", "finish_reason": "stop", "input_tokens": 12, "output_tokens": 3}
+
+
+def composing(*contents: str) -> Callable[[tuple[Message, ...]], Sequence[Draft]]:
+    return lambda _earlier: [Draft("user", content) for content in contents]
+
+
+def begin(conversation: Conversation, *contents: str, window: int = 20) -> Begun:
+    return begin_turn(
+        conversation.user_id, conversation.conversation_id, composing(*contents), window=window, lease=LEASE
+    )
+
+
+def header(conversation: Conversation) -> Conversation:
+    return get_conversation(conversation.user_id, conversation.conversation_id)
+
+
+def contents(conversation: Conversation) -> list[str]:
+    opened = open_conversation(conversation.user_id, conversation.conversation_id, 100)
+    return [message.content for message in opened.messages]
+
+
+class TestBegin:
+    def test_the_message_is_stored_and_the_lease_taken(self, fake_clock: FakeClock) -> None:
+        conversation = make_conversation()
+        say(conversation, "one", "two")
+        moment = fake_clock.advance(seconds=5)
+        begun = begin(conversation, "Hello")
+        assert [message.content for message in begun.earlier] == ["one", "two"]
+        (message,) = begun.messages
+        assert (message.content, message.turn_id, message.ts) == ("Hello", begun.lease.turn_id, moment)
+        assert contents(conversation) == ["one", "two", "Hello"]
+        found = header(conversation)
+        assert (found.lease_turn, found.lease_expires_at) == (begun.lease.turn_id, moment + LEASE)
+        assert (found.fence, found.turn_count, found.message_count) == (1, 1, 3)
+        assert (found.last_message_at, found.last_active_at) == (moment, moment)
+        assert found.leased()
+
+    def test_the_window_is_what_was_there_before(self) -> None:
+        conversation = make_conversation()
+        say(conversation, *"abcde")
+        begun = begin(conversation, "Hello", window=3)
+        assert [message.content for message in begun.earlier] == ["c", "d", "e"]
+        assert begun.older
+        end_turn(begun.lease, "completed", ANSWER, USED)
+        assert not begin(conversation, "Again", window=7).older
+
+    def test_a_turn_may_begin_without_a_message(self) -> None:
+        conversation = make_conversation()
+        say(conversation, "Hello?")
+        begun = begin(conversation)
+        assert (begun.messages, contents(conversation)) == ((), ["Hello?"])
+        assert header(conversation).lease_turn == begun.lease.turn_id
+        end_turn(begun.lease, "completed", ANSWER, USED)
+        assert contents(conversation) == ["Hello?", "Hi!"]
+
+    def test_a_refusal_to_compose_stores_nothing(self) -> None:
+        conversation = make_conversation()
+        before = stored(conversation)
+
+        def refuse(_earlier: tuple[Message, ...]) -> Sequence[Draft]:
+            raise ValueError("too long")
+
+        with pytest.raises(ValueError, match="too long"):
+            begin_turn(conversation.user_id, conversation.conversation_id, refuse, window=20, lease=LEASE)
+        assert stored(conversation) == before
+
+    def test_what_was_said_meanwhile_is_seen(self) -> None:
+        conversation = make_conversation()
+        with others_come_first("TransactWriteItems", partial(say, conversation, "Me first"), times=1):
+            begun = begin(conversation, "Hello")
+        assert [message.content for message in begun.earlier] == ["Me first"]
+        assert contents(conversation) == ["Me first", "Hello"]
+
+    def test_a_second_turn_is_refused_and_told_for_how_long(self, fake_clock: FakeClock) -> None:
+        conversation = make_conversation()
+        begun = begin(conversation, "Hello")
+        fake_clock.advance(seconds=10)
+        before = whole_table()
+        with pytest.raises(LeaseHeld) as refusal:
+            begin(conversation, "Me too")
+        assert (refusal.value.turn_id, refusal.value.retry_after) == (begun.lease.turn_id, 20)
+        assert whole_table() == before
+
+    def test_of_eight_at_once_one_begins(self) -> None:
+        conversation = make_conversation()
+        outcomes = at_once([partial(begin, conversation, str(number)) for number in range(8)])
+        (begun,) = (each for each in outcomes if isinstance(each, Begun))
+        assert sum(isinstance(each, LeaseHeld) for each in outcomes) == 7
+        assert contents(conversation) == [begun.messages[0].content]
+        found = header(conversation)
+        assert (found.fence, found.turn_count, found.lease_turn) == (1, 1, begun.lease.turn_id)
+
+    def test_a_conversation_that_was_put_away_begins_no_turn(self) -> None:
+        conversation = make_conversation()
+        set_conversation_status(conversation.user_id, conversation.conversation_id, "completed")
+        with pytest.raises(ConversationNotActive):
+            begin(conversation, "Hello")
+
+    def test_others_who_never_stop_are_given_way_in_the_end(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("models.access_patterns.turns.pause", lambda _attempt: None)
+        conversation = make_conversation()
+        with others_come_first("TransactWriteItems", partial(say, conversation, "Me first")), pytest.raises(Contended):
+            begin(conversation, "Hello")
+        assert set(contents(conversation)) == {"Me first"}
+        assert not header(conversation).leased()
+
+
+class TestEnd:
+    def test_the_answer_the_record_and_the_counters_stand_and_the_lease_is_free(self, fake_clock: FakeClock) -> None:
+        conversation = make_conversation()
+        started = fake_clock.moment
+        begun = begin(conversation, "Hello")
+        ended = fake_clock.advance(seconds=3)
+        turn, (answer,) = end_turn(begun.lease, "completed", ANSWER, USED)
+        assert contents(conversation) == ["Hello", "Hi!"]
+        assert (answer.turn_id, answer.ts, answer.llm_response_id) == (begun.lease.turn_id, ended, "resp_1")
+        found = header(conversation)
+        assert (found.lease_turn, found.lease_expires_at, found.leased()) == (None, None, False)
+        assert (found.message_count, found.turn_count, found.fence) == (2, 1, 1)
+        assert (found.input_tokens, found.output_tokens) == (12, 3)
+        assert (found.last_message_at, found.last_active_at) == (ended, ended)
+        record = get_turn(conversation.user_id, turn.turn_id)
+        assert record.serialize() == turn.serialize()
+        assert (record.status, record.started_at, record.ended_at) == ("completed", started, ended)
+        assert {name: getattr(record, name) for name in USED} == USED
+        assert (record.conversation_id, record.agent_id) == (conversation.conversation_id, conversation.agent_id)
+
+    def test_a_turn_that_runs_has_no_record(self) -> None:
+        conversation = make_conversation()
+        begun = begin(conversation, "Hello")
+        with pytest.raises(ItemNotFound, match="turn"):
+            get_turn(conversation.user_id, begun.lease.turn_id)
+
+    @pytest.mark.parametrize("status", ["failed", "cancelled", "interrupted"])
+    def test_an_end_without_an_answer_keeps_what_there_was_beside_the_messages(
+        self, status: TurnStatus, fake_clock: FakeClock
+    ) -> None:
+        conversation = make_conversation()
+        said = fake_clock.moment
+        begun = begin(conversation, "Hello")
+        fake_clock.advance(seconds=3)
+        error = {"code": "provider_error", "detail": "It broke."}
+        turn, messages = end_turn(begun.lease, status, (), {"error": error, "partial_text": "Hi, I"})
+        assert (messages, contents(conversation)) == ([], ["Hello"])
+        record = get_turn(conversation.user_id, turn.turn_id)
+        assert (record.status, record.error, record.partial_text) == (status, error, "Hi, I")
+        found = header(conversation)
+        assert (found.last_active_at, found.message_count, found.leased()) == (said, 1, False)
+        assert begin(conversation, "Again").lease.fence == 2
+
+    def test_many_turns_count_up(self) -> None:
+        conversation = make_conversation()
+        for number in range(3):
+            begun = begin(conversation, f"question {number}")
+            end_turn(begun.lease, "completed", (Draft("agent", f"answer {number}"),), USED)
+        found = header(conversation)
+        assert (found.turn_count, found.message_count, found.fence) == (3, 6, 3)
+        assert (found.input_tokens, found.output_tokens) == (36, 9)
+        assert contents(conversation) == [f"{what} {number}" for number in range(3) for what in ("question", "answer")]
+
+    def test_several_messages_of_an_answer_stay_together(self) -> None:
+        conversation = make_conversation()
+        begun = begin(conversation, "2 + 2?")
+        drafts = [
+            Draft("agent", "{}", type="function_call"),
+            Draft("tool", "4", type="function_result"),
+            Draft("agent", "Four."),
+        ]
+        _, messages = end_turn(begun.lease, "completed", drafts, USED)
+        assert {message.turn_id for message in messages} == {begun.lease.turn_id}
+        assert contents(conversation) == ["2 + 2?", "{}", "4", "Four."]
+
+    def test_what_others_appended_beside_it_stands_before_the_answer(self) -> None:
+        conversation = make_conversation()
+        begun = begin(conversation, "Hello")
+        say(conversation, "By the way")
+        end_turn(begun.lease, "completed", ANSWER, USED)
+        assert contents(conversation) == ["Hello", "By the way", "Hi!"]
+        assert header(conversation).message_count == 3
+
+    def test_what_comes_at_the_last_moment_stands_before_the_answer_too(self) -> None:
+        conversation = make_conversation()
+        begun = begin(conversation, "Hello")
+        with others_come_first("TransactWriteItems", partial(say, conversation, "By the way"), times=1):
+            end_turn(begun.lease, "completed", ANSWER, USED)
+        assert contents(conversation) == ["Hello", "By the way", "Hi!"]
+        found = header(conversation)
+        assert (found.message_count, found.turn_count, found.output_tokens) == (3, 1, 3)
+
+    def test_appending_and_ending_at_once_keep_one_order(self) -> None:
+        conversation = make_conversation()
+        begun = begin(conversation, "Hello")
+        works: list[Callable[[], Any]] = [partial(say, conversation, str(number)) for number in range(3)]
+        outcomes = at_once([*works, partial(end_turn, begun.lease, "completed", ANSWER, USED)])
+        assert not [each for each in outcomes if isinstance(each, Exception)]
+        opened = open_conversation(conversation.user_id, conversation.conversation_id, 100)
+        moments = [message.ts for message in opened.messages]
+        assert moments == sorted(set(moments))
+        assert sorted(message.content for message in opened.messages) == sorted(["Hello", "Hi!", "0", "1", "2"])
+        assert opened.conversation.message_count == 5
+
+    def test_a_clock_that_went_back_does_not_put_the_answer_before_the_question(self, fake_clock: FakeClock) -> None:
+        conversation = make_conversation()
+        begun = begin(conversation, "Hello")
+        fake_clock.advance(minutes=-5)
+        end_turn(begun.lease, "completed", ANSWER, USED)
+        assert contents(conversation) == ["Hello", "Hi!"]
+
+    def test_a_conversation_put_away_meanwhile_keeps_its_answer_and_its_place(self, fake_clock: FakeClock) -> None:
+        conversation = make_conversation()
+        begun = begin(conversation, "Hello")
+        set_conversation_status(conversation.user_id, conversation.conversation_id, "archived")
+        fake_clock.advance(minutes=2)
+        end_turn(begun.lease, "completed", ANSWER, USED)
+        assert contents(conversation) == ["Hello", "Hi!"]
+        assert header(conversation).status == "archived"
+        (listed,) = list_conversations(conversation.user_id, 10).items
+        assert (listed.status, listed.listed_at) == ("archived", fake_clock.moment)
+
+    def test_an_answer_too_large_is_refused_and_the_turn_can_still_fail(self) -> None:
+        conversation = make_conversation()
+        begun = begin(conversation, "Hello")
+        with pytest.raises(ItemTooLarge):
+            end_turn(begun.lease, "completed", (Draft("agent", "x" * (MAX_TEXT_BYTES + 1)),), USED)
+        end_turn(begun.lease, "failed", (), {"error": {"code": "too_large", "detail": ""}})
+        assert contents(conversation) == ["Hello"]
+        assert not header(conversation).leased()
+
+
+class TestTakeover:
+    def test_an_expired_lease_is_taken_over_and_the_orphan_recorded(self, fake_clock: FakeClock) -> None:
+        conversation = make_conversation()
+        started = fake_clock.moment
+        orphan = begin(conversation, "Hello")
+        taken = fake_clock.advance(seconds=30)
+        begun = begin(conversation, "Anybody there?")
+        assert begun.lease.fence == orphan.lease.fence + 1
+        assert [message.content for message in begun.earlier] == ["Hello"]
+        record = get_turn(conversation.user_id, orphan.lease.turn_id)
+        assert (record.status, record.started_at, record.ended_at) == ("interrupted", started, taken)
+        assert record.error["code"] == "interrupted"
+        found = header(conversation)
+        assert (found.lease_turn, found.fence, found.turn_count) == (begun.lease.turn_id, 2, 2)
+
+    def test_a_lease_holds_to_its_last_moment(self, fake_clock: FakeClock) -> None:
+        conversation = make_conversation()
+        begin(conversation, "Hello")
+        fake_clock.advance(seconds=29.999999)
+        with pytest.raises(LeaseHeld):
+            begin(conversation, "Anybody there?")
+
+    def test_of_eight_who_come_for_an_expired_lease_one_takes_it(self, fake_clock: FakeClock) -> None:
+        conversation = make_conversation()
+        orphan = begin(conversation, "Hello")
+        fake_clock.advance(seconds=31)
+        outcomes = at_once([partial(begin, conversation, str(number)) for number in range(8)])
+        (begun,) = (each for each in outcomes if isinstance(each, Begun))
+        assert sum(isinstance(each, LeaseHeld) for each in outcomes) == 7
+        assert begun.lease.fence == 2
+        assert contents(conversation) == ["Hello", begun.messages[0].content]
+        assert get_turn(conversation.user_id, orphan.lease.turn_id).status == "interrupted"
+
+    @pytest.mark.parametrize("status", ["completed", "failed"])
+    def test_a_late_end_is_refused_and_changes_nothing(self, status: TurnStatus, fake_clock: FakeClock) -> None:
+        conversation = make_conversation()
+        late = begin(conversation, "Hello")
+        fake_clock.advance(seconds=31)
+        begun = begin(conversation, "Anybody there?")
+        before = whole_table()
+        with pytest.raises(LeaseLost):
+            end_turn(late.lease, status, ANSWER if status == "completed" else (), USED)
+        assert whole_table() == before
+        end_turn(begun.lease, "completed", ANSWER, USED)
+        before = whole_table()
+        with pytest.raises(LeaseLost):
+            end_turn(late.lease, status, ANSWER if status == "completed" else (), USED)
+        assert whole_table() == before
+
+    def test_an_end_cannot_come_twice(self) -> None:
+        conversation = make_conversation()
+        begun = begin(conversation, "Hello")
+        end_turn(begun.lease, "completed", ANSWER, USED)
+        before = whole_table()
+        with pytest.raises(LeaseLost):
+            end_turn(begun.lease, "failed", (), {})
+        assert whole_table() == before
+
+    def test_a_slow_worker_whose_lease_ran_out_unclaimed_may_still_end(self, fake_clock: FakeClock) -> None:
+        conversation = make_conversation()
+        begun = begin(conversation, "Hello")
+        fake_clock.advance(hours=1)
+        end_turn(begun.lease, "completed", ANSWER, USED)
+        assert contents(conversation) == ["Hello", "Hi!"]
+        assert get_turn(conversation.user_id, begun.lease.turn_id).status == "completed"
+
+    def test_of_a_late_end_and_a_takeover_at_once_one_wins_whole(self, fake_clock: FakeClock) -> None:
+        for _ in range(5):
+            conversation = make_conversation()
+            late = begin(conversation, "Hello")
+            fake_clock.advance(seconds=31)
+            works: list[Callable[[], Any]] = [
+                partial(end_turn, late.lease, "completed", ANSWER, USED),
+                partial(begin, conversation, "Anybody there?"),
+            ]
+            ended, begun = at_once(works)
+            assert isinstance(begun, Begun)
+            record = get_turn(conversation.user_id, late.lease.turn_id)
+            if isinstance(ended, LeaseLost):
+                assert record.status == "interrupted"
+                assert contents(conversation) == ["Hello", "Anybody there?"]
+            else:
+                assert record.status == "completed"
+                assert contents(conversation) == ["Hello", "Hi!", "Anybody there?"]
+
+    def test_a_message_may_still_be_appended_beside_an_orphan(self, fake_clock: FakeClock) -> None:
+        conversation = make_conversation()
+        begin(conversation, "Hello")
+        fake_clock.advance(hours=1)
+        say(conversation, "By the way")
+        assert begin(conversation, "Anybody?").lease.fence == 2
+        assert contents(conversation) == ["Hello", "By the way", "Anybody?"]
+
+
+class TestRenew:
+    def test_a_renewed_lease_lasts_longer(self, fake_clock: FakeClock) -> None:
+        conversation = make_conversation()
+        begun = begin(conversation, "Hello")
+        for _ in range(5):
+            fake_clock.advance(seconds=20)
+            renew_lease(begun.lease, LEASE)
+        with pytest.raises(LeaseHeld) as refusal:
+            begin(conversation, "Me too")
+        assert refusal.value.retry_after == 30
+        end_turn(begun.lease, "completed", ANSWER, USED)
+
+    def test_renewing_changes_the_end_of_the_lease_and_nothing_else(self, fake_clock: FakeClock) -> None:
+        conversation = make_conversation()
+        begun = begin(conversation, "Hello")
+        before = stored(conversation)
+        fake_clock.advance(seconds=1)
+        renew_lease(begun.lease, LEASE)
+        after = stored(conversation)
+        assert {name for name in after if after[name] != before[name]} == {"lease_expires_at"}
+        assert after.keys() == before.keys()
+
+    def test_a_lease_that_was_taken_over_or_given_back_is_not_renewed(self, fake_clock: FakeClock) -> None:
+        conversation = make_conversation()
+        late = begin(conversation, "Hello")
+        fake_clock.advance(seconds=31)
+        begun = begin(conversation, "Anybody there?")
+        before = whole_table()
+        with pytest.raises(LeaseLost):
+            renew_lease(late.lease, LEASE)
+        assert whole_table() == before
+        end_turn(begun.lease, "completed", ANSWER, USED)
+        with pytest.raises(LeaseLost):
+            renew_lease(begun.lease, LEASE)
+
+
+class TestRemovalMeanwhile:
+    def test_the_end_of_a_turn_on_a_deleted_conversation_writes_nothing(self) -> None:
+        conversation = make_conversation()
+        begun = begin(conversation, "Hello")
+        delete_conversation(conversation.user_id, conversation.conversation_id)
+        before = whole_table()
+        with pytest.raises(LeaseLost):
+            end_turn(begun.lease, "completed", ANSWER, USED)
+        with pytest.raises(LeaseLost):
+            renew_lease(begun.lease, LEASE)
+        with pytest.raises(ItemNotFound):
+            begin(conversation, "Hello")
+        assert whole_table() == before
+
+    def test_a_deleted_question_may_still_be_answered(self) -> None:
+        conversation = make_conversation()
+        begun = begin(conversation, "Hello")
+        (message,) = begun.messages
+        delete_message(conversation.user_id, conversation.conversation_id, message.message_id)
+        end_turn(begun.lease, "completed", ANSWER, USED)
+        assert contents(conversation) == ["Hi!"]
+        assert header(conversation).message_count == 1
+
+    def test_with_a_message_goes_the_record_of_its_turn(self) -> None:
+        conversation = make_conversation()
+        begun = begin(conversation, "Hello")
+        end_turn(begun.lease, "failed", (), {"partial_text": "You said Hello"})
+        (message,) = begun.messages
+        delete_message(conversation.user_id, conversation.conversation_id, message.message_id)
+        with pytest.raises(ItemNotFound, match="turn"):
+            get_turn(conversation.user_id, begun.lease.turn_id)

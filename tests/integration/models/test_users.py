@@ -1,0 +1,190 @@
+"""Users: one email belongs to one user, whoever comes at the same moment; a profile changes a name at a time."""
+
+from datetime import timedelta
+from functools import partial
+
+import pytest
+
+from models.access_patterns.conversations import create_conversation
+from models.access_patterns.users import (
+    change_email,
+    create_user,
+    get_user,
+    get_user_by_email,
+    list_users,
+    update_user,
+)
+from models.errors import EmailTaken, InvalidKeyField, ItemNotFound, ItemTooLarge
+from models.user import EmailClaim, User
+from tests.factories import make_agent, make_user, new_email
+from tests.fake_clock import FakeClock
+from tests.raw import stored
+from tests.together import at_once
+
+pytestmark = pytest.mark.usefixtures("table")
+
+
+def test_a_user_reads_back_as_it_was_made(fake_clock: FakeClock) -> None:
+    email = new_email()
+    made = create_user(
+        email, name="Ada", role="admin", preferences={"theme": "dark", "sizes": [1, 2.5]}, settings={"a": None}
+    )
+    found = get_user(made.user_id)
+    assert found.serialize() == made.serialize()
+    assert (found.email, found.name, found.role, found.status) == (email, "Ada", "admin", "active")
+    assert (found.preferences, found.settings) == ({"theme": "dark", "sizes": [1, 2.5]}, {"a": None})
+    assert found.api_integration_details == {}
+    assert found.created_at == found.updated_at == found.last_active_at == fake_clock.moment
+
+
+def test_a_user_is_found_by_email_without_regard_to_case_and_outer_space() -> None:
+    email = new_email()
+    made = create_user(f"  {email.upper()} ")
+    assert made.email == email
+    assert get_user_by_email(f"{email.title()}\n").user_id == made.user_id
+
+
+def test_what_is_not_there_is_not_found() -> None:
+    for look in (partial(get_user, "usr_none"), partial(get_user_by_email, new_email())):
+        with pytest.raises(ItemNotFound, match="no such user"):
+            look()
+
+
+@pytest.mark.parametrize("email", ["", " ", "a#b@example.com", "a\x00b@example.com", "x" * 1020])
+def test_an_email_that_cannot_stand_in_a_key_is_refused_by_name(email: str) -> None:
+    for use in (create_user, get_user_by_email, partial(change_email, make_user().user_id)):
+        with pytest.raises(InvalidKeyField) as refusal:
+            use(email)
+        assert refusal.value.field == "email"
+
+
+def test_an_email_belongs_to_one_of_eight_who_come_at_once() -> None:
+    email = new_email()
+    outcomes = at_once([partial(create_user, email, name=str(number)) for number in range(8)])
+    (winner,) = (each for each in outcomes if isinstance(each, User))
+    assert sum(isinstance(each, EmailTaken) for each in outcomes) == 7
+    assert get_user_by_email(email).user_id == winner.user_id
+
+
+def test_a_refused_user_leaves_nothing_behind() -> None:
+    user = make_user()
+    with pytest.raises(EmailTaken):
+        create_user(user.email.upper())
+    assert list_users(10, after=user.user_id).items == ()
+    assert get_user_by_email(user.email).user_id == user.user_id
+
+
+def test_a_changed_email_finds_the_user_and_frees_the_old_one(fake_clock: FakeClock) -> None:
+    user = make_user(name="Ada")
+    old, new = user.email, new_email()
+    fake_clock.advance(seconds=1)
+    changed = change_email(user.user_id, new.upper())
+    assert (changed.email, changed.name, changed.updated_at) == (new, "Ada", fake_clock.moment)
+    assert get_user(user.user_id).serialize() == changed.serialize()
+    assert get_user_by_email(new).user_id == user.user_id
+    with pytest.raises(ItemNotFound):
+        get_user_by_email(old)
+    assert make_user(email=old).email == old
+
+
+def test_the_same_email_again_is_no_change() -> None:
+    user = make_user()
+    before = stored(user)
+    assert change_email(user.user_id, user.email.upper()).email == user.email
+    assert stored(user) == before
+
+
+def test_a_taken_email_is_refused_and_nothing_changes() -> None:
+    user, other = make_user(), make_user()
+    before = [stored(user), stored(other), stored(EmailClaim(email=user.email)), stored(EmailClaim(email=other.email))]
+    with pytest.raises(EmailTaken):
+        change_email(user.user_id, other.email)
+    after = [stored(user), stored(other), stored(EmailClaim(email=user.email)), stored(EmailClaim(email=other.email))]
+    assert after == before
+
+
+def test_a_new_email_is_claimed_by_one_of_eight_users_who_want_it_at_once() -> None:
+    email = new_email()
+    users = [make_user() for _ in range(8)]
+    outcomes = at_once([partial(change_email, user.user_id, email) for user in users])
+    (winner,) = (each for each in outcomes if isinstance(each, User))
+    assert get_user_by_email(email).user_id == winner.user_id
+    assert [get_user(user.user_id).email for user in users].count(email) == 1
+    for user, outcome in zip(users, outcomes, strict=True):
+        if isinstance(outcome, EmailTaken):
+            assert get_user_by_email(user.email).user_id == user.user_id
+
+
+def test_one_user_who_changes_the_email_twice_at_once_ends_with_one_claim() -> None:
+    user = make_user()
+    wanted = [new_email() for _ in range(4)]
+    at_once([partial(change_email, user.user_id, email) for email in wanted])
+    email = get_user(user.user_id).email
+    claimed = [each for each in [user.email, *wanted] if stored(EmailClaim(email=each))]
+    assert claimed == [email]
+
+
+def test_a_profile_changes_a_name_at_a_time(fake_clock: FakeClock) -> None:
+    user = make_user(name="Ada", preferences={"a": 1, "b": 2}, settings={"c": 3})
+    fake_clock.advance(seconds=1)
+    changed = update_user(
+        user.user_id,
+        {"name": None, "preferences": {"b": None, "new": {"deep": []}}, "api_integration_details": {"openai": "x"}},
+    )
+    assert changed.name is None
+    assert changed.preferences == {"a": 1, "new": {"deep": []}}
+    assert (changed.settings, changed.api_integration_details) == ({"c": 3}, {"openai": "x"})
+    assert (changed.created_at, changed.updated_at) == (user.created_at, fake_clock.moment)
+    assert changed.last_active_at == user.last_active_at
+    assert get_user(user.user_id).serialize() == changed.serialize()
+
+
+@pytest.mark.parametrize("name", ["a.b", "a[0]", "[", "#", ":x", "two words", "ü", "S", "settings"])
+def test_any_name_can_be_set_and_removed(name: str) -> None:
+    user = make_user(settings={"other": 1})
+    assert update_user(user.user_id, {"settings": {name: {"S": "x"}}}).settings == {"other": 1, name: {"S": "x"}}
+    assert update_user(user.user_id, {"settings": {name: None}}).settings == {"other": 1}
+
+
+def test_a_map_that_was_emptied_takes_names_again() -> None:
+    user = make_user(settings={"a": 1})
+    assert update_user(user.user_id, {"settings": None}).settings == {}
+    assert update_user(user.user_id, {"settings": {"b": 2}}).settings == {"b": 2}
+
+
+def test_eight_writers_who_set_eight_names_at_once_all_win() -> None:
+    user = make_user()
+    changes = [{"settings": {f"name{number}": number}} for number in range(8)]
+    at_once([partial(update_user, user.user_id, change) for change in changes])
+    assert get_user(user.user_id).settings == {f"name{number}": number for number in range(8)}
+
+
+def test_a_profile_that_would_be_too_large_is_refused_and_stays() -> None:
+    user = make_user(settings={"a": "x" * 200_000})
+    with pytest.raises(ItemTooLarge, match="409,600"):
+        update_user(user.user_id, {"settings": {"b": "x" * 250_000}})
+    assert list(get_user(user.user_id).settings) == ["a"]
+    with pytest.raises(ItemTooLarge, match="409,600"):
+        make_user(settings={"a": "x" * 450_000})
+
+
+def test_all_users_are_listed_from_the_start_in_the_order_of_their_making(empty_table: object) -> None:
+    assert list_users(10).items == ()
+    made = [make_user(name=str(number)) for number in range(3)]
+    listed = list_users(10)
+    assert [user.user_id for user in listed.items] == [user.user_id for user in made]
+    assert [(user.name, user.email, user.role, user.status) for user in listed.items] == [
+        (user.name, user.email, "user", "active") for user in made
+    ]
+    assert listed.items[0].created_at == made[0].created_at
+
+
+def test_starting_a_conversation_makes_the_user_active(fake_clock: FakeClock) -> None:
+    agent = make_agent()
+    before = get_user(agent.user_id)
+    moment = fake_clock.advance(hours=1)
+    create_conversation(agent.user_id, agent.agent_id)
+    after = get_user(agent.user_id)
+    assert after.last_active_at == moment
+    assert after.last_active_at - before.last_active_at == timedelta(hours=1)
+    assert after.updated_at == before.updated_at
