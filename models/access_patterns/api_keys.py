@@ -118,7 +118,16 @@ def find_api_key_and_agent(key_hash: str, user_id: str, agent_id: str) -> tuple[
     "AP-22",
     "List a user's API keys",
     question="Which keys have I given out?",
-    requests=(Request("Query", (ApiKeyEntry,), sort_key="begins_with KEY#", consistent=True, order="ascending"),),
+    requests=(
+        Request(
+            "Query",
+            (ApiKeyEntry,),
+            sort_key="begins_with KEY#",
+            consistent=True,
+            order="ascending",
+            page="1 to 100 and one more",
+        ),
+    ),
     budget=Budget(1, 5, 0, "a page of 50 entries of 350 bytes"),
     routes=("GET /api/v1/api-keys",),
 )

@@ -100,7 +100,12 @@ def create_conversation(
     question="What is the state of this conversation of mine?",
     requests=(Request("GetItem", (Conversation,), consistent=True),),
     budget=Budget(1, 1, 0, "a header of up to 4 KB"),
-    routes=("GET /api/v1/conversations/{conversation_id}?messages=0",),
+    routes=(
+        "GET /api/v1/conversations/{conversation_id}?messages=0",
+        "PATCH /api/v1/conversations/{conversation_id} with nothing to change",
+        "POST /api/v1/conversations/{conversation_id}/messages with the first turn of a process",
+        "POST /api/v1/conversations/{conversation_id}/turns with the first turn of a process",
+    ),
 )
 def get_conversation(user_id: str, conversation_id: str) -> Conversation:
     """Return the header of a conversation of this user.
@@ -125,6 +130,7 @@ def get_conversation(user_id: str, conversation_id: str) -> Conversation:
             sort_key="between MSG# and THREAD",
             consistent=True,
             order="descending",
+            page="header, window and one more",
         ),
     ),
     budget=Budget(1, 6, 0, "the header and 20 messages of 300 and 1,200 characters in turn"),
@@ -160,10 +166,11 @@ def open_conversation(user_id: str, conversation_id: str, newest: int) -> Opened
             index="conversations_by_user",
             sort_key="begins_with {status}#",
             order="descending",
+            page="1 to 100 and one more",
         ),
     ),
     budget=Budget(3, 6, 0, "a page of 50 entries of 300 bytes; one Query for one status, one for each without"),
-    routes=("GET /api/v1/conversations",),
+    routes=("GET /api/v1/conversations", "GET /api/v1/users/{user_id}"),
 )
 def list_conversations(
     user_id: str, limit: int, *, status: ConversationStatus | None = None, after: Position | None = None
@@ -210,7 +217,11 @@ def _at(user_id: str, position: Position, **fields: Any) -> Conversation:
     "AP-34",
     "List the conversations with an agent",
     question="What have I been talking about with this agent, latest first?",
-    requests=(Request("Query", (Conversation,), index="conversations_by_agent", order="descending"),),
+    requests=(
+        Request(
+            "Query", (Conversation,), index="conversations_by_agent", order="descending", page="1 to 100 and one more"
+        ),
+    ),
     budget=Budget(1, 2.5, 0, "a page of 50 entries of 350 bytes"),
     routes=("GET /api/v1/agents/{agent_id}/conversations",),
 )

@@ -6,10 +6,12 @@ the documentation is generated from it.
 
 import functools
 import logging
+import pkgutil
 import time
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Literal, ParamSpec, TypeVar
 
 from models.keys import Key
@@ -177,5 +179,9 @@ def access_pattern(
 
 
 def patterns() -> tuple[AccessPattern, ...]:
-    """Return all declared patterns, by id."""
+    """Return all declared patterns, by id; the modules that nobody has imported yet are imported for it."""
+    from models import access_patterns
+
+    for module in pkgutil.iter_modules(access_patterns.__path__):
+        import_module(f"{access_patterns.__name__}.{module.name}")
     return tuple(sorted(_declared.values(), key=lambda pattern: pattern.id))

@@ -31,7 +31,12 @@ _CHUNK = 100
 _HEADER = Conversation.SK.template.text
 _PROFILE = User.SK.template.text
 _CONTENTS = Request(
-    "Query", (Message, ConversationState, TurnEntry), sort_key="SK < THREAD", consistent=True, order="ascending"
+    "Query",
+    (Message, ConversationState, TurnEntry),
+    sort_key="SK < THREAD",
+    consistent=True,
+    order="ascending",
+    page="100",
 )
 _CONTENTS_DELETED = tuple(
     Write("Delete", entity, optional=True) for entity in (Message, ConversationState, TurnEntry, Turn)
@@ -78,7 +83,7 @@ def delete_conversation(user_id: str, conversation_id: str) -> None:
     question="Forget this agent of mine, with all conversations that I had with it.",
     requests=(
         Request("UpdateItem", (Agent,)),
-        Request("Query", (Conversation,), index="conversations_by_agent", order="ascending"),
+        Request("Query", (Conversation,), index="conversations_by_agent", order="ascending", page="100"),
         Request("UpdateItem", (Conversation,), optional=True),
         replace(_CONTENTS, optional=True),
         Request(
@@ -108,11 +113,18 @@ def delete_agent(user_id: str, agent_id: str) -> None:
     question="Forget this person, with everything that is theirs.",
     requests=(
         Request("UpdateItem", (User,)),
-        Request("Query", (ApiKeyEntry,), sort_key="begins_with KEY#", consistent=True, order="ascending"),
-        Request("Query", (Conversation,), index="conversations_by_user", order="ascending"),
+        Request("Query", (ApiKeyEntry,), sort_key="begins_with KEY#", consistent=True, order="ascending", page="100"),
+        Request("Query", (Conversation,), index="conversations_by_user", order="ascending", page="100"),
         Request("UpdateItem", (Conversation,), optional=True),
         replace(_CONTENTS, optional=True),
-        Request("Query", (Agent, ApiKeyEntry, UserState), sort_key="SK < PROFILE", consistent=True, order="ascending"),
+        Request(
+            "Query",
+            (Agent, ApiKeyEntry, UserState),
+            sort_key="SK < PROFILE",
+            consistent=True,
+            order="ascending",
+            page="100",
+        ),
         Request(
             "BatchWriteItem",
             writes=(

@@ -149,7 +149,14 @@ def extend(
     question="What was said before, or after, or between two times?",
     requests=(
         Request("GetItem", (Conversation,), consistent=True),
-        Request("Query", (Message,), sort_key="between MSG#{ts} and MSG#{ts}", consistent=True, order="either"),
+        Request(
+            "Query",
+            (Message,),
+            sort_key="between MSG#{ts} and MSG#{ts}",
+            consistent=True,
+            order="either",
+            page="1 to 100 and one more",
+        ),
     ),
     budget=Budget(2, 15, 0, "a page of 50 messages of 1 KB; one Query more for each MB"),
     routes=("GET /api/v1/conversations/{conversation_id}/messages",),

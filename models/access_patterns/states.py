@@ -246,6 +246,7 @@ def delete_state(owner: Owner, kind: StateKind, key: str, *, if_version: int | N
             sort_key="begins_with KV# or KV#{kind}#",
             consistent=True,
             order="ascending",
+            page="1 to 100 and one more",
         ),
     ),
     budget=Budget(2, 15, 0, "a page of 50 values of 1 KB; one Query more for each MB"),

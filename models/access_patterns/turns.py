@@ -60,7 +60,12 @@ class Begun:
     question="Keep what the user said, and let one worker answer it.",
     requests=(
         Request(
-            "Query", (Conversation, Message), sort_key="between MSG# and THREAD", consistent=True, order="descending"
+            "Query",
+            (Conversation, Message),
+            sort_key="between MSG# and THREAD",
+            consistent=True,
+            order="descending",
+            page="header, window and one more",
         ),
         Request(
             "TransactWriteItems",

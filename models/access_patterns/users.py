@@ -83,7 +83,14 @@ def create_user(email: str, *, name: str | None = None, role: Role = "user", **p
     question="Who is this user?",
     requests=(Request("GetItem", (User,), consistent=True),),
     budget=Budget(1, 1, 0, "a profile of up to 4 KB"),
-    routes=("GET /api/v1/users/{user_id}", "GET /api/v1/users/me"),
+    routes=(
+        "GET /api/v1/users/{user_id}",
+        "GET /api/v1/users/me",
+        "PATCH /api/v1/users/{user_id} with nothing to change",
+        "POST /api/v1/api-keys",
+        "POST /api/v1/conversations/{conversation_id}/messages with an agent on its owner's credentials",
+        "POST /api/v1/conversations/{conversation_id}/turns with an agent on its owner's credentials",
+    ),
 )
 def get_user(user_id: str) -> User:
     """Return a user.
@@ -142,7 +149,7 @@ def update_user(user_id: str, changes: Mapping[str, Any]) -> User:
     "AP-05",
     "List all users",
     question="Who uses this deployment? For an administrator.",
-    requests=(Request("Query", (User,), index="users_by_id", order="ascending"),),
+    requests=(Request("Query", (User,), index="users_by_id", order="ascending", page="1 to 100 and one more"),),
     budget=Budget(1, 2, 0, "a page of 50 users of up to 300 bytes in the index"),
     routes=("GET /api/v1/users",),
 )

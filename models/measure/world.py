@@ -60,17 +60,21 @@ def ticking() -> Iterator[Ticking]:
 
 @dataclass
 class World:
-    """What there is to work with. `messages` is how many the conversations have that are not told otherwise."""
+    """What there is to work with.
+
+    `messages` is how many the conversations have that are not told otherwise; `name` begins all emails.
+    """
 
     messages: int
     clock: Ticking
+    name: str = "ann"
     _count: int = 0
     _client: Any = field(default_factory=own_client)
 
     def email(self) -> str:
         """Return an email that nobody has; they are of one length."""
         self._count += 1
-        return f"ann.{self.messages:05}.{self._count:04}@example.com"
+        return f"{self.name}.{self.messages:05}.{self._count:04}@example.com"
 
     def new_user(self) -> User:
         """Return a new user."""
@@ -190,8 +194,31 @@ class World:
 
     @cached_property
     def conversation(self) -> Conversation:
-        """The long conversation, for reading; what writes to it makes another."""
+        """The long conversation, for reading alone."""
         return self.new_conversation(self.agent)
+
+    @cached_property
+    def _long(self) -> Conversation:
+        return self.new_conversation()
+
+    def long_conversation(self) -> Conversation:
+        """Return a long conversation to write to, each time as it was at first; its last message is minutes old."""
+        conversation = self._long
+        self.clock.advance(minutes=5)
+        name = table.settings().name
+        answer = self._client.query(
+            TableName=name,
+            KeyConditionExpression="PK = :pk AND SK > :last",
+            ExpressionAttributeValues={
+                ":pk": {"S": conversation.PK},
+                ":last": {"S": f"MSG#{clock.to_timestamp(conversation.last_message_at)}"},
+            },
+            ProjectionExpression="PK, SK",
+        )
+        for keys in answer["Items"]:
+            self._client.delete_item(TableName=name, Key=keys)
+        self.put([conversation])
+        return conversation
 
     def put(self, items: Iterable[Item]) -> None:
         """Put items into the table, past the models and fast."""

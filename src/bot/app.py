@@ -4,7 +4,7 @@ import logging
 import sys
 
 from flask import Flask
-from flask_openapi import Info, OpenAPI
+from flask_openapi import Info
 
 from bot import __version__
 from bot.access.cursors import Cursors
@@ -12,6 +12,7 @@ from bot.access.hints import AgentHints
 from bot.access.secrets import Vault, secret_of
 from bot.api import agents, api_keys, conversations, docs, health, messages, problems, requests, states, users
 from bot.api.context import EXTENSION, Services
+from bot.api.openapi import Application
 from bot.llm.providers import Providers
 from bot.settings import Settings
 from bot.turns.leases import LeaseKeeper
@@ -25,21 +26,7 @@ Lists are paged by `cursor`; errors are RFC 9457 problem documents with a stable
 else answers exactly like one that does not exist."""
 
 
-class Application(OpenAPI):
-    """The application with its OpenAPI document."""
-
-    def generate_spec_json(self) -> None:
-        """Make the document; a body of which nothing is required may be left out as a whole."""
-        super().generate_spec_json()  # type: ignore[no-untyped-call]
-        schemas = self.spec_json["components"]["schemas"]
-        for operations in self.spec_json["paths"].values():
-            for operation in operations.values():
-                if body := operation.get("requestBody"):
-                    name = body["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
-                    body["required"] = bool({"required", "anyOf"} & schemas[name].keys())
-
-
-def create_app(settings: Settings | None = None) -> OpenAPI:
+def create_app(settings: Settings | None = None) -> Application:
     """Make the application, and point the models of this process at its table. No request goes out yet."""
     settings = settings or Settings()
     _log_to_stderr(settings.log_level)

@@ -27,18 +27,20 @@ def environment(data_dir: Path, table: TableSettings | None = None, **variables:
     """Return the environment of a `bot` command: nothing of ours but what is given."""
     foreign = ("BOT_", "AWS_", "OPENAI_", "HOST", "PORT")
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
-    at_table = {
-        "AWS_ENDPOINT_URL_DYNAMODB": table.endpoint_url or "",
-        "BOT_TABLE_NAME": table.name,
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-    }
+    at_table = {}
+    if table:
+        at_table = {
+            "AWS_ENDPOINT_URL_DYNAMODB": table.endpoint_url or "",
+            "BOT_TABLE_NAME": table.name,
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+        }
     return {
         **inherited,
         "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)]),
         "PYTHONUNBUFFERED": "1",
         "BOT_DATA_DIR": str(data_dir),
-        **(at_table if table else {}),
+        **at_table,
         **variables,
     }
 
@@ -81,8 +83,9 @@ class BotServer:
 
     def _listen(self) -> None:
         assert self.process.stdout
-        for line in self.process.stdout:
-            self._lines.put(line)
+        with self.process.stdout as said:
+            for line in said:
+                self._lines.put(line)
         self._lines.put(None)
 
     def _wait_for_address(self) -> str:

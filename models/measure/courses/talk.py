@@ -48,7 +48,7 @@ def list_agent_conversations(world: World) -> Act:
 @scenario("AP-35")
 def update_conversation(world: World) -> Act:
     """Another title, which both indexes carry."""
-    conversation = world.new_conversation()
+    conversation = world.long_conversation()
     return lambda: conversations.update_conversation(
         conversation.user_id, conversation.conversation_id, {"title": "Lisbon and Porto"}
     )
@@ -64,7 +64,7 @@ def update_conversation_with_nothing(world: World) -> Act:
 @scenario("AP-36")
 def set_conversation_status(world: World) -> Act:
     """An active conversation is completed."""
-    conversation = world.new_conversation()
+    conversation = world.long_conversation()
     return lambda: conversations.set_conversation_status(
         conversation.user_id, conversation.conversation_id, "completed"
     )
@@ -73,7 +73,7 @@ def set_conversation_status(world: World) -> Act:
 @scenario("AP-40")
 def append_messages(world: World) -> Act:
     """One message, more than a minute after the last: the activity indexes move."""
-    conversation = world.new_conversation()
+    conversation = world.long_conversation()
     return lambda: messages.append_messages(
         conversation.user_id, conversation.conversation_id, [Draft("user", QUESTION)]
     )
@@ -97,9 +97,9 @@ def list_messages_between(world: World) -> Act:
 
 
 def _said(world: World) -> tuple[str, str, str]:
-    conversation = world.new_conversation()
+    conversation = world.long_conversation()
     (message,) = messages.append_messages(
-        conversation.user_id, conversation.conversation_id, [Draft("agent", ANSWER[:900], turn_id="turn_" + "0" * 26)]
+        conversation.user_id, conversation.conversation_id, [Draft("agent", ANSWER[:600], turn_id="turn_" + "0" * 26)]
     )
     return conversation.user_id, conversation.conversation_id, message.message_id
 

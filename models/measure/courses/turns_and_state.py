@@ -41,7 +41,7 @@ def _answer() -> list[Draft]:
 @scenario("AP-50")
 def begin_turn(world: World) -> Act:
     """More than a minute after the last message: the activity indexes move."""
-    conversation = world.new_conversation()
+    conversation = world.long_conversation()
     return partial(_begin, conversation)
 
 
@@ -57,14 +57,14 @@ def begin_turn_after_an_orphan(world: World) -> Act:
 @scenario("AP-51")
 def renew_lease(world: World) -> Act:
     """A lease that is held."""
-    begun = _begin(world.new_conversation())
+    begun = _begin(world.long_conversation())
     return lambda: turns.renew_lease(begun.lease, LEASE)
 
 
 @scenario("AP-52")
 def end_turn(world: World) -> Act:
     """A turn that was answered."""
-    begun = _begin(world.new_conversation())
+    begun = _begin(world.long_conversation())
     return lambda: turns.end_turn(begun.lease, "completed", _answer(), RECORD)
 
 

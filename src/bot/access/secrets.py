@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import secrets
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,9 @@ def secret_of(settings: Settings) -> bytes:
 
 def _make(path: Path) -> None:
     # Written beside and linked into place: of two processes that start together one wins, and neither reads half a key.
-    draft = path.with_name(f"{path.name}.{os.getpid()}")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+    descriptor, name = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)  # for its owner alone
+    draft = Path(name)
+    with os.fdopen(descriptor, "wb") as file:
         file.write(secrets.token_hex(32).encode())
         file.flush()
         os.fsync(file.fileno())
@@ -75,10 +77,10 @@ class Vault:
         version, _, text = sealed.partition(".")
         if version != _VERSION:
             raise ValueError("integration details of an unknown version")
-        data = base64.urlsafe_b64decode(text)
         try:
+            data = base64.urlsafe_b64decode(text)
             opened: dict[str, Any] = json.loads(self._cipher.decrypt(data[:12], data[12:], _bound(user_id, name)))
-        except InvalidTag as error:
+        except (InvalidTag, ValueError) as error:
             raise ValueError("integration details cannot be decrypted with this deployment's secret") from error
         return opened
 

@@ -186,9 +186,11 @@ def update(path: AgentPath, body: AgentPatch) -> dict[str, Any]:
     # These an agent always has; null leaves them alone.
     kept = {"name", "provider", "model", "credentials", "settings"}
     changes = {name: value for name, value in changes.items() if value is not None or name not in kept}
-    if not changes:
-        return read(path)
-    return show(agents.update_agent(caller().user_id, path.agent_id, changes)).model_dump(mode="json")
+    if changes:
+        agent = agents.update_agent(caller().user_id, path.agent_id, changes)
+    else:
+        agent = agents.get_agent(caller().user_id, path.agent_id)
+    return show(agent).model_dump(mode="json")
 
 
 @api.delete("/agents/<agent_id>", responses=answers({204: None}, 404), summary="Delete an agent")

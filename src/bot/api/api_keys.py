@@ -17,6 +17,9 @@ from models.access_patterns import api_keys
 from models.access_patterns.users import get_user
 from models.api_key import ApiKeyEntry
 
+# The calendar ends there, and a moment is rounded up to the second.
+_LAST_YEAR = 9999
+
 api = resource("api-keys", "What a program presents to be let in.")
 
 
@@ -65,8 +68,9 @@ def _fields(entry: ApiKeyEntry) -> dict[str, Any]:
 @api.post("/api-keys", responses=answers({201: NewKeyView}, 400, 404, 413, 415), summary="Create an API key")
 def create(body: KeyCreate) -> tuple[dict[str, Any], int]:
     """The key itself is in this answer and nowhere else."""
-    if body.expires_at is not None and body.expires_at <= clock.now():
-        raise ValidationFailed(fields=(FieldError("expires_at", "must be in the future"),))
+    if body.expires_at is not None and not (clock.now() < body.expires_at and body.expires_at.year < _LAST_YEAR):
+        problem = f"must be in the future, and before the year {_LAST_YEAR}"
+        raise ValidationFailed(f"expires_at: {problem}", fields=(FieldError("expires_at", problem),))
     key, entry = issue_key(get_user(caller().user_id), name=body.name, expires=body.expires_at)
     return NewKeyView(**_fields(entry), key=key).model_dump(mode="json"), 201
 

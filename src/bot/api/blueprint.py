@@ -8,7 +8,7 @@ from flask_openapi.types import ResponseDict
 from pydantic import BaseModel
 
 from bot.api.problems import Problem
-from bot.api.requests import refuse_repeated_parameters, require_caller
+from bot.api.requests import check_parameters, require_caller
 
 SECURITY: list[dict[str, list[Any]]] = [{"api_key": []}]
 
@@ -23,7 +23,7 @@ def resource(name: str, description: str, *, prefix: str = "/api/v1") -> APIBlue
         abp_security=SECURITY,
     )
     blueprint.before_request(require_caller)
-    blueprint.before_request(refuse_repeated_parameters)
+    blueprint.before_request(check_parameters)
     return blueprint
 
 

@@ -124,18 +124,23 @@ def from_validation(error: ValidationError, body: object) -> BotError:
 
 def _path(location: tuple[int | str, ...], body: object) -> str:
     """Return a location without the names of branches that pydantic mixes in: those that lead nowhere in the body."""
-    path, here = [], body
-    for position, part in enumerate(location):
-        if isinstance(here, dict) and part in here:
-            here = here[part]
-        elif isinstance(here, list) and isinstance(part, int):
-            here = here[part] if part < len(here) else None
-        elif position and not (
-            isinstance(here, dict) and position + 1 == len(location) and not _BRANCH.fullmatch(str(part))
-        ):
-            continue  # neither there nor a field that is missing there
-        path.append(str(part))
-    return ".".join(path) or "body"
+    found = _followed(location, body)
+    return ".".join(str(part) for part in (location if found is None else found)) or "body"
+
+
+def _followed(location: tuple[int | str, ...], here: object) -> list[int | str] | None:
+    """Return the parts of a location that lead from `here` to a value, or to a field that is missing there."""
+    if not location:
+        return []
+    part, rest = location[0], location[1:]
+    there = (isinstance(here, dict) and part in here) or (isinstance(here, list) and part in range(len(here)))
+    if there and (found := _followed(rest, here[part])) is not None:  # type: ignore[index]
+        return [part, *found]
+    if rest:
+        return _followed(rest, here)
+    if _BRANCH.fullmatch(str(part)):
+        return []
+    return [part] if isinstance(here, dict) else None
 
 
 def from_http(error: HTTPException) -> BotError:

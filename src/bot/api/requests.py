@@ -1,12 +1,15 @@
 """What is true of every request: its id, its caller, and that its body is what it says it is."""
 
+import inspect
 import json
 import math
 import re
 import secrets
+from collections.abc import Callable
+from functools import cache
 from typing import Any, NoReturn
 
-from flask import Flask, Request, Response, g, request
+from flask import Flask, Request, Response, current_app, g, request
 from werkzeug.exceptions import HTTPException
 
 from bot.access.cursors import Cursors
@@ -111,15 +114,25 @@ def sent() -> Any:
         return None
 
 
-def refuse_repeated_parameters() -> None:
-    """Check that each query parameter was sent once; a blueprint's `before_request`.
+def check_parameters() -> None:
+    """Check that no query parameter would be dropped without a word; a blueprint's `before_request`.
 
     Raises:
-        ValidationFailed: one was sent twice, and one of the two would have been dropped.
+        ValidationFailed: one was sent twice, or to a route that takes none.
     """
-    fields = tuple(FieldError(name, "must be sent once") for name, sent in request.args.lists() if len(sent) > 1)
+    if not request.args:
+        return
+    if _takes_query(current_app.view_functions[request.endpoint or ""]):
+        fields = [FieldError(name, "must be sent once") for name, sent in request.args.lists() if len(sent) > 1]
+    else:
+        fields = [FieldError(name, "Extra inputs are not permitted") for name in request.args]
     if fields:
-        raise ValidationFailed(f"{fields[0].field}: {fields[0].message}", fields=fields)
+        raise ValidationFailed(f"{fields[0].field}: {fields[0].message}", fields=tuple(fields))
+
+
+@cache
+def _takes_query(view: Callable[..., Any]) -> bool:
+    return "query" in inspect.signature(view).parameters
 
 
 def require_caller() -> None:

@@ -13,12 +13,26 @@ from bot.api.message_views import TurnResult, show_message, show_turn
 from bot.api.problems import document
 from bot.turns.events import AnswerDelta, TurnEnded, TurnEvent, TurnStarted
 
+EVENTS = ("turn.started", "message.delta", "turn.completed", "turn.failed")
 STREAM_DOCUMENT: dict[int, Any] = {
     200: {
-        "description": "With `stream: true`: server-sent events, each with an id (its number in the turn), an event "
-        "name and a JSON object. `turn.started` has the stored input, `message.delta` the next `text`, "
-        "`turn.completed` and `turn.failed` the turn as it is stored.",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "description": "With `stream: true`: server-sent events. `turn.started` has the stored input, `message.delta` "
+        "the next `text`, `turn.completed` and `turn.failed` the turn as it is stored. A comment is a sign of life.",
+        "content": {
+            # OpenAPI before 3.2 has no better place to say what each event is.
+            "text/event-stream": {
+                "schema": {
+                    "type": "object",
+                    "description": "One event.",
+                    "required": ["id", "event", "data"],
+                    "properties": {
+                        "id": {"type": "string", "pattern": "^[1-9][0-9]*$", "description": "Its number in the turn."},
+                        "event": {"type": "string", "enum": list(EVENTS)},
+                        "data": {"type": "string", "description": "A JSON object; its `sequence` is the id."},
+                    },
+                }
+            }
+        },
     }
 }
 KEEP_ALIVE = ": keep-alive\n\n"

@@ -68,7 +68,8 @@ MomentIn = Annotated[datetime, Field(strict=False), BeforeValidator(_with_zone),
 
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
-MapName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
+MAP_NAME = r"^[A-Za-z0-9_.:-]{1,64}$"
+MapName = Annotated[str, Field(pattern=MAP_NAME)]
 
 
 def deeper_than(levels: int, value: JsonValue) -> bool:
@@ -93,9 +94,8 @@ def _not_too_deep(value: JsonValue) -> JsonValue:
 
 
 def names_only(schema: dict[str, Any]) -> None:
-    """Say of a map in the OpenAPI document that it has no other names than those of the pattern; pydantic leaves it open."""
-    ((pattern, value),) = schema.pop("patternProperties").items()
-    schema |= {"propertyNames": {"pattern": pattern}, "additionalProperties": value}
+    """Say what the values of a map are in a way that the OpenAPI document can hold (see `bot.api.openapi`)."""
+    (schema["additionalProperties"],) = schema.pop("patternProperties").values()
 
 
 Json = Annotated[JsonValue, AfterValidator(_not_too_deep)]

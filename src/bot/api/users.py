@@ -82,7 +82,7 @@ class UserPatch(Body):
 class IntegrationView(View):
     """What is shown of a user's own credentials: a hint, by which a person tells keys apart."""
 
-    api_key_hint: str
+    api_key_hint: str | None = Field(description="Null if this deployment's secret is not the one it was stored with.")
     base_url: str | None
 
 
@@ -126,8 +126,7 @@ def show(user: User) -> UserView:
         preferences=user.preferences,
         settings=user.settings,
         api_integration_details={
-            name: _hint(vault().open(user.user_id, name, sealed))
-            for name, sealed in user.api_integration_details.items()
+            name: _hint(user.user_id, name, sealed) for name, sealed in user.api_integration_details.items()
         },
         created_at=user.created_at,
         updated_at=user.updated_at,
@@ -135,7 +134,11 @@ def show(user: User) -> UserView:
     )
 
 
-def _hint(details: dict[str, Any]) -> IntegrationView:
+def _hint(user_id: str, name: str, sealed: str) -> IntegrationView:
+    try:
+        details = vault().open(user_id, name, sealed)
+    except ValueError:
+        return IntegrationView(api_key_hint=None, base_url=None)
     key = details["api_key"]
     # Of a short key, four characters would be too much.
     return IntegrationView(api_key_hint=f"…{key[-4:]}" if len(key) >= 16 else "…", base_url=details.get("base_url"))

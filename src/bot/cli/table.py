@@ -2,6 +2,7 @@
 
 import click
 
+from bot.cli.browse import browse
 from bot.cli.local import with_table
 from bot.settings import Settings
 from models import schema
@@ -9,7 +10,10 @@ from models import schema
 
 @click.group()
 def table() -> None:
-    """Create and describe the table."""
+    """Create and describe the table, and look into it."""
+
+
+table.add_command(browse)
 
 
 @table.command()

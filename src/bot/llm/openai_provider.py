@@ -9,6 +9,7 @@ import contextlib
 import json
 import logging
 import math
+import re
 import time
 from collections.abc import Generator, Iterable, Iterator
 from typing import Any
@@ -37,6 +38,8 @@ _PINGS_FOR = 10
 """How many timeouts long a server may send nothing but comments, which is no silence to the socket."""
 
 _REST_OF_BODY = 64 * 1024
+
+_HALF_CHARACTER = re.compile(r"\\u[dD][89a-fA-F]")
 
 _TRANSPORT_ERRORS = (httpx2.HTTPError, httpx2.StreamError, OSError)
 
@@ -193,6 +196,9 @@ class OpenAIProvider:
         """
         try:
             chunk = json.loads(event.data)
+            if _HALF_CHARACTER.search(event.data):
+                # An escape can carry half a surrogate pair, which can neither be stored nor sent on; it becomes "?".
+                chunk = json.loads(json.dumps(chunk, ensure_ascii=False).encode("utf-8", "replace"))
         except (ValueError, RecursionError):
             raise StreamFormatError("an event is not JSON") from None
         if not isinstance(chunk, dict):

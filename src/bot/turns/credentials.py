@@ -10,7 +10,7 @@ def own_credentials(user: User, provider: str, vault: Vault) -> Credentials:
     """Return what a user has stored for a provider.
 
     Raises:
-        NotConfigured: nothing.
+        NotConfigured: nothing, or nothing that this deployment's secret opens.
     """
     sealed = user.api_integration_details.get(provider)
     if sealed is None:
@@ -18,5 +18,11 @@ def own_credentials(user: User, provider: str, vault: Vault) -> Credentials:
             f"There are no credentials for the provider '{provider}': neither the deployment's own, nor yours under "
             "api_integration_details."
         )
-    details = vault.open(user.user_id, provider, sealed)
+    try:
+        details = vault.open(user.user_id, provider, sealed)
+    except ValueError as error:
+        raise NotConfigured(
+            f"Your credentials for the provider '{provider}' were stored under another secret of this deployment: "
+            "store them again under api_integration_details."
+        ) from error
     return Credentials(details["api_key"], details.get("base_url"))

@@ -213,7 +213,8 @@ def test_no_change_is_no_error(changes: dict[str, dict[str, str]]) -> None:
 
 def test_a_status_moves_the_conversation_between_the_lists() -> None:
     conversation = make_conversation()
-    for status in ("completed", "archived", "active"):
+    statuses: tuple[ConversationStatus, ...] = ("completed", "archived", "active")
+    for status in statuses:
         changed = set_conversation_status(conversation.user_id, conversation.conversation_id, status, {"title": status})
         assert (changed.status, changed.title) == (status, status)
         for each in STATUSES:

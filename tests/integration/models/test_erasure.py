@@ -23,7 +23,8 @@ from models.access_patterns.messages import Draft, append_messages, delete_messa
 from models.access_patterns.states import Owner, list_states, put_state
 from models.access_patterns.turns import begin_turn, end_turn, renew_lease
 from models.access_patterns.users import change_email, get_user, get_user_by_email, list_users, update_user
-from models.conversation import Conversation
+from models.agent import Agent
+from models.conversation import STATUSES, Conversation
 from models.errors import Contended, EmailTaken, ItemNotFound, LeaseLost
 from models.message import Message
 from tests.factories import append, make_agent, make_conversation, make_user, new_email, say
@@ -59,6 +60,15 @@ def live(conversation: Conversation) -> None:
     owner = Owner(conversation.user_id, conversation.conversation_id)
     put_state(owner, "session", "key", 1, ttl=timedelta(minutes=1))
     put_state(owner, "application", "key", 1)
+
+
+def make_conversations(agent: Agent) -> None:
+    """Make a conversation of each status, one of them with everything."""
+    for status in STATUSES:
+        conversation = make_conversation(agent)
+        if status == "active":
+            live(conversation)
+        set_conversation_status(agent.user_id, conversation.conversation_id, status)
 
 
 def make_neighbour() -> dict[tuple[str, str], dict[str, Any]]:
@@ -101,8 +111,7 @@ class TestConversation:
     def test_more_than_a_chunk_of_items_goes_too(self) -> None:
         conversation = make_conversation()
         append(conversation, [Draft("user", "x" * 12_000)] * 130)
-        for number in range(30):
-            put_state(Owner(conversation.user_id, conversation.conversation_id), "session", f"key{number}", number)
+        put_state(Owner(conversation.user_id, conversation.conversation_id), "session", "key", 1)
         delete_conversation(conversation.user_id, conversation.conversation_id)
         assert not [keys for keys in whole_table() if keys[0].startswith("CONV#")]
 
@@ -197,10 +206,7 @@ class TestAgent:
         live(kept)
         neighbour = make_neighbour()
         agent = make_agent(user)
-        for status in ("active", "completed", "archived"):
-            conversation = make_conversation(agent)
-            live(conversation)
-            set_conversation_status(user.user_id, conversation.conversation_id, status)
+        make_conversations(agent)
         delete_agent(user.user_id, agent.agent_id)
         after = whole_table()
         assert after.keys() == neighbour.keys()
@@ -218,12 +224,8 @@ class TestUser:
     def test_nothing_is_left_behind(self) -> None:
         neighbour = make_neighbour()
         user = make_user()
-        agents = [make_agent(user) for _ in range(2)]
-        for agent in agents:
-            for status in ("active", "completed", "archived"):
-                conversation = make_conversation(agent)
-                live(conversation)
-                set_conversation_status(user.user_id, conversation.conversation_id, status)
+        make_conversations(make_agent(user))
+        make_conversation(make_agent(user))
         put_state(Owner(user.user_id), "session", "key", 1)
         over = datetime.now(UTC) - timedelta(days=1)
         create_api_key(user.user_id, key_hash="one", hint="abcd", role="user")

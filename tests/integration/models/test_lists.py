@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import cycle
 from typing import Any
 
 import pytest
@@ -30,7 +31,7 @@ from tests.wire import Cut, cut_off, recorded
 
 pytestmark = pytest.mark.usefixtures("table")
 
-LIMIT = 4
+LIMIT = 3
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def latest_first(made: list[Conversation]) -> list[Conversation]:
 
 
 def position(last: Conversation | None) -> Position | None:
-    return last and Position(last.listed_at, last.conversation_id)
+    return Position(last.listed_at, last.conversation_id) if last else None
 
 
 def conversations_of_one_status(count: int, text: str) -> Filled:
@@ -87,8 +88,8 @@ def conversations_of_all_statuses(count: int, text: str) -> Filled:
     made = []
     for number in range(count):
         conversation = make_conversation(agent, title=text)
-        # Of many, most are active, so that a query for one status alone is cut.
-        set_conversation_status(agent.user_id, conversation.conversation_id, STATUSES[min(number, 9) % 3])
+        # Of many, most are archived, so that a query for one status alone is cut.
+        set_conversation_status(agent.user_id, conversation.conversation_id, STATUSES[min(number, 8) % 3])
         made.append(conversation)
 
     def fetch(limit: int, last: Conversation | None) -> Any:
@@ -210,14 +211,8 @@ def test_a_list_is_read_to_its_end(fill: Callable[[int, str], Filled], count: in
 
 
 @every_list
-def test_one_item_after_the_other_is_the_whole_list(fill: Callable[[int, str], Filled]) -> None:
-    filled = fill(LIMIT, "short")
-    assert keys_of(read_to_the_end(filled.fetch, 1)) == keys_of(filled.items)
-
-
-@every_list
 def test_a_page_is_full_though_dynamodb_cuts_its_query_after_a_megabyte(fill: Callable[[int, str], Filled]) -> None:
-    filled = fill(25, "x" * 100_000)
+    filled = fill(14, "x" * 100_000)
     pages = 0
 
     def fetch(limit: int, last: Any) -> Any:
@@ -226,9 +221,9 @@ def test_a_page_is_full_though_dynamodb_cuts_its_query_after_a_megabyte(fill: Ca
         return filled.fetch(limit, last)
 
     with recorded() as sent:
-        found = read_to_the_end(fetch, 12)
+        found = read_to_the_end(fetch, 11)
     assert keys_of(found) == keys_of(filled.items)
-    assert pages == 3
+    assert pages == 2
     queries = [request for request in sent if request.operation == "Query"]
     assert len(queries) > pages, "the items were too small to cut a query"
 
@@ -250,28 +245,27 @@ def disappear(item: Item, how: str) -> None:
         delete_conversation(item.user_id, item.conversation_id)
 
 
-@pytest.mark.parametrize(("name", "how"), [(name, how) for name in LISTS for how in hidden_in(name)])
-def test_what_is_hidden_leaves_no_gap_in_a_page(name: str, how: str) -> None:
+@pytest.mark.parametrize("name", LISTS)
+def test_what_is_hidden_leaves_no_gap_in_a_page(name: str) -> None:
     filled = LISTS[name](3 * LIMIT, "short")
     shown = filled.items[1::3]
-    for item in filled.items[0::3] + filled.items[2::3]:
+    for item, how in zip(filled.items[0::3] + filled.items[2::3], cycle(hidden_in(name)), strict=False):
         disappear(item, how)
     assert keys_of(read_to_the_end(filled.fetch, LIMIT)) == keys_of(shown)
-    assert keys_of(read_to_the_end(filled.fetch, LIMIT - 1)) == keys_of(shown)
     assert keys_of(read_to_the_end(filled.fetch, 1)) == keys_of(shown)
 
 
 def test_conversations_of_one_moment_page_without_a_gap_over_all_statuses(fake_clock: FakeClock) -> None:
     agent = make_agent()
     made = []
-    for number in range(12):
+    for number in range(9):
         conversation = make_conversation(agent)
         set_conversation_status(agent.user_id, conversation.conversation_id, STATUSES[number % 3])
         made.append(conversation)
-        if number in (5, 6):
+        if number in (4, 5):
             fake_clock.advance(seconds=1)
     expected = [each.conversation_id for each in latest_first(made)]
-    for limit in range(1, 14):
+    for limit in (1, 2, 4, 8, 9, 10):
         found = read_to_the_end(
             lambda limit, last: list_conversations(agent.user_id, limit, after=position(last)), limit
         )

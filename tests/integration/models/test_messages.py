@@ -26,6 +26,7 @@ from tests.factories import append, make_conversation, make_user, say
 from tests.fake_clock import FakeClock
 from tests.raw import stored
 from tests.together import at_once
+from tests.wire import others_come_first
 
 pytestmark = pytest.mark.usefixtures("table")
 
@@ -255,6 +256,27 @@ class TestOrder:
             assert mine == [f"{writer} {number}" for number in range(6)]
         assert {message.message_id for message in found} == said
         assert header(conversation).message_count == 12
+
+    def test_who_comes_at_the_last_moment_with_a_clock_ahead_stands_before(self, fake_clock: FakeClock) -> None:
+        conversation = make_conversation()
+        say(conversation, "first")
+
+        def come_first() -> None:
+            fake_clock.advance(minutes=5)
+            say(conversation, "theirs")
+            fake_clock.advance(minutes=-5)
+
+        with others_come_first("TransactWriteItems", come_first, times=1):
+            say(conversation, "mine")
+        assert contents(conversation) == ["first", "theirs", "mine"]
+        assert header(conversation).message_count == 3
+
+    def test_others_who_never_stop_are_given_way_in_the_end(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("models.access_patterns.messages.pause", lambda _attempt: None)
+        conversation = make_conversation()
+        with others_come_first("TransactWriteItems", partial(say, conversation, "theirs")), pytest.raises(Contended):
+            say(conversation, "mine")
+        assert set(contents(conversation)) == {"theirs"}
 
     def test_what_is_said_after_a_deletion_stands_after_everything(self, fake_clock: FakeClock) -> None:
         conversation = make_conversation()

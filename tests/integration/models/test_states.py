@@ -52,14 +52,13 @@ def owner(request: pytest.FixtureRequest) -> Owner:
     return make()
 
 
-@pytest.mark.parametrize("value", VALUES, ids=repr)
-def test_any_json_value_comes_back_from_a_create_and_from_an_update(owner: Owner, value: Any) -> None:
-    put_state(owner, "session", "created", value)
-    put_state(owner, "session", "updated", "before")
-    put_state(owner, "session", "updated", value)
-    for key in ("created", "updated"):
-        found = get_state(owner, "session", key).value
-        assert (found, type(found)) == (value, type(value))
+def test_any_json_value_comes_back_from_a_create_and_from_an_update(owner: Owner) -> None:
+    for number, value in enumerate(VALUES):
+        put_state(owner, "session", f"key{number}", value)
+        put_state(owner, "session", "updated", value)
+        for key in (f"key{number}", "updated"):
+            found = get_state(owner, "session", key).value
+            assert (found, type(found)) == (value, type(value))
 
 
 def test_state_reads_back_as_it_was_put(owner: Owner, fake_clock: FakeClock) -> None:
@@ -126,12 +125,11 @@ class TestCompareAndSet:
         for _ in range(5):
             put_state(owner, "session", "key", "old")
             version = int(get_state(owner, "session", "key").version)
-            put, deleted = at_once(
-                [
-                    partial(put_state, owner, "session", "key", "new", if_version=version),
-                    lambda version=version: delete_state(owner, "session", "key", if_version=version),  # type: ignore[misc]
-                ]
-            )
+            works: list[Callable[[], Any]] = [
+                partial(put_state, owner, "session", "key", "new", if_version=version),
+                partial(delete_state, owner, "session", "key", if_version=version),
+            ]
+            put, deleted = at_once(works)
             assert isinstance(put, VersionMismatch) != isinstance(deleted, VersionMismatch | ItemNotFound)
 
     def test_without_a_version_every_writer_gets_through_one_after_the_other(self, owner: Owner) -> None:

@@ -225,7 +225,8 @@ class TestEnd:
         conversation = make_conversation()
         begun = begin(conversation, "Hello")
         works: list[Callable[[], Any]] = [partial(say, conversation, str(number)) for number in range(3)]
-        outcomes = at_once([*works, partial(end_turn, begun.lease, "completed", ANSWER, USED)])
+        works.append(partial(end_turn, begun.lease, "completed", ANSWER, USED))
+        outcomes = at_once(works)
         assert not [each for each in outcomes if isinstance(each, Exception)]
         opened = open_conversation(conversation.user_id, conversation.conversation_id, 100)
         moments = [message.ts for message in opened.messages]

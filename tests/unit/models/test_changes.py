@@ -45,6 +45,7 @@ def test_none_for_a_map_empties_it_so_that_names_can_be_set_again() -> None:
 
 
 def test_a_value_that_looks_like_dynamodb_json_is_only_a_value() -> None:
-    for value in ({"S": "text"}, {"N": "1"}, {"M": {}}, {"NULL": True}):
+    likenesses: list[dict[str, Any]] = [{"S": "text"}, {"N": "1"}, {"M": {}}, {"NULL": True}]
+    for value in likenesses:
         _, _, values = rendered(set_or_remove(UserState.value, value))
         assert values == {":0": {"S": UserState.value.serialize(value)}}

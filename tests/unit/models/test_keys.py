@@ -45,14 +45,15 @@ def test_different_fields_make_different_keys(case: tuple[KeyTemplate, list[dict
 
 @given(st.lists(ALLOWED, min_size=3, max_size=3))
 def test_no_two_entities_share_the_keys_of_an_item(values: list[str]) -> None:
+    def rendered(template: KeyTemplate) -> str:
+        return template.render(**dict(zip(template.fields, values, strict=False)))
+
     for entity in Item.entities().values():
-        keys = []
-        for template in (entity.PK.template, entity.SK.template):
-            keys.append(template.render(**dict(zip(template.fields, values, strict=False))))
+        partition, sort = rendered(entity.PK.template), rendered(entity.SK.template)
         claimed = [
             other
             for other in Item.entities().values()
-            if other.PK.template.parse(keys[0]) is not None and other.SK.template.parse(keys[1]) is not None
+            if other.PK.template.parse(partition) is not None and other.SK.template.parse(sort) is not None
         ]
         assert claimed == [entity]
 

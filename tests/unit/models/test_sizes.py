@@ -1,7 +1,7 @@
 """Sizes and capacity by DynamoDB's rules.
 
-Sources, all of https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/: `CapacityUnitCalculations.html` has the
-kinds of value, `ServiceQuotas.html` the shirt, `read-write-operations.html` the units.
+Sources, all of https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/: `CapacityUnitCalculations.html` for
+the kinds of value, `ServiceQuotas.html` for the shirt, `read-write-operations.html` for the units.
 """
 
 from typing import Any

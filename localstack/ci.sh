@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# LocalStack and the tests on it, on a new Debian machine: what is missing is installed, and nothing is left running.
+# `localstack/ci.sh`; CI_LOCALSTACK_SECONDS bounds the tests.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+missing=()
+command -v java > /dev/null || missing+=(openjdk-17-jre-headless)
+command -v npm > /dev/null || missing+=(npm)
+if [ ${#missing[@]} -gt 0 ]; then
+    if [ "$(id -u)" != 0 ] || ! command -v apt-get > /dev/null; then
+        echo "Install ${missing[*]} first." >&2
+        exit 1
+    fi
+    apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends "${missing[@]}" > /dev/null
+fi
+
+trap 'make localstack-stop' EXIT
+make localstack
+if ! timeout --signal=INT "${CI_LOCALSTACK_SECONDS:-900}" make test-localstack; then
+    make localstack-logs | tail -40
+    exit 1
+fi

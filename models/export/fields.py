@@ -1,0 +1,145 @@
+"""What each attribute of each entity is, for the documentation; a test fails where one is missing.
+
+Types, keys and writers are not said here: they are read from the models and from the declarations.
+"""
+
+from models.table import Item
+
+# Names of the source documents for what the table calls otherwise.
+SOURCE_NAMES = {
+    "user_id": "UserId",
+    "api_integration_details": "APIIntegrationDetails",
+    "system_message": "SystemMessage",
+    "started_at": "StartedAt",
+    "last_active_at": "LastActiveAt, lastActive",
+    "sender": "Sender",
+    "message_id": "MessageId",
+    "llm_response_id": "llmResponseId",
+    "type": "messageType",
+}
+
+_SHARED = {
+    "PK": "The partition key, rendered from its template.",
+    "SK": "The sort key, rendered from its template.",
+    "entity": "The item's type; readers choose the class by it.",
+    "expires_at": "Epoch seconds after which the item is gone (TTL); absent: it stays. Every read asks, as DynamoDB "
+    "deletes late.",
+    "user_id": "The owner.",
+    "agent_id": "The agent.",
+    "conversation_id": "The conversation.",
+    "turn_id": "The turn.",
+    "created_at": "When it was made.",
+    "updated_at": "When it was changed last.",
+    "version": "Counts the changes, from 1.",
+    "status": "`deleting` while its removal goes on: nobody sees it any more.",
+}
+
+_OWN: dict[str, dict[str, str]] = {
+    "User": {
+        "user_id": "`usr_…`, made with the user.",
+        "email": "Unique without regard to case; the `EmailClaim` holds it.",
+        "name": "What to call the user.",
+        "role": "`user`, or `admin`, who may manage users.",
+        "status": "`active`, or `deleting` while its removal goes on.",
+        "preferences": "Names and JSON values that the user chose; each is set and removed by itself.",
+        "settings": "Names and JSON values of the application; each is set and removed by itself.",
+        "api_integration_details": "The user's own credentials, a name a provider, encrypted by the application.",
+        "last_active_at": "When the user last began a conversation.",
+        "directory": "A constant that puts all users into one partition of `users_by_id`.",
+    },
+    "EmailClaim": {"email": "The claimed email, in lower case.", "user_id": "Who has it."},
+    "Agent": {
+        "agent_id": "`agt_…`, made with the agent.",
+        "agent_key": "Leads from the id alone to the agent, in `agents_by_id`; removed first when it is deleted.",
+        "name": "What to call it.",
+        "description": "What it is for.",
+        "provider": "Who answers: `openai`, `embedded`, `echo`.",
+        "model": "The provider's name of the model.",
+        "credentials": "`own`: the user's integration details; `deployment`: the deployment's.",
+        "system_message": "What the model is told first.",
+        "functions": "The functions that it may call, as JSON.",
+        "settings": "The model's: temperature, max_tokens …; each is set and removed by itself.",
+        "status": "`active`, or `deleting` while its removal goes on.",
+    },
+    "ApiKey": {
+        "key_hash": "SHA-256 of the key; the key itself is never stored.",
+        "key_id": "`key_…`, the id in the user's list.",
+        "user_id": "Whom the key stands for.",
+        "role": "The user's role when the key was made.",
+    },
+    "ApiKeyEntry": {
+        "key_id": "`key_…`, made with the key.",
+        "key_hash": "Leads to the `ApiKey`.",
+        "name": "What it is for.",
+        "hint": "The key's last four characters, by which a person tells keys apart.",
+    },
+    "Conversation": {
+        "conversation_id": "`conv_…`, made with the conversation.",
+        "listed_at": "The activity as the indexes have it: follows `last_active_at` at most once a minute.",
+        "user_activity": "Sorts a user's conversations by status and activity.",
+        "user_agent": "A user's conversations with one agent.",
+        "agent_activity": "Sorts them by activity.",
+        "title": "What it is about; at most 200 characters through the API.",
+        "status": "`active`, `completed` or `archived`; `deleting` while its removal goes on.",
+        "metadata": "Names and JSON values; each is set and removed by itself.",
+        "started_at": "When it began.",
+        "last_active_at": "When somebody last said something; looking does not count.",
+        "last_message_at": "The `ts` of the newest message; the next one comes after it, whatever the clocks say.",
+        "message_count": "How many messages it has.",
+        "turn_count": "How many turns have begun.",
+        "input_tokens": "The tokens of all questions, as the providers counted them.",
+        "output_tokens": "The tokens of all answers, as the providers counted them.",
+        "fence": "Grows with every lease: who holds an older one writes nothing.",
+        "lease_turn": "The turn that runs at this moment.",
+        "lease_expires_at": "Until when, unless the lease is renewed.",
+    },
+    "Message": {
+        "ts": "UTC in microseconds, 27 characters; strictly increasing in a conversation.",
+        "message_id": "`msg_…`; carries `ts`, so it leads to the item without an index.",
+        "sender": "`user`, `agent`, `system` or `tool`.",
+        "role": "What the models call the sender.",
+        "type": "`text`, `parts`, `function_call` or `function_result`.",
+        "content": "The text; for `parts` their JSON; at most 393,216 bytes.",
+        "attributes": "The rest: `is_function_call`, `function_name`, `call_id`, `finish_reason` …",
+        "turn_id": "The turn that it belongs to; absent, if it was only stored.",
+        "llm_response_id": "The provider's id of the answer.",
+    },
+    "Turn": {
+        "status": "`completed`, `failed`, `cancelled` or `interrupted`.",
+        "provider": "Who answered.",
+        "model": "Which model.",
+        "started_at": "When it began.",
+        "ended_at": "When it ended.",
+        "finish_reason": "Why the model stopped.",
+        "input_tokens": "The tokens of the question with its context.",
+        "output_tokens": "The tokens of the answer.",
+        "error": "`code` and `detail`, where it did not end well.",
+        "partial_text": "What an unfinished answer had come to.",
+    },
+    "TurnEntry": {},
+    "UserState": {
+        "kind": "`session` or `application`.",
+        "key": "Its name.",
+        "value": "Any JSON value; at most 393,216 bytes; absent is `null`.",
+        "version": "Counts the puts, from 1.",
+    },
+    "ConversationState": {
+        "kind": "`session` or `application`.",
+        "key": "Its name.",
+        "value": "Any JSON value; at most 393,216 bytes; absent is `null`.",
+        "version": "Counts the puts, from 1.",
+    },
+}
+
+
+def describe(entity: type[Item], attribute: str) -> str:
+    """Return what an attribute of an entity is.
+
+    Raises:
+        LookupError: nobody has said so.
+    """
+    own = _OWN.get(entity.ENTITY, {})
+    text = own.get(attribute) or _SHARED.get(attribute)
+    if text is None:
+        raise LookupError(f"{entity.ENTITY}.{attribute} is not described in models/export/fields.py")
+    return text

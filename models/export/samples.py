@@ -1,0 +1,171 @@
+"""Sample items: two people, an agent and a conversation, as the models themselves would store them."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import Any
+
+from models.agent import Agent
+from models.api_key import ApiKey, ApiKeyEntry
+from models.conversation import Conversation
+from models.message import Message
+from models.state import ConversationState, UserState
+from models.table import Item
+from models.turn import Turn, TurnEntry
+from models.user import EmailClaim, User
+
+DynamoItem = Mapping[str, Mapping[str, Any]]
+
+_DAY = datetime(2030, 1, 7, 9, 0, tzinfo=UTC)
+ANN, BEN = "usr_01ann", "usr_02ben"
+AGENT, SECOND_AGENT = "agt_01guide", "agt_02cook"
+CONVERSATION, ANOTHER = "conv_01lisbon", "conv_02soup"
+ANSWERED, FAILED = "turn_01answered", "turn_02failed"
+KEY = "5e884898da28047151d0e56f8dc62927"
+
+
+def _at(**passed: float) -> datetime:
+    return _DAY + timedelta(**passed)
+
+
+def _user(user_id: str, name: str, email: str, role: str) -> list[Item]:
+    user = User(
+        user_id=user_id,
+        email=email,
+        name=name,
+        role=role,
+        preferences={"language": "en"},
+        created_at=_DAY,
+        updated_at=_DAY,
+        last_active_at=_at(hours=1),
+    )
+    return [user, EmailClaim(email=email, user_id=user_id)]
+
+
+def _agent(agent_id: str, name: str, system_message: str) -> Agent:
+    return Agent(
+        user_id=ANN,
+        agent_id=agent_id,
+        name=name,
+        provider="openai",
+        model="gpt-6-luna",
+        system_message=system_message,
+        settings={"temperature": 0.3},
+        created_at=_DAY,
+        updated_at=_DAY,
+    )
+
+
+def _message(minutes: float, message_id: str, sender: str, role: str, content: str, **more: Any) -> Message:
+    return Message(
+        conversation_id=CONVERSATION,
+        ts=_at(minutes=minutes),
+        message_id=message_id,
+        sender=sender,
+        role=role,
+        content=content,
+        **more,
+    )
+
+
+def _conversation(conversation_id: str, agent_id: str, title: str, status: str, minutes: float, **more: Any) -> Item:
+    return Conversation(
+        conversation_id=conversation_id,
+        listed_at=_at(minutes=minutes),
+        user_id=ANN,
+        agent_id=agent_id,
+        title=title,
+        status=status,
+        started_at=_DAY,
+        last_active_at=_at(minutes=minutes),
+        **more,
+    )
+
+
+def _turn(turn_id: str, status: str, minutes: float, **more: Any) -> Turn:
+    return Turn(
+        turn_id=turn_id,
+        user_id=ANN,
+        conversation_id=CONVERSATION,
+        agent_id=AGENT,
+        status=status,
+        provider="openai",
+        model="gpt-6-luna",
+        started_at=_at(minutes=minutes),
+        ended_at=_at(minutes=minutes, seconds=4),
+        **more,
+    )
+
+
+@cache
+def samples() -> tuple[Item, ...]:
+    """Return the sample items: those of one item collection together, in the order of their keys."""
+    made: list[Item] = [
+        *_user(ANN, "Ann", "ann@example.com", "admin"),
+        *_user(BEN, "Ben", "ben@example.com", "user"),
+        _agent(AGENT, "Guide", "You are a friendly guide."),
+        _agent(SECOND_AGENT, "Cook", "You cook with what is there."),
+        ApiKey(key_hash=KEY, key_id="key_01laptop", user_id=ANN, role="admin"),
+        ApiKeyEntry(user_id=ANN, key_id="key_01laptop", key_hash=KEY, name="laptop", hint="x7Qa", created_at=_DAY),
+        UserState(
+            user_id=ANN, kind="application", key="theme", value="dark", version=3, created_at=_DAY, updated_at=_DAY
+        ),
+        _conversation(
+            CONVERSATION,
+            AGENT,
+            "A journey to Lisbon",
+            "active",
+            5,
+            last_message_at=_at(minutes=5),
+            message_count=3,
+            turn_count=2,
+            input_tokens=1410,
+            output_tokens=230,
+            fence=2,
+        ),
+        _conversation(ANOTHER, SECOND_AGENT, "Soup", "completed", 3),
+        ConversationState(
+            conversation_id=CONVERSATION,
+            kind="session",
+            key="trip",
+            value={"to": "Lisbon", "nights": 4},
+            version=1,
+            created_at=_DAY,
+            updated_at=_DAY,
+            expires_at=int(_at(days=30).timestamp()),
+        ),
+        _message(1, "msg_01", "user", "user", "What should we see in Lisbon?", turn_id=ANSWERED),
+        _message(
+            1.1, "msg_02", "agent", "assistant", "The castle, early.", turn_id=ANSWERED, llm_response_id="resp_01"
+        ),
+        _message(5, "msg_03", "user", "user", "And in the evening?", turn_id=FAILED),
+        _turn(ANSWERED, "completed", 1, finish_reason="stop", input_tokens=1410, output_tokens=230),
+        _turn(
+            FAILED,
+            "failed",
+            5,
+            partial_text="In the evening you",
+            error={"code": "provider_incomplete", "detail": "The model provider's answer was cut off."},
+        ),
+        TurnEntry(conversation_id=CONVERSATION, turn_id=FAILED),
+    ]
+    return tuple(sorted(made, key=lambda item: (item.PK, item.SK)))
+
+
+def sample_of(entity: type[Item]) -> Item:
+    """Return the first sample of an entity.
+
+    Raises:
+        LookupError: there is none.
+    """
+    for item in samples():
+        if type(item) is entity:
+            return item
+    raise LookupError(f"{entity.ENTITY} has no sample item in models/export/samples.py")
+
+
+def stored(item: Item) -> DynamoItem:
+    """Return an item as it is in the table, keys first."""
+    raw: dict[str, Any] = dict(item.serialize())
+    first = {name: raw.pop(name) for name in ("PK", "SK")}
+    return {**first, **dict(sorted(raw.items()))}

@@ -1,0 +1,89 @@
+"""Requests and answers as examples for the documentation: the same run gives the same text."""
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from models import table
+from models.measure.exchange import Exchange
+
+_ID = re.compile(r"\b(usr|agt|conv|msg|turn|key)_([0-9a-z]{12})([0-9a-z]{14})\b")
+_NOT_SHOWN = frozenset({"ResponseMetadata", "ConsumedCapacity", "ReturnConsumedCapacity", "UnprocessedKeys"})
+_TABLE = "turntable"
+_LONGEST = 90
+_MOST = 3
+
+
+_MASKS = (
+    (_ID, "id"),
+    (re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z"), "time"),
+    (re.compile(r"\b[\w.-]+@example\.com"), "email"),
+    (re.compile(r"[0-9a-f]{64}"), "hash"),
+    (re.compile(r"\b\d{10}\b"), "seconds"),
+)
+
+
+def masked(value: Any) -> Any:
+    """Return examples without what may differ between two runs: ids, times, emails, hashes."""
+    match value:
+        case dict():
+            return {name: masked(entry) for name, entry in value.items()}
+        case list():
+            return [masked(entry) for entry in value]
+        case str():
+            for pattern, name in _MASKS:
+                value = pattern.sub(f"<{name}>", value)
+            return value
+        case _:
+            return value
+
+
+class Examples:
+    """Takes from exchanges what differs from run to run, and what is too long to read."""
+
+    def __init__(self) -> None:
+        """Start to count the ids."""
+        self._ids: dict[str, str] = {}
+
+    def of(self, exchanges: Iterable[Exchange]) -> list[dict[str, Any]]:
+        """Return requests and answers, at the most three."""
+        return [
+            {
+                "operation": exchange.operation,
+                "request": self._shown(dict(exchange.body)),
+                "answer": self._shown(dict(exchange.answer)),
+            }
+            for exchange in list(exchanges)[:_MOST]
+        ]
+
+    def _shown(self, value: Any, name: str = "") -> Any:
+        match value:
+            case dict():
+                shown_names = {each: self._name(each) for each in value if each not in _NOT_SHOWN}
+                return {shown: self._shown(value[each], each) for each, shown in shown_names.items()}
+            case list():
+                shown = [self._shown(entry) for entry in value[:_MOST]]
+                return shown if len(value) <= _MOST else [*shown[:-1], f"… and {len(value) - _MOST + 1} more"]
+            case str():
+                return self._text(value, name)
+            case _:
+                return value
+
+    def _name(self, name: str) -> str:
+        """Return a name as it is; the table's own in a batch is a name too."""
+        return _TABLE if name == table.settings().name else name
+
+    def _text(self, text: str, name: str) -> str:
+        if name == "TableName":
+            return _TABLE
+        if name == "ClientRequestToken":
+            return "0190f5d2-0000-4000-8000-000000000000"
+        text = _ID.sub(self._id, text)
+        if name.endswith("Expression"):
+            return text
+        return text if len(text) <= _LONGEST else text[: _LONGEST // 2].rstrip() + " …"
+
+    def _id(self, match: re.Match[str]) -> str:
+        """Return an id with the same time and a number in place of what is random."""
+        number = self._ids.setdefault(match[0], f"{len(self._ids) + 1:014}")
+        return f"{match[1]}_{match[2]}{number}"

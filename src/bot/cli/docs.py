@@ -1,0 +1,98 @@
+"""`bot docs`: what is generated from the declarations."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+from pydantic import SecretStr
+
+from bot.app import create_app
+from bot.cli.turn_costs import BUDGETS
+from bot.settings import Settings
+from models.export import site
+from models.export.markdown import GENERATED
+
+FORMATS = {
+    "patterns": "access-patterns.json",
+    "workbench": "nosql-workbench.json",
+    "validation": "dynamodb_data_model.json",
+    "cloudformation": "cloudformation.json",
+}
+_FOLDER = click.option(
+    "--docs",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    default="docs",
+    show_default=True,
+    help="The folder of the documentation.",
+)
+
+
+@click.group()
+def docs() -> None:
+    """Write and export the documentation of the table."""
+
+
+def routes() -> list[site.Route]:
+    """Return the routes of the API, from its OpenAPI document."""
+    # The document holds no secret, so none is made or read for it.
+    settings = Settings().model_copy(update={"secret_key": SecretStr("x" * 32)})
+    paths = create_app(settings).api_doc["paths"]
+    found = [
+        site.Route(method.upper(), path, operation.get("summary", ""), bool(operation.get("security")))
+        for path, operations in paths.items()
+        for method, operation in operations.items()
+    ]
+    return sorted(found, key=lambda route: (route.path, route.method))
+
+
+def pages(folder: Path) -> dict[str, str]:
+    """Return every generated file by its path in the folder of the documentation."""
+    measured, examples = (json.loads((folder / f"{name}.json").read_text()) for name in ("measured", "examples"))
+    return site.pages(measured, examples, routes(), BUDGETS)
+
+
+def stale(folder: Path, made: dict[str, str]) -> list[str]:
+    """Return the generated files that are in the folder and are generated no longer."""
+    found = []
+    for path in sorted((folder / site.FOLDER).rglob("*.md")):
+        name = path.relative_to(folder).as_posix()
+        if name not in made and path.read_text(encoding="utf-8").startswith(GENERATED):
+            found.append(name)
+    return found
+
+
+@docs.command()
+@_FOLDER
+@click.option("--check", is_flag=True, help="Change nothing; fail if something would be changed.")
+def write(folder: Path, check: bool) -> None:
+    """Write the generated pages and exports into the documentation."""
+    made = pages(folder)
+    gone = stale(folder, made)
+    changed = [name for name, text in made.items() if _read(folder / name) != text]
+    if check:
+        for name in changed + gone:
+            click.echo(f"{folder / name} is not what the declarations say; run `make docs`.", err=True)
+        raise SystemExit(bool(changed + gone))
+    for name in changed:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(made[name], encoding="utf-8")
+    for name in gone:
+        (folder / name).unlink()
+    click.echo(f"{len(made)} files, {len(changed)} written, {len(gone)} removed.")
+
+
+def _read(path: Path) -> str | None:
+    return path.read_text(encoding="utf-8") if path.exists() else None
+
+
+@docs.command()
+@click.option("--format", "kind", type=click.Choice([*FORMATS]), required=True, help="For which tool.")
+@click.option("--docs", "folder", type=click.Path(path_type=Path), default="docs", help="Where measured.json is.")
+def export(kind: str, folder: Path) -> None:
+    """Print the declarations in another tool's form."""
+    measured: dict[str, Any] | None = None
+    if (folder / "measured.json").exists():
+        measured = json.loads((folder / "measured.json").read_text())
+    click.echo(site.exports(measured)[FORMATS[kind]], nl=False)

@@ -1,0 +1,112 @@
+"""What schemathesis cannot know: ids of things that are there, and the few rules that no schema can express.
+
+Only valid cases are touched. Of each four, three get the ids of things that exist, so that they reach what is behind
+the look-up; the fourth keeps what was generated. What a request deletes or changes for good is made for it alone.
+"""
+
+import os
+import re
+from itertools import count
+from typing import Any
+
+import httpx2
+import schemathesis
+from schemathesis import Case, HookContext
+
+API = httpx2.Client(
+    base_url=f"{os.environ['BOT_TEST_URL']}/api/v1",
+    headers={"Authorization": f"Bearer {os.environ['BOT_TEST_KEY']}"},
+    timeout=60,
+    trust_env=False,
+)
+_numbers = count()
+
+
+def _make(path: str, **body: Any) -> Any:
+    answer = API.post(path, json=body)
+    answer.raise_for_status()
+    return answer.json()
+
+
+def _agent() -> str:
+    return str(_make("/agents", name="Ada")["id"])
+
+
+def _conversation() -> str:
+    return str(_make("/conversations", agent_id=AGENT)["id"])
+
+
+def _message(conversation_id: str) -> str:
+    stored = _make(f"/conversations/{conversation_id}/messages", content="Hello", reply=False)
+    return str(stored["input"][0]["id"])
+
+
+def _state(path: str) -> str:
+    key = f"key-{next(_numbers)}"
+    for kind in ("session", "application"):
+        API.put(f"{path}/state/{key}?kind={kind}", json={"value": [1]}).raise_for_status()
+    return key
+
+
+def _user() -> str:
+    return str(_make("/users", email=f"case-{next(_numbers)}@example.com")["id"])
+
+
+AGENT = _agent()
+CONVERSATION = _conversation()
+MESSAGE = _message(CONVERSATION)
+TURN = str(_make(f"/conversations/{CONVERSATION}/turns")["turn"]["id"])
+OWN_STATE = _state("/users/me")
+CONVERSATION_STATE = _state(f"/conversations/{CONVERSATION}")
+ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+def _ids(case: Case) -> dict[str, str]:
+    """Return ids of things that exist, for the path of a case."""
+    changing = case.method.upper() in ("DELETE", "PATCH")
+    path, slots = case.operation.path, case.path_parameters
+    ids: dict[str, str] = {}
+    if "conversation_id" in slots:
+        ids["conversation_id"] = _conversation() if changing else CONVERSATION
+    if "agent_id" in slots:
+        ids["agent_id"] = _agent() if changing else AGENT
+    if "message_id" in slots:
+        ids["message_id"] = _message(ids["conversation_id"]) if changing else MESSAGE
+    if "turn_id" in slots:
+        ids["turn_id"] = TURN
+    if "key_id" in slots:
+        ids["key_id"] = str(_make("/api-keys", name="a case")["id"])
+    if "user_id" in slots:
+        ids["user_id"] = _user() if changing else "me"
+    if "key" in slots and case.method.upper() != "PUT":
+        if "conversation_id" in slots:
+            ids["key"] = _state(f"/conversations/{ids['conversation_id']}") if changing else CONVERSATION_STATE
+        else:
+            ids["key"] = _state(path.partition("/api/v1")[2].partition("/state")[0]) if changing else OWN_STATE
+    return ids
+
+
+@schemathesis.hook
+def before_call(context: HookContext, case: Case, kwargs: dict[str, Any]) -> None:
+    operation = (case.method.upper(), case.operation.path)
+    valid = case.meta is not None and case.meta.generation.mode.is_positive
+    if case.method.upper() == "DELETE":
+        # Also where something else is wrong: a case must not delete what all the others need.
+        if all(ID.fullmatch(str(value)) for value in case.path_parameters.values()):
+            case.path_parameters.update(_ids(case))
+    elif valid and next(_numbers) % 4:
+        case.path_parameters.update(_ids(case))
+    if not valid:
+        return
+    # A cursor is signed for one list of one caller; a made-up one is refused, and no schema can say so.
+    case.query.pop("cursor", None)
+    if not isinstance(case.body, dict):
+        return
+    if operation == ("POST", "/api/v1/conversations") and next(_numbers) % 4:
+        case.body["agent_id"] = AGENT
+    if case.body.get("expires_at"):
+        case.body["expires_at"] = "2099-01-01T00:00:00Z"
+    # A provider's address must be a public one.
+    for details in (case.body.get("api_integration_details") or {}).values():
+        if isinstance(details, dict) and details.get("base_url"):
+            details["base_url"] = "https://models.example.com/v1"

@@ -1,0 +1,90 @@
+"""The README's words: what it tells a newcomer to type gives what it says."""
+
+import json
+import re
+import subprocess
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from models import table as models_table
+from models.table import TableSettings
+from tests.e2e.bot_server import BotServer, environment
+from tests.factories import make_agent, make_user
+from tests.processes import ROOT
+
+README = (ROOT / "README.md").read_text()
+
+
+def block(language: str, with_text: str) -> str:
+    """Return the one code block of the README in `language` that holds `with_text`."""
+    blocks = re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+    (found,) = [each for each in blocks if with_text in each]
+    return str(found)
+
+
+def in_bash(script: str) -> str:
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script], capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.skipif(not find_spec("xllamacpp"), reason="there is no wheel of the embedded model for this platform")
+@pytest.mark.timeout(400)
+def test_the_curl_session_gives_real_answers_and_reads_back_whole_after_a_restart(tmp_path: Path) -> None:
+    env = environment(tmp_path / "data")
+    with BotServer("--local", env=env, log=tmp_path / "log") as server:
+        key = json.loads((tmp_path / "data" / "local.json").read_text())["api_key"]
+        session = block("bash", "AGENT=$(api")
+        session = session.replace("http://127.0.0.1:8000", server.url).replace("tt_...", key)
+        assert key in session
+        # The marks keep apart what the commands print.
+        lines = [
+            line.replace("api ", "echo; echo ===; api ", 1) if line.startswith("api /") else line
+            for line in session.splitlines()
+        ]
+        first, second, streamed, read_back = in_bash("\n".join([*lines, "echo; echo $CONVERSATION"])).split("===\n")[1:]
+        conversation = read_back.strip().splitlines()[-1]
+
+    assert [json.loads(each)["turn"]["status"] for each in (first, second)] == ["completed", "completed"]
+    assert "Paris" in json.loads(first)["output"][0]["content"]
+    assert re.findall(r"^event: (\S+)$", streamed, flags=re.MULTILINE)[-1] == "turn.completed"
+    said = json.loads(read_back.strip().splitlines()[0])
+    assert [each["sender"] for each in said["data"]] == ["user", "agent"] * 3
+    assert said["next_cursor"] is None
+
+    with BotServer("--local", env=env, log=tmp_path / "log") as server:
+        again = json.loads(
+            in_bash(
+                f"curl -sS -H 'Authorization: Bearer {key}' {server.url}/api/v1/conversations/{conversation}/messages"
+            )
+        )
+    assert again == said
+
+
+def test_the_models_are_used_as_the_readme_shows(table: TableSettings) -> None:
+    code = block("python", "create_conversation(")
+    user = make_user()
+    names = {"user_id": user.user_id, "agent_id": make_agent(user).agent_id}
+    try:
+        exec(
+            code.replace('TableSettings(name="turntable", endpoint_url="http://127.0.0.1:4566")', "SETTINGS"),
+            names := {**names, "SETTINGS": table},
+        )
+    finally:
+        models_table.configure(table)
+    assert [message.content for message in names["opened"].messages] == ["Hello", "Hello, Ann."]  # type: ignore[attr-defined]
+
+
+def test_every_file_that_the_readme_points_to_is_there() -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        assert (ROOT / target).exists(), target
+
+
+def test_make_help_knows_the_targets_that_the_readme_names() -> None:
+    helped = in_bash(f"make -C '{ROOT}' help")
+    for target in set(re.findall(r"make ([a-z-]+)", README)) - {"help"}:
+        assert f"make {target} " in helped, target

@@ -1,0 +1,53 @@
+"""The application in this process, on a real engine."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from flask_openapi import OpenAPI
+
+from bot.app import create_app
+from bot.settings import Settings
+from models.table import TableSettings, configure
+from tests.integration.api.caller import Caller
+
+SECRET = "a secret of the tests, which is long enough"
+
+
+def make_app(table: TableSettings, data_dir: Path, **settings: object) -> OpenAPI:
+    """Return an application on a table; nothing of the environment's reaches it."""
+    given = {"secret_key": SECRET, "data_dir": data_dir, "openai_api_key": None, "openai_base_url": None, **settings}
+    app = create_app(Settings(table_name=table.name, endpoint_url=table.endpoint_url, **given))  # type: ignore[arg-type]
+    configure(table)
+    return app
+
+
+@pytest.fixture(scope="module")
+def app(table: TableSettings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenAPI]:
+    made = make_app(table, tmp_path_factory.mktemp("data"))
+    yield made
+    made.extensions["bot"].providers.close()
+
+
+@pytest.fixture
+def new_caller(app: OpenAPI) -> Callable[..., Caller]:
+    """Make a caller, who is a new user."""
+    return lambda **profile: Caller(app, **profile)
+
+
+@pytest.fixture
+def ann(app: OpenAPI) -> Caller:
+    """A user."""
+    return Caller(app)
+
+
+@pytest.fixture
+def bob(app: OpenAPI) -> Caller:
+    """Another user, of whom Ann must not learn anything."""
+    return Caller(app)
+
+
+@pytest.fixture
+def admin(app: OpenAPI) -> Caller:
+    """An administrator."""
+    return Caller(app, role="admin")

@@ -1,0 +1,297 @@
+"""Turns with a provider of ten lines: what comes of every kind of answer that a model can give."""
+
+from collections.abc import Callable, Generator, Iterable
+from typing import Any
+
+import pytest
+from flask_openapi import OpenAPI
+
+from bot.errors import ProviderTimeout
+from bot.llm.types import Completion, ModelRequest, TextDelta, ToolCall, Usage
+from bot.turns.tools import MAX_CALLS
+from models import clock
+from models.table import MAX_TEXT_BYTES
+from tests.integration.api.caller import Caller
+
+Script = Iterable[TextDelta | Completion | Exception | Callable[[], None]]
+INSIDE = "postgres://inside"
+
+
+class Scripted:
+    """Says what it was told to say; what is callable it calls, what is an error it raises."""
+
+    name = "openai"
+    supports_tools = True
+
+    def __init__(self) -> None:
+        self.script: list[Script] = []
+        self.asked: list[ModelRequest] = []
+
+    def stream(self, request: ModelRequest) -> Generator[TextDelta | Completion, None, None]:
+        self.asked.append(request)
+        for step in self.script.pop(0):
+            if isinstance(step, Exception):
+                raise step
+            if callable(step):
+                step()
+            else:
+                yield step
+
+
+def says(text: str, **details: Any) -> list[TextDelta | Completion]:
+    """Return the script of a whole answer."""
+    given = {"finish_reason": "stop", "response_id": "resp_1", "model": "gpt-test", "usage": Usage(7, 3), **details}
+    deltas = [TextDelta(text)] if text else []
+    return [*deltas, Completion(text=text, tool_calls=given.pop("tool_calls", ()), **given)]
+
+
+def calls(number: int, arguments: str = "{}") -> tuple[ToolCall, ...]:
+    return tuple(ToolCall(f"call_{each}", "look", arguments) for each in range(number))
+
+
+@pytest.fixture
+def model(app: OpenAPI, monkeypatch: pytest.MonkeyPatch) -> Scripted:
+    """The model that all agents of `openai` ask."""
+    scripted = Scripted()
+    providers = app.extensions["bot"].providers
+    monkeypatch.setattr(providers, "get", lambda name, credentials=None: scripted)
+    monkeypatch.setattr(providers, "names", lambda: ("openai",))
+    return scripted
+
+
+@pytest.fixture
+def conversation(ann: Caller, model: Scripted) -> str:
+    """The path of a new conversation of Ann's."""
+    return f"/conversations/{ann.conversation(ann.agent(provider='openai', model='gpt-test'))}"
+
+
+def fails(ann: Caller, conversation: str, model: Scripted, script: Script, status: int, code: str) -> Any:
+    """Send a message to which the model answers badly; check what is left of it, and return the turn."""
+    before = ann.get(conversation)["message_count"]
+    model.script.append(script)
+
+    answer = ann.call("POST", f"{conversation}/messages", {"content": "Hello"})
+
+    problem = answer.get_json()
+    assert (answer.status_code, problem["code"]) == (status, code), answer.text
+    assert INSIDE not in answer.text
+    turn = problem["turn"]
+    assert turn["status"] == "failed"
+    assert turn["error"]["code"] == code
+    assert ann.get(f"/turns/{turn['id']}") == turn
+    opened = ann.get(conversation)
+    assert opened["message_count"] == before + 1, "the message stays, and no half answer stands beside it"
+    assert opened["messages"][-1]["content"] == "Hello"
+    assert opened["active_turn_id"] is None
+
+    model.script.append(says("Here I am again."))
+    assert ann.make(f"{conversation}/messages", content="Again")["output"][0]["content"] == "Here I am again."
+    return turn
+
+
+def test_what_the_model_said_before_it_failed_is_kept_on_the_turn(
+    ann: Caller, conversation: str, model: Scripted
+) -> None:
+    script = [TextDelta("Half "), TextDelta("an answer"), ProviderTimeout("openai was silent for 4 seconds.")]
+    turn = fails(ann, conversation, model, script, 504, "provider_timeout")
+    assert turn["partial_text"] == "Half an answer"
+    assert turn["error"]["detail"] == "openai was silent for 4 seconds."
+
+
+def test_a_failure_of_ours_ends_the_turn_and_shows_nothing_of_the_inside(
+    ann: Caller, conversation: str, model: Scripted
+) -> None:
+    turn = fails(ann, conversation, model, [TextDelta("Half"), RuntimeError(INSIDE)], 500, "internal_error")
+    assert INSIDE not in str(turn)
+
+
+def test_an_answer_without_an_end_is_incomplete(ann: Caller, conversation: str, model: Scripted) -> None:
+    fails(ann, conversation, model, [TextDelta("Half")], 502, "provider_incomplete")
+
+
+def test_an_empty_answer_is_an_answer_and_is_told_as_one(ann: Caller, conversation: str, model: Scripted) -> None:
+    model.script += [says(""), says("Now I know.")]
+    done = ann.make(f"{conversation}/messages", content="Hello")
+    assert [each["content"] for each in done["output"]] == [""]
+    ann.make(f"{conversation}/messages", content="Well?")
+    assert [(each.role, each.content) for each in model.asked[-1].messages] == [
+        ("user", "Hello"),
+        ("assistant", ""),
+        ("user", "Well?"),
+    ]
+
+
+def test_an_answer_too_long_to_store_fails_clearly_and_its_beginning_is_kept(
+    ann: Caller, conversation: str, model: Scripted
+) -> None:
+    turn = fails(ann, conversation, model, says("é" * MAX_TEXT_BYTES), 413, "too_large")
+    assert turn["partial_text"] == "é" * (MAX_TEXT_BYTES // 2)
+    assert "only the beginning is kept" in turn["error"]["detail"]
+
+
+def test_more_calls_than_can_be_answered_at_once_fail_the_turn(ann: Caller, conversation: str, model: Scripted) -> None:
+    fails(ann, conversation, model, says("", tool_calls=calls(MAX_CALLS + 1)), 502, "provider_error")
+
+
+def test_a_call_that_was_cut_off_fails_the_turn(ann: Caller, conversation: str, model: Scripted) -> None:
+    script = says("", tool_calls=calls(1, '{"place": "Lis'), finish_reason="length")
+    fails(ann, conversation, model, script, 502, "provider_incomplete")
+
+
+@pytest.mark.parametrize("reason", ["length", "content_filter"])
+def test_an_answer_that_did_not_end_by_itself_is_kept_and_says_why(
+    ann: Caller, conversation: str, model: Scripted, reason: str
+) -> None:
+    model.script.append(says("As far as I", finish_reason=reason))
+    done = ann.make(f"{conversation}/messages", content="Hello")
+    assert done["output"][0]["attributes"] == {"finish_reason": reason}
+    assert (done["turn"]["status"], done["turn"]["finish_reason"]) == ("completed", reason)
+
+
+def test_a_refusal_is_an_answer_that_says_it_is_one(ann: Caller, conversation: str, model: Scripted) -> None:
+    model.script.append(says("", refusal="I will not."))
+    (message,) = ann.make(f"{conversation}/messages", content="Hello")["output"]
+    assert (message["content"], message["attributes"]) == ("I will not.", {"refusal": True})
+
+
+def test_as_many_calls_as_can_be_stored_are_answered_all_together(
+    ann: Caller, conversation: str, model: Scripted
+) -> None:
+    model.script += [says("Let me look.", tool_calls=calls(MAX_CALLS), finish_reason="tool_calls"), says("Found it.")]
+    asked = ann.make(f"{conversation}/messages", content="Look everywhere.")
+    assert [each["type"] for each in asked["output"]] == ["text", *["function_call"] * MAX_CALLS]
+    results = [{"call_id": f"call_{each}", "content": str(each)} for each in range(MAX_CALLS)]
+
+    done = ann.make(f"{conversation}/messages", results=list(reversed(results)))
+
+    assert [each["content"] for each in done["input"]] == [str(each) for each in range(MAX_CALLS)]
+    assert done["output"][0]["content"] == "Found it."
+    told = model.asked[-1].messages
+    assert [message.role for message in told] == ["user", "assistant", *["tool"] * MAX_CALLS]
+    assert len(told[1].tool_calls) == MAX_CALLS
+
+
+def test_results_reach_the_model_with_their_calls_though_the_window_is_small(ann: Caller, model: Scripted) -> None:
+    agent_id = ann.agent(provider="openai", model="gpt-test", settings={"window": 1})
+    conversation = f"/conversations/{ann.conversation(agent_id)}"
+    model.script += [says("", tool_calls=calls(3), finish_reason="tool_calls"), says("Done.")]
+    ann.make(f"{conversation}/messages", content="Look.")
+    ann.make(f"{conversation}/messages", results=[{"call_id": f"call_{each}", "content": "x"} for each in range(3)])
+    assert [message.role for message in model.asked[-1].messages] == ["user", "assistant", "tool", "tool", "tool"]
+
+
+@pytest.mark.parametrize(("window", "told"), [(1, 1), (2, 1), (5, 5), (40, 39), (None, 19)])
+def test_the_model_sees_at_most_the_window(ann: Caller, model: Scripted, window: int | None, told: int) -> None:
+    agent_id = ann.agent(provider="openai", model="gpt-test", settings={"window": window} if window else {})
+    conversation = f"/conversations/{ann.conversation(agent_id)}"
+    model.script = [says("Yes.") for _ in range(21)]
+    for number in range(21):
+        ann.make(f"{conversation}/messages", content=str(number))
+    messages = model.asked[-1].messages
+    assert len(messages) == told
+    assert messages[-1].content == "20"
+
+
+def test_the_context_takes_as_many_tokens_as_the_agent_says(ann: Caller, model: Scripted) -> None:
+    text = "word " * 2000
+    for tokens, told in ((8_000, 3), (40_000, 7), (None, 7)):
+        settings = {"context_tokens": tokens} if tokens else {}
+        conversation = f"/conversations/{ann.conversation(ann.agent(provider='openai', settings=settings))}"
+        model.script = [says(text) for _ in range(4)]
+        for _ in range(4):
+            ann.make(f"{conversation}/messages", content=text)
+        assert len(model.asked[-1].messages) == told, tokens
+
+
+def test_a_long_answer_leaves_at_least_half_of_the_context_to_the_conversation(ann: Caller, model: Scripted) -> None:
+    agent_id = ann.agent(provider="openai", settings={"max_tokens": 1_000_000})
+    conversation = f"/conversations/{ann.conversation(agent_id)}"
+    model.script = [says("Yes."), says("Yes.")]
+    ann.make(f"{conversation}/messages", content="One")
+    ann.make(f"{conversation}/messages", content="Two")
+    assert [message.content for message in model.asked[-1].messages] == ["One", "Yes.", "Two"]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_conversation_that_is_deleted_while_it_is_answered_stays_deleted(
+    ann: Caller, conversation: str, model: Scripted, stream: bool
+) -> None:
+    model.script.append([TextDelta("Hal"), lambda: ann.delete(conversation), *says("f an answer")])
+    answer = ann.call("POST", f"{conversation}/messages", {"content": "Hello", "stream": stream})
+    assert "turn_interrupted" in answer.text
+    assert answer.status_code == (200 if stream else 503)
+    ann.refused(404, "not_found", "GET", conversation)
+    ann.refused(404, "not_found", "GET", f"{conversation}/messages")
+
+
+def test_a_message_that_is_stored_while_the_agent_speaks_stands_before_the_answer(
+    ann: Caller, conversation: str, model: Scripted
+) -> None:
+    conversation_id = conversation.rpartition("/")[2]
+    model.script.append([TextDelta("An"), lambda: ann.say(conversation_id, "One more thing"), *says("swer")])
+    ann.make(f"{conversation}/messages", content="Hello")
+    opened = ann.get(conversation)
+    assert [each["content"] for each in opened["messages"]] == ["Hello", "One more thing", "swer"]
+    assert opened["message_count"] == 3
+
+
+def test_a_conversation_that_is_put_away_while_it_is_answered_still_gets_its_answer(
+    ann: Caller, conversation: str, model: Scripted
+) -> None:
+    model.script.append([lambda: ann.patch(conversation, status="archived"), *says("Answer")])
+    assert ann.make(f"{conversation}/messages", content="Hello")["turn"]["status"] == "completed"
+    opened = ann.get(conversation)
+    assert (opened["status"], opened["message_count"]) == ("archived", 2)
+    assert [each["id"] for each in ann.get("/conversations", status="archived")["data"]] == [opened["id"]]
+
+
+def test_while_a_turn_runs_the_conversation_names_it_and_refuses_another(
+    ann: Caller, conversation: str, model: Scripted
+) -> None:
+    seen: list[Any] = []
+
+    def look() -> None:
+        seen.append(ann.get(conversation)["active_turn_id"])
+        for path, body in (("messages", {"content": "Me too"}), ("turns", {})):
+            answer = ann.call("POST", f"{conversation}/{path}", body)
+            assert (answer.status_code, answer.get_json()["code"]) == (409, "conversation_busy")
+            assert 1 <= int(answer.headers["Retry-After"]) <= 5
+        ann.refused(404, "not_found", "GET", f"/turns/{seen[0]}")
+
+    model.script.append([look, *says("Answer")])
+    turn = ann.make(f"{conversation}/messages", content="Hello")["turn"]
+    assert seen == [turn["id"]]
+    assert ann.get(conversation)["message_count"] == 2
+
+
+def test_the_user_message_is_stored_before_the_model_is_asked(ann: Caller, conversation: str, model: Scripted) -> None:
+    stored: list[Any] = []
+    model.script.append([lambda: stored.extend(ann.get(conversation)["messages"]), *says("Answer")])
+    ann.make(f"{conversation}/messages", content="Hello")
+    assert [each["content"] for each in stored] == ["Hello"]
+
+
+def test_the_lease_of_a_worker_that_died_runs_out_and_its_turn_is_recorded_as_interrupted(
+    ann: Caller, conversation: str, model: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns = ann.app.extensions["bot"].turns
+    with ann.app.app_context():
+        agent = turns.agent_of(ann.id, conversation.rpartition("/")[2])
+    from bot.turns.service import Question
+    from models.access_patterns.messages import Draft
+
+    died = turns.begin(ann.id, conversation.rpartition("/")[2], Question(Draft("user", "Hello")), agent)
+    later = clock.now() + 2 * turns._leases.duration
+    monkeypatch.setattr(clock, "_source", lambda: later)
+
+    model.script.append(says("Late, but here."))
+    done = ann.make(f"{conversation}/messages", content="Anybody there?")
+
+    assert done["output"][0]["content"] == "Late, but here."
+    orphan = ann.get(f"/turns/{died.lease.turn_id}")
+    assert (orphan["status"], orphan["error"]["code"]) == ("interrupted", "interrupted")
+    assert [each["content"] for each in ann.get(conversation)["messages"]] == [
+        "Hello",
+        "Anybody there?",
+        "Late, but here.",
+    ]

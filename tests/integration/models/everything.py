@@ -1,0 +1,68 @@
+"""One user with one of everything, and its ids: what most access patterns need to be called at all."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from models.access_patterns.api_keys import create_api_key
+from models.access_patterns.messages import Draft
+from models.access_patterns.states import Owner, put_state
+from models.access_patterns.turns import Begun, begin_turn, end_turn
+from models.conversation import Conversation
+from models.ids import new_id
+from models.user import User
+from tests.factories import make_agent, make_conversation, make_user
+
+LEASE = timedelta(seconds=30)
+
+
+@dataclass(frozen=True)
+class Ids:
+    """What things are called."""
+
+    user_id: str
+    email: str
+    agent_id: str
+    conversation_id: str
+    message_id: str
+    turn_id: str
+    key_id: str
+    key_hash: str
+
+    @property
+    def owner(self) -> Owner:
+        """The owner of the conversation's state."""
+        return Owner(self.user_id, self.conversation_id)
+
+
+def make_everything() -> Ids:
+    """Make a user with an agent, a key, state, and a conversation with a turn that has ended."""
+    user: User = make_user()
+    agent = make_agent(user)
+    conversation = make_conversation(agent)
+    begun = begin(conversation, "Hello")
+    turn, _ = end_turn(begun.lease, "completed", [Draft("agent", "Hi!")], {})
+    key_hash = new_id("hash")
+    key = create_api_key(user.user_id, key_hash=key_hash, hint="abcd", role="user")
+    put_state(Owner(user.user_id), "session", "key", 1)
+    put_state(Owner(user.user_id, conversation.conversation_id), "session", "key", 1)
+    return Ids(
+        user.user_id,
+        user.email,
+        agent.agent_id,
+        conversation.conversation_id,
+        begun.messages[0].message_id,
+        turn.turn_id,
+        key.key_id,
+        key_hash,
+    )
+
+
+def begin(conversation: Conversation, *contents: str) -> Begun:
+    """Begin a turn with these messages of the user's."""
+    return begin_turn(
+        conversation.user_id,
+        conversation.conversation_id,
+        lambda _earlier: [Draft("user", content) for content in contents],
+        window=20,
+        lease=LEASE,
+    )

@@ -1,0 +1,125 @@
+"""Each access pattern takes as many requests as it declares: no more in the plain case, and no fewer at its most.
+
+What the requests are is held against the declarations in every test (`tests/contract_watch.py`).
+"""
+
+from collections.abc import Callable
+
+import pytest
+
+from models.access_patterns import AccessPattern, patterns
+from models.access_patterns.agents import create_agent, find_agent_owner, get_agent, list_agents, update_agent
+from models.access_patterns.api_keys import (
+    create_api_key,
+    find_api_key,
+    find_api_key_and_agent,
+    list_api_keys,
+    revoke_api_key,
+)
+from models.access_patterns.conversations import (
+    create_conversation,
+    get_conversation,
+    list_agent_conversations,
+    list_conversations,
+    open_conversation,
+    set_conversation_status,
+    update_conversation,
+)
+from models.access_patterns.erasure import delete_agent, delete_conversation, delete_user
+from models.access_patterns.messages import Draft, append_messages, delete_message, get_message, list_messages
+from models.access_patterns.states import delete_state, get_state, list_states, put_state
+from models.access_patterns.turns import begin_turn, end_turn, get_turn, renew_lease
+from models.access_patterns.users import (
+    change_email,
+    create_user,
+    get_user,
+    get_user_by_email,
+    list_users,
+    update_user,
+)
+from models.conversation import Conversation
+from tests.factories import make_agent, new_email
+from tests.integration.models.everything import LEASE, Ids, begin, make_everything
+from tests.wire import recorded
+
+pytestmark = pytest.mark.usefixtures("table")
+
+Run = Callable[[], object]
+
+
+def now(call: Callable[[Ids], object]) -> Callable[[Ids], Run]:
+    """Nothing to prepare."""
+    return lambda ids: lambda: call(ids)
+
+
+def with_lease(call: Callable[..., object]) -> Callable[[Ids], Run]:
+    """Begin a turn first."""
+
+    def prepare(ids: Ids) -> Run:
+        begun = begin(Conversation.keyed(conversation_id=ids.conversation_id, user_id=ids.user_id), "Hello")
+        return lambda: call(begun.lease)
+
+    return prepare
+
+
+def another_agent(ids: Ids) -> Run:
+    agent = make_agent(get_user(ids.user_id))
+    return lambda: delete_agent(ids.user_id, agent.agent_id)
+
+
+PLAIN: dict[str, Callable[[Ids], Run]] = {
+    "AP-01": now(lambda ids: create_user(new_email())),
+    "AP-02": now(lambda ids: get_user(ids.user_id)),
+    "AP-03": now(lambda ids: get_user_by_email(ids.email)),
+    "AP-04": now(lambda ids: update_user(ids.user_id, {"name": "New"})),
+    "AP-05": now(lambda ids: list_users(10)),
+    "AP-06": now(lambda ids: change_email(ids.user_id, new_email())),
+    "AP-10": now(lambda ids: create_agent(ids.user_id, name="Ada", provider="echo", model="echo-1")),
+    "AP-11": now(lambda ids: get_agent(ids.user_id, ids.agent_id)),
+    "AP-12": now(lambda ids: list_agents(ids.user_id, 10)),
+    "AP-13": now(lambda ids: update_agent(ids.user_id, ids.agent_id, {"name": "New"})),
+    "AP-14": now(lambda ids: find_agent_owner(ids.agent_id)),
+    "AP-20": now(lambda ids: create_api_key(ids.user_id, key_hash=f"x{ids.key_hash}", hint="abcd", role="user")),
+    "AP-21": now(lambda ids: find_api_key(ids.key_hash)),
+    "AP-22": now(lambda ids: list_api_keys(ids.user_id, 10)),
+    "AP-23": now(lambda ids: revoke_api_key(ids.user_id, ids.key_id)),
+    "AP-24": now(lambda ids: find_api_key_and_agent(ids.key_hash, ids.user_id, ids.agent_id)),
+    "AP-30": now(lambda ids: create_conversation(ids.user_id, ids.agent_id)),
+    "AP-31": now(lambda ids: get_conversation(ids.user_id, ids.conversation_id)),
+    "AP-32": now(lambda ids: open_conversation(ids.user_id, ids.conversation_id, 20)),
+    "AP-33": now(lambda ids: list_conversations(ids.user_id, 10)),
+    "AP-34": now(lambda ids: list_agent_conversations(ids.user_id, ids.agent_id, 10)),
+    "AP-35": now(lambda ids: update_conversation(ids.user_id, ids.conversation_id, {"title": "New"})),
+    "AP-36": now(lambda ids: set_conversation_status(ids.user_id, ids.conversation_id, "archived")),
+    "AP-40": now(lambda ids: append_messages(ids.user_id, ids.conversation_id, [Draft("user", "Hello")])),
+    "AP-41": now(lambda ids: list_messages(ids.user_id, ids.conversation_id, 10)),
+    "AP-42": now(lambda ids: get_message(ids.user_id, ids.conversation_id, ids.message_id)),
+    "AP-43": now(lambda ids: delete_message(ids.user_id, ids.conversation_id, ids.message_id)),
+    "AP-50": now(lambda ids: begin_turn(ids.user_id, ids.conversation_id, lambda _: [], window=20, lease=LEASE)),
+    "AP-51": with_lease(lambda lease: renew_lease(lease, LEASE)),
+    "AP-52": with_lease(lambda lease: end_turn(lease, "completed", [Draft("agent", "Hi!")], {})),
+    "AP-53": now(lambda ids: get_turn(ids.user_id, ids.turn_id)),
+    "AP-60": now(lambda ids: get_state(ids.owner, "session", "key")),
+    "AP-61": now(lambda ids: put_state(ids.owner, "session", "key", 2)),
+    "AP-62": now(lambda ids: delete_state(ids.owner, "session", "key")),
+    "AP-63": now(lambda ids: list_states(ids.owner, 10)),
+    "AP-70": now(lambda ids: delete_conversation(ids.user_id, ids.conversation_id)),
+    "AP-71": another_agent,
+    "AP-72": now(lambda ids: delete_user(ids.user_id)),
+}
+
+
+@pytest.fixture(scope="module")
+def unchanged(table: object) -> Ids:
+    """For patterns that only read."""
+    return make_everything()
+
+
+@pytest.mark.parametrize("pattern", patterns(), ids=lambda pattern: pattern.id)
+def test_the_plain_case_takes_the_requests_that_are_declared(pattern: AccessPattern, unchanged: Ids) -> None:
+    run = PLAIN[pattern.id](make_everything() if pattern.budget.wcu else unchanged)
+    with recorded() as sent:
+        run()
+    assert {request.pattern for request in sent} == {pattern.id}
+    if not pattern.budget.grows:
+        assert len(sent) == pattern.budget.requests, [request.operation for request in sent]

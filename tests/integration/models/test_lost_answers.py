@@ -1,0 +1,194 @@
+"""An answer that is lost on its way back: the client asks again, the call succeeds, and its effect stands once."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from models.access_patterns import patterns
+from models.access_patterns.agents import create_agent, get_agent, list_agents, update_agent
+from models.access_patterns.api_keys import create_api_key, list_api_keys, revoke_api_key
+from models.access_patterns.conversations import (
+    create_conversation,
+    get_conversation,
+    list_conversations,
+    open_conversation,
+    set_conversation_status,
+    update_conversation,
+)
+from models.access_patterns.erasure import delete_agent, delete_conversation, delete_user
+from models.access_patterns.messages import Draft, append_messages, delete_message
+from models.access_patterns.states import Owner, delete_state, get_state, list_states, put_state
+from models.access_patterns.turns import end_turn, get_turn, renew_lease
+from models.access_patterns.users import change_email, create_user, get_user, get_user_by_email, update_user
+from models.conversation import Conversation
+from models.errors import ItemNotFound
+from tests.fake_clock import FakeClock
+from tests.integration.models.everything import LEASE, Ids, begin, make_everything
+from tests.wire import lost_answers
+
+pytestmark = pytest.mark.usefixtures("table")
+
+WRITES = ("TransactWriteItems", "UpdateItem", "BatchWriteItem")
+Case = tuple[Callable[[Ids], Any], Callable[[Ids], object], object]
+
+
+def header(ids: Ids) -> Conversation:
+    return get_conversation(ids.user_id, ids.conversation_id)
+
+
+def contents(ids: Ids) -> list[str]:
+    return [each.content for each in open_conversation(ids.user_id, ids.conversation_id, 100).messages]
+
+
+def count(items: tuple[object, ...]) -> int:
+    return len(items)
+
+
+def end(ids: Ids) -> str:
+    begun = begin(header(ids), "Again")
+    end_turn(begun.lease, "completed", [Draft("agent", "Hi again!")], {"input_tokens": 7})
+    return begun.lease.turn_id
+
+
+def missing(look: Callable[..., object], *ids: str) -> bool:
+    try:
+        look(*ids)
+    except ItemNotFound:
+        return True
+    return False
+
+
+# By pattern: what is done, what it leads to, and what that must be (as if no answer had been lost).
+CASES: dict[str, Case] = {
+    "AP-01": (
+        lambda ids: create_user(f"second.{ids.email}"),
+        lambda ids: missing(get_user_by_email, f"second.{ids.email}"),
+        False,
+    ),
+    "AP-04": (
+        lambda ids: update_user(ids.user_id, {"name": "New", "settings": {"a": 1}}),
+        lambda ids: (get_user(ids.user_id).name, get_user(ids.user_id).settings),
+        ("New", {"a": 1}),
+    ),
+    "AP-06": (
+        lambda ids: change_email(ids.user_id, f"new.{ids.email}"),
+        lambda ids: get_user_by_email(f"new.{ids.email}").user_id == ids.user_id,
+        True,
+    ),
+    "AP-10": (
+        lambda ids: create_agent(ids.user_id, name="Bea", provider="echo", model="echo-1"),
+        lambda ids: count(list_agents(ids.user_id, 10).items),
+        2,
+    ),
+    "AP-13": (
+        lambda ids: update_agent(ids.user_id, ids.agent_id, {"name": "Bea"}).version,
+        lambda ids: (get_agent(ids.user_id, ids.agent_id).name, get_agent(ids.user_id, ids.agent_id).version),
+        ("Bea", 2),
+    ),
+    "AP-20": (
+        lambda ids: create_api_key(ids.user_id, key_hash=f"x{ids.key_hash}", hint="abcd", role="user"),
+        lambda ids: count(list_api_keys(ids.user_id, 10).items),
+        2,
+    ),
+    "AP-23": (
+        lambda ids: revoke_api_key(ids.user_id, ids.key_id),
+        lambda ids: count(list_api_keys(ids.user_id, 10).items),
+        0,
+    ),
+    "AP-30": (
+        lambda ids: create_conversation(ids.user_id, ids.agent_id),
+        lambda ids: count(list_conversations(ids.user_id, 10).items),
+        2,
+    ),
+    "AP-35": (
+        lambda ids: update_conversation(ids.user_id, ids.conversation_id, {"title": "New", "metadata": {"a": 1}}),
+        lambda ids: (header(ids).title, header(ids).metadata),
+        ("New", {"a": 1}),
+    ),
+    "AP-36": (
+        lambda ids: set_conversation_status(ids.user_id, ids.conversation_id, "archived"),
+        lambda ids: [each.status for each in list_conversations(ids.user_id, 10).items],
+        ["archived"],
+    ),
+    "AP-40": (
+        lambda ids: append_messages(ids.user_id, ids.conversation_id, [Draft("user", "a"), Draft("user", "b")]),
+        lambda ids: (contents(ids), header(ids).message_count),
+        (["Hello", "Hi!", "a", "b"], 4),
+    ),
+    "AP-43": (
+        lambda ids: delete_message(ids.user_id, ids.conversation_id, ids.message_id),
+        lambda ids: (contents(ids), header(ids).message_count),
+        (["Hi!"], 1),
+    ),
+    "AP-50": (
+        lambda ids: begin(header(ids), "Again"),
+        lambda ids: (contents(ids), header(ids).turn_count, header(ids).fence, header(ids).message_count),
+        (["Hello", "Hi!", "Again"], 2, 2, 3),
+    ),
+    "AP-51": (
+        lambda ids: renew_lease(begin(header(ids)).lease, LEASE),
+        lambda ids: (header(ids).fence, header(ids).leased()),
+        (2, True),
+    ),
+    "AP-52": (
+        end,
+        lambda ids: (contents(ids), header(ids).message_count, header(ids).input_tokens, header(ids).leased()),
+        (["Hello", "Hi!", "Again", "Hi again!"], 4, 7, False),
+    ),
+    "AP-61": (
+        lambda ids: put_state(ids.owner, "session", "key", 2, if_version=1).version,
+        lambda ids: (get_state(ids.owner, "session", "key").value, get_state(ids.owner, "session", "key").version),
+        (2, 2),
+    ),
+    "AP-62": (
+        lambda ids: delete_state(Owner(ids.user_id), "session", "key", if_version=1),
+        lambda ids: count(list_states(Owner(ids.user_id), 10).items),
+        0,
+    ),
+    "AP-70": (
+        lambda ids: delete_conversation(ids.user_id, ids.conversation_id),
+        lambda ids: (
+            missing(get_conversation, ids.user_id, ids.conversation_id) and missing(get_turn, ids.user_id, ids.turn_id)
+        ),
+        True,
+    ),
+    "AP-71": (
+        lambda ids: delete_agent(ids.user_id, ids.agent_id),
+        lambda ids: missing(get_agent, ids.user_id, ids.agent_id),
+        True,
+    ),
+    "AP-72": (lambda ids: delete_user(ids.user_id), lambda ids: missing(get_user, ids.user_id), True),
+}
+
+
+EVERY_WRITE = [
+    pytest.param(pattern.id, operation, id=f"{pattern.id}-{operation}")
+    for pattern in patterns()
+    for operation in WRITES
+    if any(request.operation == operation for request in pattern.requests)
+]
+
+
+@pytest.fixture(autouse=True)
+def at_once_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """botocore waits up to a second before it asks again."""
+    monkeypatch.setattr("botocore.endpoint.time.sleep", lambda _seconds: None)
+
+
+@pytest.mark.parametrize(("name", "operation"), EVERY_WRITE)
+def test_the_effect_of_a_write_stands_once(name: str, operation: str, fake_clock: FakeClock) -> None:
+    ids = make_everything()
+    act, look, expected = CASES[name]
+    with lost_answers(operation) as lost:
+        act(ids)
+    assert lost
+    assert look(ids) == expected
+
+
+def test_even_if_every_answer_but_the_last_is_lost() -> None:
+    ids = make_everything()
+    with lost_answers("TransactWriteItems", times=3) as lost:
+        append_messages(ids.user_id, ids.conversation_id, [Draft("user", "a")])
+    assert len(lost) == 3
+    assert contents(ids) == ["Hello", "Hi!", "a"]

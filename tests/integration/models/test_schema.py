@@ -1,0 +1,121 @@
+"""The table: made once whoever asks, with the shape that the items declare, and never taken for ours if it is not."""
+
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from models import schema
+from models.schema import create_table, delete_table, describe_table, key_schema, reachable
+from models.table import TableSettings, client, configure, settings
+from tests.together import at_once
+
+
+@pytest.fixture
+def no_table(engine: str) -> Iterator[TableSettings]:
+    """Settings for a table that is not there yet."""
+    before = settings()
+    configure(
+        TableSettings(name=f"test-{uuid.uuid4()}", endpoint_url=engine, access_key_id="test", secret_access_key="test")
+    )
+    yield settings()
+    delete_table()
+    configure(before)
+
+
+def test_the_table_has_the_shape_that_the_items_declare(no_table: TableSettings) -> None:
+    assert create_table()
+    found = describe_table()
+    assert found["TableName"] == no_table.name
+    assert found["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST"
+    assert found["KeySchema"] == key_schema()["KeySchema"]
+    indexes = {index["IndexName"]: index for index in found["GlobalSecondaryIndexes"]}
+    assert indexes.keys() == {index.name for index in schema.INDEXES}
+    for index in schema.INDEXES:
+        made = indexes[index.name]
+        assert made["KeySchema"] == index.key_schema
+        assert made["Projection"]["ProjectionType"] == index.projection["ProjectionType"]
+        assert set(made["Projection"].get("NonKeyAttributes", ())) == set(index.includes)
+
+
+def test_ttl_and_stream_are_on(no_table: TableSettings) -> None:
+    create_table()
+    found = describe_table()
+    assert found["TimeToLive"] == {"TimeToLiveStatus": "ENABLED", "AttributeName": "expires_at"}
+    assert found["StreamSpecification"] == {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}
+    assert reachable()
+
+
+def test_creating_it_again_changes_nothing(no_table: TableSettings) -> None:
+    assert create_table()
+    before = describe_table()
+    assert not create_table()
+    assert describe_table() == before
+
+
+def test_of_eight_who_create_it_at_once_one_does(no_table: TableSettings) -> None:
+    assert sorted(at_once([create_table] * 8), key=bool) == [False] * 7 + [True]
+    assert describe_table()["TimeToLive"]["TimeToLiveStatus"] == "ENABLED"
+
+
+def test_ttl_that_was_left_off_is_turned_on(no_table: TableSettings) -> None:
+    client().create_table(TableName=no_table.name, BillingMode="PAY_PER_REQUEST", **key_schema())
+    assert not create_table()
+    assert describe_table()["TimeToLive"]["TimeToLiveStatus"] == "ENABLED"
+
+
+def changed(**changes: Any) -> dict[str, Any]:
+    return {**key_schema(), **changes}
+
+
+def other_index(position: int, **changes: Any) -> dict[str, Any]:
+    indexes = [dict(index) for index in key_schema()["GlobalSecondaryIndexes"]]
+    indexes[position] |= changes
+    return changed(GlobalSecondaryIndexes=indexes)
+
+
+PLAIN = {
+    "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
+    "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
+}
+SWAPPED = [{"AttributeName": "user_id", "KeyType": "RANGE"}, {"AttributeName": "user_activity", "KeyType": "HASH"}]
+
+
+@pytest.mark.parametrize(
+    ("shape", "words"),
+    [
+        (PLAIN, "its keys are not PK and SK"),
+        (other_index(0, IndexName="another"), "it has no index conversations_by_user"),
+        (other_index(0, KeySchema=SWAPPED), "its index conversations_by_user has other keys"),
+        (
+            other_index(0, Projection={"ProjectionType": "INCLUDE", "NonKeyAttributes": ["title"]}),
+            "its index conversations_by_user does not carry agent_id, started_at",
+        ),
+        (
+            other_index(1, Projection={"ProjectionType": "KEYS_ONLY"}),
+            "its index conversations_by_agent does not carry started_at, status, title",
+        ),
+    ],
+)
+def test_a_table_of_another_shape_is_refused_in_words(
+    no_table: TableSettings, shape: dict[str, Any], words: str
+) -> None:
+    client().create_table(TableName=no_table.name, BillingMode="PAY_PER_REQUEST", **shape)
+    with pytest.raises(ValueError, match=words) as refusal:
+        create_table()
+    assert no_table.name in str(refusal.value)
+
+
+def test_an_index_may_carry_more(no_table: TableSettings) -> None:
+    shape = other_index(0, Projection={"ProjectionType": "ALL"})
+    client().create_table(TableName=no_table.name, BillingMode="PAY_PER_REQUEST", **shape)
+    assert not create_table()
+
+
+def test_a_table_that_is_not_there_is_not_described(no_table: TableSettings) -> None:
+    for look in (describe_table, reachable):
+        with pytest.raises(ClientError, match="ResourceNotFoundException"):
+            look()
+    delete_table()

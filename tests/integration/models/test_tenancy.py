@@ -1,0 +1,149 @@
+"""Somebody else's things answer like things that do not exist, in every access pattern, and stay as they are."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import fields, replace
+
+import pytest
+
+from models.access_patterns import patterns
+from models.access_patterns.agents import get_agent, update_agent
+from models.access_patterns.api_keys import find_api_key_and_agent, revoke_api_key
+from models.access_patterns.conversations import (
+    create_conversation,
+    get_conversation,
+    list_agent_conversations,
+    open_conversation,
+    set_conversation_status,
+    update_conversation,
+)
+from models.access_patterns.erasure import delete_agent, delete_conversation
+from models.access_patterns.messages import Draft, append_messages, delete_message, get_message, list_messages
+from models.access_patterns.states import delete_state, get_state, list_states, put_state
+from models.access_patterns.turns import begin_turn, get_turn
+from models.errors import ItemNotFound
+from models.ids import new_id
+from models.reading import Page
+from models.table import Item
+from tests.factories import make_user
+from tests.integration.models.everything import LEASE, Ids, make_everything
+from tests.raw import whole_table
+
+pytestmark = pytest.mark.usefixtures("table")
+
+Call = Callable[[Ids], object]
+
+# Each pattern that takes an id beside the caller's own, once for each way in which it looks at what the id names.
+CALLS: dict[str, list[Call]] = {
+    "AP-11": [lambda ids: get_agent(ids.user_id, ids.agent_id)],
+    "AP-13": [lambda ids: update_agent(ids.user_id, ids.agent_id, {"name": "Mine"})],
+    "AP-23": [lambda ids: revoke_api_key(ids.user_id, ids.key_id)],
+    "AP-24": [lambda ids: find_api_key_and_agent(ids.key_hash, ids.user_id, ids.agent_id)[1]],
+    "AP-30": [lambda ids: create_conversation(ids.user_id, ids.agent_id)],
+    "AP-31": [lambda ids: get_conversation(ids.user_id, ids.conversation_id)],
+    "AP-32": [
+        lambda ids: open_conversation(ids.user_id, ids.conversation_id, 0),
+        lambda ids: open_conversation(ids.user_id, ids.conversation_id, 20),
+    ],
+    "AP-34": [lambda ids: list_agent_conversations(ids.user_id, ids.agent_id, 10)],
+    "AP-35": [
+        lambda ids: update_conversation(ids.user_id, ids.conversation_id, {"title": "Mine"}),
+        lambda ids: update_conversation(ids.user_id, ids.conversation_id, {}),
+    ],
+    "AP-36": [
+        lambda ids: set_conversation_status(ids.user_id, ids.conversation_id, "archived"),
+        lambda ids: set_conversation_status(ids.user_id, ids.conversation_id, "active"),
+    ],
+    "AP-40": [
+        lambda ids: append_messages(ids.user_id, ids.conversation_id, [Draft("user", "Hello")]),
+        lambda ids: append_messages(ids.user_id, ids.conversation_id, []),
+    ],
+    "AP-41": [lambda ids: list_messages(ids.user_id, ids.conversation_id, 10)],
+    "AP-42": [lambda ids: get_message(ids.user_id, ids.conversation_id, ids.message_id)],
+    "AP-43": [lambda ids: delete_message(ids.user_id, ids.conversation_id, ids.message_id)],
+    "AP-50": [
+        lambda ids: begin_turn(ids.user_id, ids.conversation_id, lambda _: [], window=20, lease=LEASE),
+    ],
+    "AP-53": [lambda ids: get_turn(ids.user_id, ids.turn_id)],
+    "AP-60": [lambda ids: get_state(ids.owner, "session", "key")],
+    "AP-61": [
+        lambda ids: put_state(ids.owner, "session", "key", 2),
+        lambda ids: put_state(ids.owner, "session", "new", 2),
+        lambda ids: put_state(ids.owner, "session", "key", 2, if_version=2),
+    ],
+    "AP-62": [
+        lambda ids: delete_state(ids.owner, "session", "key"),
+        lambda ids: put_state(ids.owner, "session", "key", 1),
+    ],
+    "AP-63": [lambda ids: list_states(ids.owner, 10)],
+    "AP-70": [lambda ids: delete_conversation(ids.user_id, ids.conversation_id)],
+    "AP-71": [lambda ids: delete_agent(ids.user_id, ids.agent_id)],
+}
+# What is refused to the owner too, and must not tell somebody else more.
+REFUSED: list[Call] = [
+    lambda ids: put_state(ids.owner, "session", "key", 2, if_version=99),
+    lambda ids: delete_state(ids.owner, "session", "key", if_version=99),
+    lambda ids: delete_state(ids.owner, "session", "none"),
+    lambda ids: get_state(ids.owner, "session", "none"),
+    lambda ids: get_message(ids.user_id, ids.conversation_id, new_id("msg")),
+]
+
+
+def takes_an_id(function: Callable[..., object]) -> bool:
+    """Whether a pattern is the caller's, and takes the id of something beside."""
+    names = list(inspect.signature(function).parameters)
+    return names[0] == "owner" or ("user_id" in names and any(n.endswith("_id") and n != "user_id" for n in names))
+
+
+def outcome(call: Call, ids: Ids) -> object:
+    """Return what a caller can see of a call."""
+    try:
+        result = call(ids)
+    except ItemNotFound as error:
+        return type(error), str(error), error.what
+    if isinstance(result, Page):
+        return result.items, result.more
+    assert result is None, f"somebody else's {result!r} was shown"
+    return None
+
+
+def test_every_pattern_that_takes_an_id_is_here() -> None:
+    assert {pattern.id for pattern in patterns() if takes_an_id(pattern.function)} == CALLS.keys()
+
+
+EVERY_CALL = [
+    pytest.param(call, id=f"{name}-{number}")
+    for name, calls in {**CALLS, "refused": REFUSED}.items()
+    for number, call in enumerate(calls)
+]
+
+
+@pytest.fixture(scope="module")
+def theirs(table: object) -> Ids:
+    return make_everything()
+
+
+@pytest.mark.parametrize("call", EVERY_CALL)
+def test_somebody_elses_answers_as_what_is_not_there(call: Call, theirs: Ids) -> None:
+    me = make_user()
+    foreign = replace(theirs, user_id=me.user_id)
+    named = {each.name for each in fields(Ids)} & {
+        "agent_id",
+        "conversation_id",
+        "message_id",
+        "turn_id",
+        "key_id",
+    }
+    missing = replace(foreign, **{name: new_id(getattr(theirs, name).rpartition("_")[0]) for name in named})
+    before = whole_table()
+    assert outcome(call, foreign) == outcome(call, missing)
+    assert whole_table() == before
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_its_owner_is_let_in(name: str, theirs: Ids) -> None:
+    ids = make_everything() if name in ("AP-23", "AP-43", "AP-62", "AP-70", "AP-71") else theirs
+    for call in CALLS[name]:
+        result = call(ids)
+        assert not isinstance(result, Page) or result.items
+        assert name != "AP-24" or isinstance(result, Item)

@@ -1,0 +1,50 @@
+"""Cursors: signed for one list, of one caller, with one set of filters."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.access.cursors import Cursors
+from bot.errors import InvalidCursor
+
+CURSORS = Cursors(b"a deployment's secret")
+LONGEST_ID = "conv_" + "0" * 26
+
+
+def test_a_cursor_gives_back_its_position() -> None:
+    for position in ([], ["agt_1"], ["2026-01-01T00:00:00+00:00", "conv_1"], ["é😀", ""]):
+        assert CURSORS.read("list", CURSORS.sign("list", position)) == position
+
+
+def test_a_cursor_fits_its_own_scope_alone() -> None:
+    cursor = CURSORS.sign('["agents","usr_1",{}]', ["agt_1"])
+    for scope in ('["agents","usr_2",{}]', '["agents","usr_1",{"status":"active"}]', "", "agents"):
+        with pytest.raises(InvalidCursor) as refused:
+            CURSORS.read(scope, cursor)
+        assert [each.field for each in refused.value.fields] == ["cursor"]
+
+
+def test_a_cursor_of_another_deployment_is_refused() -> None:
+    with pytest.raises(InvalidCursor):
+        Cursors(b"another secret").read("list", CURSORS.sign("list", ["agt_1"]))
+
+
+@given(st.text(max_size=60))
+def test_no_made_up_text_is_a_cursor(text: str) -> None:
+    with pytest.raises(InvalidCursor):
+        CURSORS.read("list", text)
+
+
+@given(st.data())
+def test_a_cursor_with_one_changed_character_is_refused(data: st.DataObject) -> None:
+    cursor = CURSORS.sign("list", ["agt_1"])
+    position = data.draw(st.integers(0, len(cursor) - 2))
+    other = data.draw(st.sampled_from("ABCxyz019-_.").filter(lambda each: each != cursor[position]))
+    with pytest.raises(InvalidCursor):
+        CURSORS.read("list", cursor[:position] + other + cursor[position + 1 :])
+
+
+def test_a_cursor_can_stand_in_a_url_as_it_is_and_is_short() -> None:
+    cursor = CURSORS.sign("list", ["2026-01-01T00:00:00.000000+00:00", LONGEST_ID])
+    assert set(cursor) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.")
+    assert len(cursor) < 200
