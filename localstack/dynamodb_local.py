@@ -7,6 +7,7 @@ nothing is left if LocalStack is killed. The agent that LocalStack would add (mo
 """
 
 import os
+import signal
 import sys
 import threading
 import time
@@ -30,7 +31,10 @@ def end_with_parent(parent: int) -> None:
 def serve(jvm_options: list[str], jar: Path, arguments: list[str]) -> None:
     """Start the JVM, and in it DynamoDB Local; return when that has ended."""
     os.environ["DDB_LOCAL_TELEMETRY"] = "0"
-    jpype.startJVM(*jvm_options, classpath=[str(jar)], convertStrings=False)
+    # A signal ends the process at once, as it does by default: the JVM's own way of ending fails under Python (-Xrs
+    # keeps it from trying), and Python's would wait for Java to return.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    jpype.startJVM("-Xrs", *jvm_options, classpath=[str(jar)], convertStrings=False)
     server = jpype.JClass(RUNNER).createServerFromCommandLineArgs(arguments)
     _listen_on(server, HOST)
     server.safeStart()

@@ -37,9 +37,13 @@ _NOT_PASSED_ON = ("AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_CONFIG_FILE", "PYTHONP
 
 def start() -> None:
     """Start LocalStack if it does not run, and wait until its hooks have made the table."""
+    process = None
     if _hooks() is None:
-        _start_with_docker() if _docker_answers() else _start_without_docker()
-    _wait_for_hooks()
+        if _docker_answers():
+            _start_with_docker()
+        else:
+            process = _start_without_docker()
+    _wait_for_hooks(process)
     say(f"LocalStack is ready at {URL}: table, bucket and key are there. `make localstack-stop` ends it.")
 
 
@@ -118,7 +122,7 @@ def _start_with_docker() -> None:
         raise Missing("Docker could not start it; LOCALSTACK_DOCKER=0 does without.")
 
 
-def _start_without_docker() -> None:
+def _start_without_docker() -> "subprocess.Popen[bytes]":
     with socket.socket() as probe:
         if probe.connect_ex((HOST, PORT)) == 0:
             raise Missing(f"Something else listens on {HOST}:{PORT}; LOCALSTACK_PORT names another port.")
@@ -140,6 +144,7 @@ def _start_without_docker() -> None:
             start_new_session=True,
         )
     PROCESS.write_text(str(process.pid))
+    return process
 
 
 def environment() -> dict[str, str]:
@@ -165,7 +170,7 @@ def environment() -> dict[str, str]:
     }
 
 
-def _wait_for_hooks() -> None:
+def _wait_for_hooks(process: "subprocess.Popen[bytes] | None") -> None:
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         found = _hooks()
@@ -174,7 +179,7 @@ def _wait_for_hooks() -> None:
             if failed or not found["scripts"]:
                 raise Missing(f"The hook {', '.join(failed) or 'is missing'}; `make localstack-logs` says why.")
             return
-        if PROCESS.exists() and _pid() is None:
+        if process is not None and process.poll() is not None:
             raise Missing("LocalStack ended at once; `make localstack-logs` says why.")
         time.sleep(0.25)
     raise Missing(f"LocalStack was not ready in {PATIENCE:.0f} seconds; `make localstack-logs` says why.")

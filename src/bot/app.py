@@ -1,8 +1,5 @@
 """The application: everything is made and wired here, once for a process."""
 
-import logging
-import sys
-
 from flask import Flask
 from flask_openapi import Info
 
@@ -29,7 +26,6 @@ else answers exactly like one that does not exist."""
 def create_app(settings: Settings | None = None) -> Application:
     """Make the application, and point the models of this process at its table. No request goes out yet."""
     settings = settings or Settings()
-    _log_to_stderr(settings.log_level)
     table.configure(settings.table)
     app = Application(
         "bot",
@@ -86,12 +82,3 @@ def _providers(settings: Settings) -> Providers:
         )
     except ValueError as error:
         raise ValueError(f"the settings OPENAI_API_KEY and OPENAI_BASE_URL: {error}") from error
-
-
-def _log_to_stderr(level: str) -> None:
-    logging.basicConfig(
-        stream=sys.stderr, level=level, format="%(asctime)s %(levelname)-7s %(name)s %(message)s", force=True
-    )
-    # The libraries below say too much at INFO, and at DEBUG they would print requests with what they carry.
-    for name in ("botocore", "boto3", "urllib3", "httpx", "httpx2", "httpcore", "httpcore2", "openai", "pynamodb"):
-        logging.getLogger(name).setLevel(logging.WARNING)

@@ -131,6 +131,13 @@ class ToolResultsExpected(Conflict):
     title = "The agent's function calls and the results do not match"
 
 
+class CredentialsMissing(Conflict):
+    """The agent needs credentials of the user's own, and none are stored that this deployment's secret opens."""
+
+    code = "credentials_missing"
+    title = "There are no credentials for the model provider"
+
+
 class TurnInterrupted(BotError):
     """The turn's worker lost the conversation to another one; what it had is kept on the turn, not in the messages."""
 

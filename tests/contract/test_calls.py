@@ -38,9 +38,10 @@ def test_observers_see_each_call_with_its_time_and_its_error(user_id: str) -> No
 
 def test_each_log_record_names_the_pattern_that_runs(user_id: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.handler.addFilter(AccessPatternFilter())
-    with caplog.at_level(logging.DEBUG):
-        get_user(user_id)
-        logging.getLogger("bot").info("outside")
+    for name in ("", "botocore", "models.access", "bot"):
+        caplog.set_level(logging.DEBUG, name)
+    get_user(user_id)
+    logging.getLogger("bot").info("outside")
     named = {record.name: record.access_pattern for record in caplog.records if hasattr(record, "access_pattern")}
     assert named["models.access"] == "AP-02"
     assert named["bot"] == ""

@@ -12,20 +12,15 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 GUIDE = ROOT / "docs" / "table" / "add-a-pattern.md"
-COPIED = ("docs", "models", "src", "tests", "pyproject.toml", "zensical.toml")
+LEFT_OUT = shutil.ignore_patterns(".*", "__pycache__", "site", "node_modules", "cdk.out")
 _BLOCK = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```', re.DOTALL | re.MULTILINE)
 BOT = [sys.executable, "-c", "import sys; from bot.cli import main; sys.exit(main())"]
 
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """A copy of what the guide works on."""
-    for name in COPIED:
-        if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", ".*"))
-        else:
-            shutil.copy(ROOT / name, tmp_path / name)
-    return tmp_path
+    """A copy of the repository, without environments and what was built."""
+    return Path(shutil.copytree(ROOT, tmp_path / "copy", ignore=LEFT_OUT))
 
 
 def run(command: str, copy: Path) -> subprocess.CompletedProcess[str]:

@@ -99,6 +99,14 @@ class BotServer:
     def port(self) -> int:
         return int(self.url.rpartition(":")[2])
 
+    def until(self, text: str) -> str:
+        """Return all that it has said on standard output, up to the line that holds this."""
+        while not any(text in line for line in self.said):
+            line = self._lines.get(timeout=TIMEOUT)
+            assert line is not None, f"it never said {text!r}"
+            self.said.append(line)
+        return "".join(self.said)
+
     def rest(self) -> str:
         """Return all that it has said on standard output, after its end."""
         while (line := self._lines.get(timeout=TIMEOUT)) is not None:

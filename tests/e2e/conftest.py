@@ -18,7 +18,9 @@ PATIENCE = 4
 
 
 @pytest.fixture(scope="module")
-def server(table: TableSettings, _model_server: ModelServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BotServer]:
+def server(
+    table: TableSettings, _model_server: ModelServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[BotServer]:
     """A server on a real engine, whose agents of `openai` ask llmock; it does not try a provider twice."""
     folder = tmp_path_factory.mktemp("server")
     env = environment(
@@ -28,6 +30,7 @@ def server(table: TableSettings, _model_server: ModelServer, tmp_path_factory: p
         OPENAI_API_KEY="sk-test-0123456789abcdef",
         BOT_PROVIDER_TIMEOUT=str(PATIENCE),
         BOT_PROVIDER_RETRIES="0",
+        BOT_ALLOW_PRIVATE_BASE_URLS="true",
     )
     with BotServer(env=env, log=folder / "log") as running:
         yield running

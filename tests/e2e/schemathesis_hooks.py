@@ -90,8 +90,9 @@ def _ids(case: Case) -> dict[str, str]:
 def before_call(context: HookContext, case: Case, kwargs: dict[str, Any]) -> None:
     operation = (case.method.upper(), case.operation.path)
     valid = case.meta is not None and case.meta.generation.mode.is_positive
-    if case.method.upper() == "DELETE":
-        # Also where something else is wrong: a case must not delete what all the others need.
+    if case.method.upper() in ("DELETE", "PATCH"):
+        # Also where something else is wrong: a case must not delete what all the others need, or make an agent that
+        # answers into one that cannot.
         if all(ID.fullmatch(str(value)) for value in case.path_parameters.values()):
             case.path_parameters.update(_ids(case))
     elif valid and next(_numbers) % 4:
@@ -102,7 +103,7 @@ def before_call(context: HookContext, case: Case, kwargs: dict[str, Any]) -> Non
     case.query.pop("cursor", None)
     if not isinstance(case.body, dict):
         return
-    if operation == ("POST", "/api/v1/conversations") and next(_numbers) % 4:
+    if operation == ("POST", "/api/v1/conversations"):
         case.body["agent_id"] = AGENT
     if case.body.get("expires_at"):
         case.body["expires_at"] = "2099-01-01T00:00:00Z"

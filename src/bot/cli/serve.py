@@ -11,6 +11,7 @@ from bot.cli.local import LocalServer, load
 from bot.local.engine import EmbeddedEngine
 from bot.local.model import EmbeddedModel, ModelUnavailable
 from bot.local.service import EmbeddedService
+from bot.logs import log_to_stderr
 from bot.server import listen
 from bot.server import serve as run_server
 from bot.settings import Settings
@@ -36,6 +37,7 @@ def serve(local: bool, host: str | None, port: int | None, workers: int | None) 
     """Serve the API until Ctrl-C."""
     given = {"host": host, "port": port, "workers": workers}
     settings = Settings().model_copy(update={name: value for name, value in given.items() if value is not None})
+    log_to_stderr(settings.log_level)
     with ExitStack() as stack:
         listener = stack.enter_context(listen(settings.host, settings.port))
         settings = settings.model_copy(update={"port": listener.getsockname()[1]})

@@ -1,15 +1,13 @@
 """What a turn costs from end to end: a request to the API of an application in this process, and all that it sends."""
 
-import logging
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from flask import Flask
-from pydantic import SecretStr
 
 from bot.access.keys import issue_key
 from bot.api.context import EXTENSION, Services
-from bot.app import create_app
+from bot.cli.guest import guest_application
 from bot.llm.providers import Providers
 from bot.llm.types import Completion, Credentials, ModelRequest, Provider, TextDelta, Usage
 from bot.settings import Settings
@@ -63,13 +61,7 @@ class _Scripted(Providers):
 
 
 def _application(settings: Settings) -> Flask:
-    log = logging.getLogger()
-    level, handlers = log.level, list(log.handlers)
-    # Nothing outlives this, so no secret of the deployment is needed.
-    app = create_app(settings.model_copy(update={"secret_key": SecretStr("x" * 32)}))
-    # An application takes the process's log over; here it is a guest.
-    log.setLevel(level)
-    log.handlers[:] = handlers
+    app = guest_application(settings)
     services: Services = app.extensions[EXTENSION]
     leases = LeaseKeeper(settings.lease)
     turns = TurnService(_Scripted(), services.vault, leases, embedded_context=settings.embedded_context)

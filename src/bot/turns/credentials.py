@@ -1,7 +1,7 @@
 """A user's own credentials for a provider, as they stand in the user's integration details."""
 
 from bot.access.secrets import Vault
-from bot.errors import NotConfigured
+from bot.errors import CredentialsMissing
 from bot.llm.types import Credentials
 from models.user import User
 
@@ -10,18 +10,18 @@ def own_credentials(user: User, provider: str, vault: Vault) -> Credentials:
     """Return what a user has stored for a provider.
 
     Raises:
-        NotConfigured: nothing, or nothing that this deployment's secret opens.
+        CredentialsMissing: nothing, or nothing that this deployment's secret opens.
     """
     sealed = user.api_integration_details.get(provider)
     if sealed is None:
-        raise NotConfigured(
+        raise CredentialsMissing(
             f"There are no credentials for the provider '{provider}': neither the deployment's own, nor yours under "
             "api_integration_details."
         )
     try:
         details = vault.open(user.user_id, provider, sealed)
     except ValueError as error:
-        raise NotConfigured(
+        raise CredentialsMissing(
             f"Your credentials for the provider '{provider}' were stored under another secret of this deployment: "
             "store them again under api_integration_details."
         ) from error

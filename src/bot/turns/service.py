@@ -152,12 +152,12 @@ class TurnService:
             )
 
     def _provider(self, agent: Agent) -> Provider:
-        own = agent.credentials == "own"
         try:
-            if not own and (agent.provider != "openai" or agent.provider in self._providers.names()):
-                return self._providers.get(agent.provider)
-            user = get_user(agent.user_id)
-            return self._providers.get(agent.provider, own_credentials(user, agent.provider, self._vault))
+            # The others take no credentials, whatever the agent says.
+            if agent.provider == "openai" and (agent.credentials == "own" or "openai" not in self._providers.names()):
+                user = get_user(agent.user_id)
+                return self._providers.get("openai", own_credentials(user, "openai", self._vault))
+            return self._providers.get(agent.provider)
         except UnknownProvider as error:
             raise NotConfigured(f"This deployment has no provider '{agent.provider}'.") from error
 

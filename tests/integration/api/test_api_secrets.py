@@ -122,7 +122,7 @@ def test_details_that_were_stored_under_another_secret_can_be_seen_to_be_and_rep
     agent_id = elsewhere.agent(provider="openai", model="gpt-test", credentials="own")
     path = f"/conversations/{elsewhere.conversation(agent_id)}/messages"
     answer = elsewhere.call("POST", path, {"content": "Hello"})
-    assert (answer.status_code, answer.get_json()["code"]) == (503, "not_configured")
+    assert (answer.status_code, answer.get_json()["code"]) == (409, "credentials_missing")
     assert "store them again" in answer.get_json()["detail"]
     after = elsewhere.patch("/users/me", api_integration_details={"openai": {"api_key": API_KEY}})
     assert after["api_integration_details"]["openai"]["api_key_hint"] == "…6789"
@@ -133,11 +133,22 @@ def test_an_agent_that_wants_credentials_which_nobody_has_says_so(ann: Caller) -
         agent_id = ann.agent(provider="openai", model="gpt-test", credentials=credentials)
         conversation = f"/conversations/{ann.conversation(agent_id)}"
         answer = ann.call("POST", f"{conversation}/messages", {"content": "Hello"})
-        assert answer.status_code == 503
         problem = answer.get_json()
-        assert problem["code"] == "not_configured"
+        assert (answer.status_code, problem["code"]) == (409, "credentials_missing")
         assert problem["turn"]["status"] == "failed"
         assert ann.get(conversation)["message_count"] == 1, "the message stays"
+
+
+def test_a_provider_that_takes_no_credentials_needs_none(ann: Caller) -> None:
+    conversation_id = ann.conversation(ann.agent(provider="echo", credentials="own"))
+    assert ann.make(f"/conversations/{conversation_id}/messages", content="Hello")["turn"]["status"] == "completed"
+
+
+def test_a_provider_that_this_deployment_does_not_run_says_so(ann: Caller) -> None:
+    conversation_id = ann.conversation(ann.agent(provider="embedded"))
+    path = f"/conversations/{conversation_id}/messages"
+    answer = ann.call("POST", path, {"content": "Hello"})
+    assert (answer.status_code, answer.get_json()["code"]) == (503, "not_configured")
 
 
 def test_settings_do_not_show_their_secrets(app: OpenAPI) -> None:

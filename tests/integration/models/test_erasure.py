@@ -31,7 +31,7 @@ from tests.factories import append, make_agent, make_conversation, make_user, ne
 from tests.fake_clock import FakeClock
 from tests.raw import hide, whole_table
 from tests.together import at_once
-from tests.wire import Cut, cut_off
+from tests.wire import Cut, cut_off, others_come_first
 
 pytestmark = pytest.mark.usefixtures("empty_table")
 
@@ -218,6 +218,17 @@ class TestAgent:
         ):
             with pytest.raises(ItemNotFound, match="agent"):
                 look()
+
+
+    def test_a_conversation_that_is_gone_when_its_turn_comes_is_no_error(self) -> None:
+        conversation = make_conversation()
+        ids = conversation.user_id, conversation.conversation_id
+        # The first update marks the agent; the second would mark the conversation that the index has shown.
+        acts: list[Callable[[], object]] = [lambda: None, partial(delete_conversation, *ids)]
+        with others_come_first("UpdateItem", lambda: acts.pop(0)(), times=2):
+            delete_agent(conversation.user_id, conversation.agent_id)
+        assert acts == []
+        assert not [keys for keys in whole_table() if keys[1] not in ("PROFILE", "EMAIL")]
 
 
 class TestUser:

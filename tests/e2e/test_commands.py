@@ -1,0 +1,153 @@
+"""The `bot` command as an operator and a user type it: real processes, on a real engine."""
+
+import uuid
+from pathlib import Path
+
+import pytest
+
+from bot.access.keys import issue_key
+from models.table import TableSettings
+from tests.e2e.bot_server import Api, BotServer, environment, run_bot
+from tests.factories import make_user, new_email
+from tests.model_server import ModelServer
+from tests.processes import free_port
+
+
+@pytest.fixture
+def env(table: TableSettings, tmp_path: Path) -> dict[str, str]:
+    return environment(tmp_path / "data", table)
+
+
+def test_from_an_empty_account_to_a_key_that_works(engine: str, tmp_path: Path) -> None:
+    table = TableSettings(name=f"test-{uuid.uuid4()}", endpoint_url=engine)
+    env = environment(tmp_path / "data", table)
+    missing = run_bot("users", "create", "--email", "ann@example.com", env=env)
+    assert (missing.status, missing.out) == (1, "")
+    assert missing.err == "Error: There is no such table. `bot table create` makes it; BOT_TABLE_NAME says which.\n"
+
+    assert run_bot("table", "create", env=env).out == f"Created the table {table.name}.\n"
+    assert run_bot("table", "create", env=env).out == f"Found the table {table.name}.\n"
+    made = run_bot("users", "create", "--email", "Ann@example.com", "--name", "Ann", "--admin", env=env)
+    assert made.status == 0, made.err
+    assert made.out.startswith("usr_")
+    issued = run_bot("keys", "create", "--email", "ann@example.com", env=env)
+    assert issued.err == ""
+    key = issued.out.removesuffix("\n")
+    assert key.startswith("tt_")
+    assert key.split() == [key], "the key stands alone on standard output"
+
+    with BotServer(env=env, log=tmp_path / "log") as server, Api(server.url, key) as api:
+        assert api.get("/users/me")["role"] == "admin"
+        assert api.get("/users/me")["id"] == made.out.strip()
+    described = run_bot("table", "describe", env=env)
+    assert described.out.startswith(f"{table.name}  (active")
+    for said in ("PK (partition), SK (sort)", "on demand", "TTL       on expires_at", "conversations_by_user"):
+        assert said in described.out
+
+
+def test_users_and_keys_from_the_operators_side(env: dict[str, str], server: BotServer) -> None:
+    email = new_email()
+    user_id = run_bot("users", "create", "--email", email, env=env).out.strip()
+    taken = run_bot("users", "create", "--email", email.upper(), env=env)
+    assert (taken.status, taken.out, taken.err.count("\n")) == (1, "", 1)
+    key = run_bot("keys", "create", "--email", email, "--name", "laptop", "--days", "1", env=env).out.strip()
+
+    listed = run_bot("keys", "list", "--email", email, env=env).out
+    assert f"…{key[-4:]}" in listed
+    assert "laptop" in listed
+    assert key not in listed
+    assert f"{user_id}  {email}  user" in run_bot("users", "list", env=env).out
+
+    with Api(server.url, key) as api:
+        assert api.get("/users/me")["id"] == user_id
+        assert run_bot("keys", "revoke", "--email", email, listed.split()[0], env=env).status == 0
+        assert api.call("GET", "/users/me").status_code == 401
+    assert run_bot("users", "delete", "--email", email, "--yes", env=env).status == 0
+    assert run_bot("keys", "create", "--email", email, env=env).err == "Error: There is no such user.\n"
+
+
+def test_chat_says_one_thing_and_prints_the_answer_alone(
+    env: dict[str, str], server: BotServer, model_server: ModelServer
+) -> None:
+    key, _ = issue_key(make_user())
+    model_server.script("text", text="Paris, of course.")
+    said = run_bot("chat", "--url", server.url, "What is", "the capital?", env={**env, "BOT_API_KEY": key})
+    assert (said.status, said.out, said.err) == (0, "Paris, of course.\n", "")
+    messages = model_server.requests()[0].body["messages"]
+    assert messages[-1] == {"role": "user", "content": "What is the capital?"}
+
+
+def test_chat_reads_what_is_piped_to_it_line_by_line_in_one_conversation(
+    env: dict[str, str], server: BotServer, model_server: ModelServer
+) -> None:
+    key, _ = issue_key(make_user())
+    for text in ("First.", "Second."):
+        model_server.script("text", text=text)
+    env = {**env, "BOT_API_KEY": key, "BOT_URL": server.url}
+    piped = run_bot("chat", env=env, given="Hello\n\nAgain\n/quit\nunheard\n")
+    assert (piped.status, piped.out) == (0, "First.\nSecond.\n")
+    told = [
+        message["content"] for message in model_server.requests()[-1].body["messages"] if message["role"] != "system"
+    ]
+    assert told == ["Hello", "First.", "Again"]
+
+
+def test_chat_goes_on_with_a_conversation(env: dict[str, str], server: BotServer) -> None:
+    key, _ = issue_key(make_user())
+    with Api(server.url, key) as api:
+        agent = api.make("/agents", name="Ada", provider="echo")
+        conversation_id = api.make("/conversations", agent_id=agent["id"])["id"]
+        env = {**env, "BOT_API_KEY": key, "BOT_URL": server.url}
+        said = run_bot("chat", "--conversation", conversation_id, "Hello", env=env)
+        assert said.out == "You said: Hello\n"
+        assert api.get(f"/conversations/{conversation_id}")["message_count"] == 2
+
+
+def test_chat_tells_a_failure_in_one_line(env: dict[str, str], server: BotServer, model_server: ModelServer) -> None:
+    key, _ = issue_key(make_user())
+    env = {**env, "BOT_URL": server.url}
+    wrong = run_bot("chat", "Hello", env={**env, "BOT_API_KEY": "tt_wrong"})
+    assert (wrong.status, wrong.out) == (1, "")
+    assert wrong.err == "Error: This API key is not valid. (unauthenticated)\n"
+    model_server.script("error", status=500, message="The server is on fire")
+    failed = run_bot("chat", "Hello", env={**env, "BOT_API_KEY": key})
+    assert failed.status == 1
+    assert "The server is on fire" in failed.err
+    assert "Traceback" not in failed.err
+    nowhere = run_bot("chat", "Hello", env={**env, "BOT_API_KEY": key, "BOT_URL": f"http://127.0.0.1:{free_port()}"})
+    assert (nowhere.status, nowhere.err.count("\n")) == (1, 1)
+    assert "Is the server running?" in nowhere.err
+    keyless = run_bot("chat", "Hello", env=env)
+    assert keyless.status == 2
+    assert "BOT_API_KEY" in keyless.err
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"BOT_WORKERS": "many"}, "BOT_WORKERS"),
+        ({"BOT_SECRET_KEY": "short"}, "BOT_SECRET_KEY"),
+        ({"OPENAI_BASE_URL": "ftp://nowhere"}, "OPENAI_BASE_URL"),
+        ({"BOT_DATA_DIR": "/dev/null/data"}, "/dev/null"),
+    ],
+)
+def test_a_wrong_setting_is_one_line_and_no_server(env: dict[str, str], variables: dict[str, str], said: str) -> None:
+    refused = run_bot("serve", "--port", "0", env={**env, **variables})
+    assert refused.status in (1, 2)
+    assert refused.out == ""
+    assert refused.err.startswith("Error: ")
+    assert refused.err.count("\n") == 1
+    assert said in refused.err
+
+
+def test_a_port_that_is_taken_is_one_line(env: dict[str, str], server: BotServer) -> None:
+    refused = run_bot("serve", "--port", str(server.port), env=env)
+    assert (refused.status, refused.out, refused.err.count("\n")) == (1, "", 1)
+    assert f"127.0.0.1:{server.port}" in refused.err
+
+
+def test_port_0_is_any_free_port_and_the_address_that_is_printed_answers(server: BotServer) -> None:
+    assert server.port > 0
+    with Api(server.url) as api:
+        assert api.http.get(f"{server.url}/healthz").json()["status"] == "ok"
+        assert api.http.get(f"{server.url}/readyz").json()["status"] == "ok"
