@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import hypothesis
 import pytest
 
 from bot.local.engine import EmbeddedEngine
@@ -16,6 +17,10 @@ from tests.fake_clock import FakeClock
 from tests.raw import wipe
 
 pytest_plugins = ["tests.engines"]
+
+# A busy machine makes no promise about the time that an example takes.
+hypothesis.settings.register_profile("turntable", deadline=None)
+hypothesis.settings.load_profile("turntable")
 
 
 @pytest.fixture(scope="session")

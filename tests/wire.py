@@ -93,11 +93,12 @@ class Cut(Exception):
 
 @contextmanager
 def cut_off(after: int) -> Iterator[None]:
-    """Let so many requests go out, and fail before the next, as if the process had been killed there."""
+    """Let so many writes go out, and fail before the next, as if the process had been killed there."""
     left = iter(range(after))
 
-    def cut(**_: Any) -> None:
-        if next(left, None) is None:
+    def cut(event_name: str, **_: Any) -> None:
+        read = event_name.endswith(("GetItem", "Query"))
+        if not read and next(left, None) is None:
             raise Cut
 
     events = client().meta.events

@@ -1,12 +1,15 @@
 """The `bot` command as an operator and a user type it: real processes, on a real engine."""
 
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from bot.access.keys import issue_key
-from models.table import TableSettings
+from bot.cli import cli
+from models.table import TableSettings, configure
 from tests.e2e.bot_server import Api, BotServer, environment, run_bot
 from tests.factories import make_user, new_email
 from tests.model_server import ModelServer
@@ -14,8 +17,10 @@ from tests.processes import free_port
 
 
 @pytest.fixture
-def env(table: TableSettings, tmp_path: Path) -> dict[str, str]:
-    return environment(tmp_path / "data", table)
+def env(table: TableSettings, tmp_path: Path) -> Iterator[dict[str, str]]:
+    """The environment of an operator of the table."""
+    yield environment(tmp_path / "data", table)
+    configure(table)  # a command that ran in this process has pointed the models at the table in its own way
 
 
 def test_from_an_empty_account_to_a_key_that_works(engine: str, tmp_path: Path) -> None:
@@ -46,24 +51,31 @@ def test_from_an_empty_account_to_a_key_that_works(engine: str, tmp_path: Path) 
 
 
 def test_users_and_keys_from_the_operators_side(env: dict[str, str], server: BotServer) -> None:
+    def bot(*arguments: str) -> str:
+        """Run a command in this process, which must succeed; return what it prints."""
+        done = CliRunner().invoke(cli, arguments, env=env, catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+        return done.stdout
+
     email = new_email()
-    user_id = run_bot("users", "create", "--email", email, env=env).out.strip()
+    user_id = bot("users", "create", "--email", email).strip()
     taken = run_bot("users", "create", "--email", email.upper(), env=env)
     assert (taken.status, taken.out, taken.err.count("\n")) == (1, "", 1)
-    key = run_bot("keys", "create", "--email", email, "--name", "laptop", "--days", "1", env=env).out.strip()
+    key = bot("keys", "create", "--email", email, "--name", "laptop", "--days", "1").strip()
 
-    listed = run_bot("keys", "list", "--email", email, env=env).out
+    listed = bot("keys", "list", "--email", email)
     assert f"…{key[-4:]}" in listed
     assert "laptop" in listed
     assert key not in listed
-    assert f"{user_id}  {email}  user" in run_bot("users", "list", env=env).out
+    assert f"{user_id}  {email}  user" in bot("users", "list")
 
     with Api(server.url, key) as api:
         assert api.get("/users/me")["id"] == user_id
-        assert run_bot("keys", "revoke", "--email", email, listed.split()[0], env=env).status == 0
+        bot("keys", "revoke", "--email", email, listed.split()[0])
         assert api.call("GET", "/users/me").status_code == 401
-    assert run_bot("users", "delete", "--email", email, "--yes", env=env).status == 0
-    assert run_bot("keys", "create", "--email", email, env=env).err == "Error: There is no such user.\n"
+    assert bot("users", "delete", "--email", email, "--yes") == f"Deleted {user_id}.\n"
+    gone = run_bot("keys", "create", "--email", email, env=env)
+    assert (gone.status, gone.out, gone.err) == (1, "", "Error: There is no such user.\n")
 
 
 def test_chat_says_one_thing_and_prints_the_answer_alone(
@@ -123,16 +135,19 @@ def test_chat_tells_a_failure_in_one_line(env: dict[str, str], server: BotServer
 
 
 @pytest.mark.parametrize(
-    ("variables", "said"),
+    ("command", "variables", "said"),
     [
-        ({"BOT_WORKERS": "many"}, "BOT_WORKERS"),
-        ({"BOT_SECRET_KEY": "short"}, "BOT_SECRET_KEY"),
-        ({"OPENAI_BASE_URL": "ftp://nowhere"}, "OPENAI_BASE_URL"),
-        ({"BOT_DATA_DIR": "/dev/null/data"}, "/dev/null"),
+        ("table describe", {"BOT_TABLE_NAME": "a b"}, "BOT_TABLE_NAME"),
+        ("chat Hello", {"BOT_SECRET_KEY": "short"}, "BOT_SECRET_KEY"),
+        ("serve", {"PORT": "many"}, "PORT"),
+        ("serve --port 0", {"OPENAI_BASE_URL": "ftp://nowhere"}, "OPENAI_BASE_URL"),
+        ("serve --port 0", {"BOT_DATA_DIR": "/dev/null/data"}, "/dev/null"),
     ],
 )
-def test_a_wrong_setting_is_one_line_and_no_server(env: dict[str, str], variables: dict[str, str], said: str) -> None:
-    refused = run_bot("serve", "--port", "0", env={**env, **variables})
+def test_a_wrong_setting_is_one_line_that_names_it(
+    env: dict[str, str], command: str, variables: dict[str, str], said: str
+) -> None:
+    refused = run_bot(*command.split(), env={**env, **variables})
     assert refused.status in (1, 2)
     assert refused.out == ""
     assert refused.err.startswith("Error: ")
