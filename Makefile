@@ -9,8 +9,8 @@ RUN_INSTALLED := $(VENV)/.run-installed
 DEV_INSTALLED := $(VENV)/.dev-installed
 DOCS_VENV := .venv-docs
 DOCS_INSTALLED := $(DOCS_VENV)/.installed
-# For example: make test PYTEST_FLAGS="-n 2 -k engine"
-PYTEST_FLAGS ?=
+# A worker for each core, and a module's tests on one of them. For example: make test PYTEST_FLAGS="-k engine"
+PYTEST_FLAGS ?= -n auto --dist loadfile
 # For example: make lock LOCK_FLAGS=--upgrade
 LOCK_FLAGS ?=
 

@@ -80,7 +80,7 @@ PLAIN = {
     "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
     "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
 }
-SWAPPED = [{"AttributeName": "user_id", "KeyType": "RANGE"}, {"AttributeName": "user_activity", "KeyType": "HASH"}]
+SWAPPED = [{"AttributeName": "user_activity", "KeyType": "HASH"}, {"AttributeName": "user_id", "KeyType": "RANGE"}]
 
 
 @pytest.mark.parametrize(
