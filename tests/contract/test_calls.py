@@ -5,7 +5,7 @@ import logging
 import pytest
 from click.testing import CliRunner
 
-from bot.cli.patterns import patterns as command
+from bot.cli import cli
 from models.access_patterns import AccessPatternFilter, Call, observe, patterns
 from models.access_patterns.declare import running
 from models.access_patterns.users import get_user
@@ -50,21 +50,21 @@ def test_each_log_record_names_the_pattern_that_runs(user_id: str, caplog: pytes
 
 
 def test_the_command_lists_every_pattern() -> None:
-    result = CliRunner().invoke(command, ["list"])
+    result = CliRunner().invoke(cli, ["patterns", "list"])
     assert result.exit_code == 0
     assert [line[:5] for line in result.stdout.splitlines()] == [pattern.id for pattern in patterns()]
 
 
 @pytest.mark.parametrize("pattern", patterns(), ids=lambda pattern: pattern.id)
 def test_the_command_shows_each_pattern(pattern: object) -> None:
-    result = CliRunner().invoke(command, ["show", pattern.id.lower()])
+    result = CliRunner().invoke(cli, ["patterns", "show", pattern.id.lower()])
     assert result.exit_code == 0
     for text in (pattern.id, pattern.title, pattern.question, pattern.budget.basis, *pattern.routes):
         assert text in result.stdout
 
 
 def test_the_command_knows_what_is_not_there() -> None:
-    result = CliRunner().invoke(command, ["show", "AP-00"])
+    result = CliRunner().invoke(cli, ["patterns", "show", "AP-00"])
     assert result.exit_code == 2
     assert "There is no AP-00" in result.stderr
 
@@ -80,7 +80,7 @@ def test_the_command_knows_what_is_not_there() -> None:
 def test_the_command_does_not_measure_what_makes_no_sense(arguments: list[str], complaint: str) -> None:
     before = settings()
     try:
-        result = CliRunner().invoke(command, ["measure", *arguments])
+        result = CliRunner().invoke(cli, ["patterns", "measure", *arguments])
     finally:
         configure(before)
     assert result.exit_code == 2

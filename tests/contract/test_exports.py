@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from bot.cli.docs import FORMATS, docs
+from bot.cli import cli
+from bot.cli.docs import FORMATS
 from models import schema
 from models.access_patterns import patterns
 from models.export import cloudformation, machine, validation, workbench
@@ -205,6 +206,6 @@ def test_access_patterns_json_has_every_declaration() -> None:
 @pytest.mark.parametrize("kind", FORMATS)
 def test_the_command_prints_each_export(kind: str) -> None:
     with past_the_models():
-        result = CliRunner().invoke(docs, ["export", "--format", kind])
+        result = CliRunner().invoke(cli, ["docs", "export", "--format", kind])
     assert result.exit_code == 0
     assert json.loads(result.stdout)

@@ -157,6 +157,7 @@ def test_a_stream_whose_model_fails_ends_with_the_same_problem(
     ended = events[-1].data
     assert (ended["problem"]["status"], ended["problem"]["code"]) == (failure.status, failure.code)
     assert failure.detail in ended["problem"]["detail"]
+    assert ended["problem"].get("retry_after") == (7 if failure.scenario == "rate_limit" else None)
     assert ended["output"] == []
     assert ended["input"] == events[0].data["input"]
     said = "".join(event.data["text"] for event in events if event.name == "message.delta")

@@ -39,6 +39,7 @@ class Problem(BaseModel):
     detail: str = Field(description="What went wrong this time.")
     request_id: str | None = Field(None, description="Names this request in the log.")
     errors: list[FieldProblem] | None = Field(None, description="The fields that are wrong.")
+    retry_after: int | None = Field(None, description="After how many seconds another try makes sense.")
 
 
 def document(error: BotError) -> dict[str, Any]:
@@ -53,16 +54,18 @@ def document(error: BotError) -> dict[str, Any]:
     }
     if error.fields:
         found["errors"] = [{"field": each.field, "message": each.message} for each in error.fields]
+    if error.retry_after is not None:
+        # In a stream there is no header to say it in.
+        found["retry_after"] = max(1, math.ceil(error.retry_after))
     return {**found, **error.extra}
 
 
 def respond(error: BotError) -> Response:
     """Return the answer for an error."""
-    response = Response(
-        json.dumps(document(error)), status=error.status, content_type="application/problem+json; charset=utf-8"
-    )
+    found = document(error)
+    response = Response(json.dumps(found), status=error.status, content_type="application/problem+json; charset=utf-8")
     if error.retry_after is not None:
-        response.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
+        response.headers["Retry-After"] = str(found["retry_after"])
     if error.status == HTTPStatus.UNAUTHORIZED:
         response.headers["WWW-Authenticate"] = "Bearer"
     return response

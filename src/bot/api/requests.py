@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any, NoReturn
 
 from flask import Flask, Request, Response, current_app, g, request
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from bot.access.cursors import Cursors
 from bot.access.keys import Caller, authenticate
@@ -34,10 +34,14 @@ class JsonRequest(Request):
         """Return the body, which must be a JSON object; nothing at all counts as an empty one.
 
         Raises:
+            RequestEntityTooLarge: it is over the limit.
             UnsupportedMediaType: the content is not said to be JSON.
             MalformedRequest: it is not JSON, or not an object.
         """
         data = self.get_data(cache=True)
+        # Of a body whose length was not announced, Werkzeug gives what is within the limit, as if that were all.
+        if len(data) >= (self.max_content_length or math.inf) and self.content_length != len(data):
+            raise RequestEntityTooLarge
         if not data:
             return {}
         if not self.is_json:

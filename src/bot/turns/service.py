@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from bot.access.secrets import Vault
-from bot.errors import BotError, Conflict, NotConfigured, ProviderIncomplete, TooLarge, TurnInterrupted
+from bot.errors import BotError, Conflict, NotConfigured, ProviderIncomplete
 from bot.llm.providers import Providers, UnknownProvider
 from bot.llm.tokens import count_tools
 from bot.llm.types import Completion, ModelRequest, Provider, TextDelta
 from bot.turns.context import build_context
 from bot.turns.credentials import own_credentials
+from bot.turns.endings import as_bot_error, unfinished, unstored
 from bot.turns.events import AnswerDelta, TurnEnded, TurnEvent, TurnStarted
 from bot.turns.leases import Held, LeaseKeeper
 from bot.turns.tools import ToolResult, call_draft, check_calls, result_drafts
@@ -22,9 +23,8 @@ from models.access_patterns.messages import Draft
 from models.access_patterns.turns import Begun, begin_turn, end_turn
 from models.access_patterns.users import get_user
 from models.agent import Agent
-from models.errors import ItemNotFound, ItemTooLarge, LeaseLost
+from models.errors import ItemNotFound, LeaseLost
 from models.message import Message
-from models.table import MAX_TEXT_BYTES
 from models.turn import Turn, TurnStatus
 
 log = logging.getLogger(__name__)
@@ -43,9 +43,18 @@ class Question:
     results: Sequence[ToolResult] = ()
 
     def compose(self, earlier: Sequence[Message]) -> list[Draft]:
-        """Return the messages to store, in view of those that are there."""
+        """Return the messages to store, in view of those that are there.
+
+        Raises:
+            ToolResultsExpected: the results do not match the calls that wait.
+            Conflict: nothing was said, so there is nothing to answer.
+        """
         drafts = result_drafts(earlier, self.results) if self.results else []
-        return [*drafts, self.message] if self.message else drafts
+        if self.message:
+            drafts.append(self.message)
+        if not drafts and not earlier:
+            raise Conflict("There is nothing to answer: the conversation has no messages.")
+        return drafts
 
 
 class TurnService:
@@ -82,6 +91,7 @@ class TurnService:
             ItemNotFound: the user has no such conversation.
             LeaseHeld: another turn is running.
             ToolResultsExpected: the results do not match the calls that wait.
+            Conflict: nothing was said, so there is nothing to answer.
         """
         window = _window(agent)
         if question.results:
@@ -122,10 +132,10 @@ class TurnService:
                     else:
                         ended = self._complete(begun, event, record)
             except GeneratorExit:
-                self._end(begun, "interrupted", {**record, **_unfinished("".join(text), "interrupted", _STOPPED)})
+                self._end(begun, "interrupted", {**record, **unfinished("".join(text), "interrupted", _STOPPED)})
                 raise
             except Exception as error:
-                ended = self._fail(begun, "".join(text), _as_bot_error(error, begun), record)
+                ended = self._fail(begun, "".join(text), as_bot_error(error, begun), record)
         yield ended or self._fail(begun, "".join(text), ProviderIncomplete("The model gave no end."), record)
 
     def _ask(
@@ -196,16 +206,22 @@ class TurnService:
         return TurnEnded(turn, begun.messages, tuple(messages))
 
     def _fail(self, begun: Begun, text: str, error: BotError, record: dict[str, Any]) -> TurnEnded:
-        turn = self._end(begun, "failed", {**record, **_unfinished(text, error.code, error.detail)})
+        turn = self._end(begun, "failed", {**record, **unfinished(text, error.code, error.detail)})
         return TurnEnded(turn, begun.messages, (), error)
 
     def _end(self, begun: Begun, status: TurnStatus, record: dict[str, Any]) -> Turn:
-        """Store how an unfinished turn ended. Without the lease that cannot be: the worker that took it has done it."""
+        """Store how an unfinished turn ended, as far as that is possible.
+
+        Without the lease, the worker that took it has done so; without the table, the next one will, when the lease has
+        run out.
+        """
         try:
             return end_turn(begun.lease, status, [], record)[0]
         except LeaseLost:
             log.warning("turn %s lost its lease; its end (%s) was not stored", begun.lease.turn_id, status)
-            return _unstored(begun, record)
+        except Exception:
+            log.exception("the end (%s) of turn %s was not stored", status, begun.lease.turn_id)
+        return unstored(begun, record)
 
 
 def _window(agent: Agent) -> int:
@@ -228,36 +244,3 @@ def _answer(completion: Completion) -> list[Draft]:
         drafts.append(Draft("agent", text or "", attributes=notes, llm_response_id=completion.response_id))
     drafts += [call_draft(call, completion.response_id) for call in completion.tool_calls]
     return drafts
-
-
-def _as_bot_error(error: Exception, begun: Begun) -> BotError:
-    match error:
-        case BotError():
-            return error
-        case LeaseLost():
-            return TurnInterrupted("Another worker has taken the conversation over, or it was deleted.")
-        case ItemTooLarge():
-            return TooLarge(f"The answer cannot be stored: {error}")
-        case _:
-            log.exception("turn %s failed", begun.lease.turn_id, exc_info=error)
-            return BotError("The turn failed on our side; the log has the reason.")
-
-
-def _unfinished(text: str, code: str, detail: str) -> dict[str, Any]:
-    kept = text.encode()[:MAX_TEXT_BYTES].decode(errors="ignore")
-    if len(kept) < len(text):
-        detail = f"{detail} Of the partial text only the beginning is kept."
-    return {"error": {"code": code, "detail": detail}, "partial_text": kept or None}
-
-
-def _unstored(begun: Begun, record: dict[str, Any]) -> Turn:
-    conversation = begun.lease.conversation
-    return Turn(
-        turn_id=begun.lease.turn_id,
-        user_id=begun.lease.user_id,
-        conversation_id=conversation.conversation_id,
-        agent_id=conversation.agent_id,
-        status="interrupted",
-        started_at=begun.lease.started_at,
-        **record,
-    )

@@ -1,6 +1,7 @@
 """Bodies that cannot be read: each is refused with what is wrong and where, on every route that takes one."""
 
 import json
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,22 @@ def test_a_body_over_the_limit_is_refused_on_every_route_that_takes_one(
             path = route.filled(things)
             fields = caller.refused(413, "too_large", route.method, path, {"name": "x" * 2000})
             assert list(fields) == ["body"], str(route)
+
+
+def test_a_body_over_the_limit_is_not_cut_where_its_length_was_not_announced(
+    ann: Caller, table: TableSettings, tmp_path: Path
+) -> None:
+    caller = Caller(make_app(table, tmp_path, max_body_bytes=2000), ann.user)
+    for length, status in ((1000, 200), (3000, 413)):
+        sent = b'{"preferences": {"x": "' + b"x" * length + b'"}}'
+        answer = caller.call(
+            "PATCH",
+            "/users/me",
+            input_stream=BytesIO(sent),
+            content_type="application/json",
+            environ_overrides={"wsgi.input_terminated": True, "CONTENT_LENGTH": ""},
+        )
+        assert answer.status_code == status, answer.text
 
 
 def test_all_wrong_fields_are_named_at_once(ann: Caller) -> None:

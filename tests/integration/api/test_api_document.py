@@ -1,13 +1,17 @@
 """The OpenAPI document and the pages for people."""
 
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from flask_openapi import OpenAPI
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from bot import __version__
+from models.table import TableSettings, configure
 from tests.integration.api.caller import Caller
+from tests.integration.api.conftest import make_app
 
 
 def test_the_document_is_valid(app: OpenAPI) -> None:
@@ -84,3 +88,19 @@ def test_a_process_that_cannot_reach_its_table_is_alive_and_not_ready(
     answer = client.get("/readyz")
     assert (answer.status_code, answer.get_json()["code"]) == (503, "table_unavailable")
     assert answer.headers["Retry-After"] == "5"
+
+
+def test_a_table_that_is_not_there_is_told_as_that_and_nothing_more(
+    ann: Caller, table: TableSettings, tmp_path: Path
+) -> None:
+    missing = replace(table, name="test-missing")
+    app = make_app(missing, tmp_path)
+    client = app.test_client()
+    try:
+        for path in ("/readyz", "/api/v1/users/me"):
+            answer = client.get(path, headers={"Authorization": f"Bearer {ann.key}"})
+            assert (answer.status_code, answer.get_json()["code"]) == (503, "table_unavailable"), path
+            assert "Retry-After" in answer.headers
+            assert "test-missing" not in answer.text
+    finally:
+        configure(table)

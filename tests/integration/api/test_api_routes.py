@@ -115,25 +115,51 @@ def test_a_conversation_with_somebody_elses_agent_cannot_be_started(ann: Caller,
     assert foreign[0] == 404
 
 
-def test_every_route_wants_a_key(app: OpenAPI, ann: Caller) -> None:
-    things = things_of(ann)
+@pytest.fixture
+def refused(ann: Caller) -> list[str | None]:
+    """Headers that let nobody in: none, an unknown key, one that was revoked, and one that has expired."""
     late = datetime.now(UTC) - timedelta(seconds=2)
-    create_api_key(ann.id, key_hash=hash_of("tt_expired"), hint="ired", role="admin", expires=late)
+    expired = "tt_expired" + ann.id
+    create_api_key(ann.id, key_hash=hash_of(expired), hint="ired", role="admin", expires=late)
     revoked, entry = issue_key(ann.user)
     ann.delete(f"/api-keys/{entry.key_id}")
-    refused = ["", "Bearer", "Bearer ", f"Basic {ann.key}", ann.key, "Bearer tt_unknown", "Bearer tt_expired"]
-    refused += [f"Bearer {revoked}", f"Bearer {ann.key}x", "Bearer " + "x" * 5000, "Bearer tt_\xe9", "Bearer a b"]
-    stranger = app.test_client()
+    return [None, "Bearer tt_unknown", f"Bearer {revoked}", f"Bearer {expired}"]
+
+
+def assert_shut_out(app: OpenAPI, route: Route, path: str, header: str | None) -> None:
+    headers = {} if header is None else {"Authorization": header}
+    body = BODIES.get(route, {})
+    answer = app.test_client().open(PREFIX + path, method=route.method, headers=headers, json=body)
+    assert answer.status_code == 401, f"{route} with {header!r}: {answer.text}"
+    assert answer.get_json()["code"] == "unauthenticated"
+    assert answer.headers["WWW-Authenticate"] == "Bearer"
+
+
+def test_every_route_wants_a_key(app: OpenAPI, ann: Caller, refused: list[str | None]) -> None:
+    things = things_of(ann)
     for route in routes(app):
-        for header in (None, *refused):
-            headers = {} if header is None else {"Authorization": header}
-            answer = stranger.open(
-                PREFIX + route.filled(things), method=route.method, headers=headers, json=BODIES.get(route, {})
-            )
-            assert answer.status_code == 401, f"{route} with {header!r}: {answer.text}"
-            assert answer.get_json()["code"] == "unauthenticated"
-            assert answer.headers["WWW-Authenticate"] == "Bearer"
+        for header in refused:
+            assert_shut_out(app, route, route.filled(things), header)
     assert ann.get("/users/me")["id"] == ann.id, "nothing was deleted on the way"
+
+
+def test_what_is_no_key_is_no_key_in_any_form(app: OpenAPI, ann: Caller) -> None:
+    key = ann.key
+    headers = [
+        "",
+        "Bearer",
+        "Bearer ",
+        f"Basic {key}",
+        key,
+        f"Bearer {key}x",
+        f"Bearer {key[:-1]}",
+        f"Bearer {key} {key}",
+    ]
+    headers += ["Bearer " + "x" * 5000, "Bearer tt_\xe9", f"Bearer,{key}", f"Token {key}", f"Bearer: {key}"]
+    for header in headers:
+        assert_shut_out(app, Route("GET", "/users/me"), "/users/me", header)
+    for header in (f"Bearer {key}", f"bearer  {key} ", f"BEARER {key}"):
+        assert ann.call("GET", "/users/me", headers={"Authorization": header}).status_code == 200
 
 
 def test_a_revoked_key_runs_no_turn_in_a_conversation_that_the_process_knows(ann: Caller, app: OpenAPI) -> None:

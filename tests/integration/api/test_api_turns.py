@@ -4,12 +4,17 @@ from collections.abc import Callable, Generator, Iterable
 from typing import Any
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 from flask_openapi import OpenAPI
 
 from bot.errors import ProviderTimeout
 from bot.llm.types import Completion, ModelRequest, TextDelta, ToolCall, Usage
+from bot.turns import service
+from bot.turns.service import Question
 from bot.turns.tools import MAX_CALLS
 from models import clock
+from models.access_patterns.messages import Draft
+from models.errors import Contended
 from models.table import MAX_TEXT_BYTES
 from tests.integration.api.caller import Caller
 
@@ -212,6 +217,44 @@ def test_a_long_answer_leaves_at_least_half_of_the_context_to_the_conversation(a
     assert [message.content for message in model.asked[-1].messages] == ["One", "Yes.", "Two"]
 
 
+def test_there_is_nothing_to_answer_where_nothing_was_said(ann: Caller, conversation: str, model: Scripted) -> None:
+    ann.refused(409, "conflict", "POST", f"{conversation}/turns", {})
+    assert model.asked == []
+    assert ann.get(conversation)["active_turn_id"] is None
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("failure", [EndpointConnectionError(endpoint_url=INSIDE), Contended("Others kept writing.")])
+def test_an_answer_that_the_table_does_not_take_is_told_as_that_and_the_conversation_comes_free(
+    ann: Caller,
+    conversation: str,
+    model: Scripted,
+    monkeypatch: pytest.MonkeyPatch,
+    stream: bool,
+    failure: Exception,
+) -> None:
+    def broken(*_: object) -> None:
+        raise failure
+
+    model.script.append(says("Lost words"))
+    with monkeypatch.context() as patched:
+        patched.setattr(service, "end_turn", broken)
+        answer = ann.call("POST", f"{conversation}/messages", {"content": "Hello", "stream": stream})
+    assert "table_unavailable" in answer.text
+    assert INSIDE not in answer.text
+    if stream:
+        assert answer.text.rpartition("event: ")[2].startswith("turn.failed")
+    else:
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+        assert answer.get_json()["turn"]["status"] == "interrupted"
+    assert [each["content"] for each in ann.get(conversation)["messages"]] == ["Hello"]
+
+    later = clock.now() + 2 * ann.app.extensions["bot"].turns._leases.duration
+    monkeypatch.setattr(clock, "_source", lambda: later)
+    model.script.append(says("Here I am again."))
+    assert ann.make(f"{conversation}/messages", content="Again")["output"][0]["content"] == "Here I am again."
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_conversation_that_is_deleted_while_it_is_answered_stays_deleted(
     ann: Caller, conversation: str, model: Scripted, stream: bool
@@ -277,9 +320,6 @@ def test_the_lease_of_a_worker_that_died_runs_out_and_its_turn_is_recorded_as_in
     turns = ann.app.extensions["bot"].turns
     with ann.app.app_context():
         agent = turns.agent_of(ann.id, conversation.rpartition("/")[2])
-    from bot.turns.service import Question
-    from models.access_patterns.messages import Draft
-
     died = turns.begin(ann.id, conversation.rpartition("/")[2], Question(Draft("user", "Hello")), agent)
     later = clock.now() + 2 * turns._leases.duration
     monkeypatch.setattr(clock, "_source", lambda: later)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from bot.cli.browse import browse
+from bot.cli import cli
 from models import table as models_table
 from models.table import TableSettings
 from tests.contract_watch import past_the_models
@@ -25,7 +25,7 @@ def run(table: TableSettings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Brows
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
     with past_the_models():
-        yield lambda *arguments: CliRunner().invoke(browse, arguments)
+        yield lambda *arguments: CliRunner().invoke(cli, ["table", "browse", *arguments])
     # The command has pointed the models at the table by its own settings.
     models_table.configure(table)
 

@@ -1,0 +1,54 @@
+"""How a turn that did not go well is told to the caller and kept on its record."""
+
+import logging
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+from pynamodb.exceptions import PynamoDBException
+
+from bot.errors import BotError, TableUnavailable, TooLarge, TurnInterrupted
+from models.access_patterns.turns import Begun
+from models.errors import Contended, ItemTooLarge, LeaseLost
+from models.table import MAX_TEXT_BYTES
+from models.turn import Turn
+
+log = logging.getLogger(__name__)
+
+
+def as_bot_error(error: Exception, begun: Begun) -> BotError:
+    """Return what a caller is told of an error; what it hides stands in the log."""
+    match error:
+        case BotError():
+            return error
+        case LeaseLost():
+            return TurnInterrupted("Another worker has taken the conversation over, or it was deleted.")
+        case ItemTooLarge():
+            return TooLarge(f"The answer cannot be stored: {error}")
+        case Contended() | PynamoDBException() | ClientError() | BotoCoreError():
+            log.error("turn %s cannot be stored: %s", begun.lease.turn_id, error)
+            return TableUnavailable("DynamoDB did not do what it was asked; try again.", retry_after=1)
+        case _:
+            log.exception("turn %s failed", begun.lease.turn_id, exc_info=error)
+            return BotError("The turn failed on our side; the log has the reason.")
+
+
+def unfinished(text: str, code: str, detail: str) -> dict[str, Any]:
+    """Return what a turn's record keeps of an answer that is not whole: why, and the text as far as it fits an item."""
+    kept = text.encode()[:MAX_TEXT_BYTES].decode(errors="ignore")
+    if len(kept) < len(text):
+        detail = f"{detail} Of the partial text only the beginning is kept."
+    return {"error": {"code": code, "detail": detail}, "partial_text": kept or None}
+
+
+def unstored(begun: Begun, record: dict[str, Any]) -> Turn:
+    """Return the record of a turn whose end could not be stored, as the next turn will record it."""
+    conversation = begun.lease.conversation
+    return Turn(
+        turn_id=begun.lease.turn_id,
+        user_id=begun.lease.user_id,
+        conversation_id=conversation.conversation_id,
+        agent_id=conversation.agent_id,
+        status="interrupted",
+        started_at=begun.lease.started_at,
+        **record,
+    )
