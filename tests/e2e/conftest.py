@@ -1,4 +1,4 @@
-"""One server process for the tests of a module, with llmock as the model that its agents ask."""
+"""One server process for many tests, with llmock as the model that its agents ask."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from bot.access.keys import issue_key
-from models.table import TableSettings
+from models.table import TableSettings, configure, settings
+from tests.conftest import new_table
 from tests.e2e.bot_server import Api, BotServer, environment
 from tests.factories import make_user
 from tests.model_server import ModelServer, _model_server, model_server
@@ -17,7 +18,23 @@ __all__ = ["_model_server", "model_server"]
 PATIENCE = 4
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
+def table(engine: str) -> Iterator[TableSettings]:
+    """One table for all processes, kept apart by fresh users."""
+    with new_table(engine) as made:
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def _at_the_table(request: pytest.FixtureRequest) -> None:
+    """Point the models at it again where the tests of another folder have pointed them elsewhere."""
+    if "table" in request.fixturenames:
+        table: TableSettings = request.getfixturevalue("table")
+        if settings() != table:
+            configure(table)
+
+
+@pytest.fixture(scope="session")
 def server(
     table: TableSettings, _model_server: ModelServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[BotServer]:

@@ -8,21 +8,36 @@ from flask_openapi import OpenAPI
 
 from bot.app import create_app
 from bot.settings import Settings
-from models.table import TableSettings, configure
+from models.table import TableSettings, configure, settings
+from tests.conftest import new_table
 from tests.integration.api.caller import Caller
 
 SECRET = "a secret of the tests, which is long enough"
 
 
-def make_app(table: TableSettings, data_dir: Path, **settings: object) -> OpenAPI:
+def make_app(table: TableSettings, data_dir: Path, **options: object) -> OpenAPI:
     """Return an application on a table; nothing of the environment's reaches it."""
-    given = {"secret_key": SECRET, "data_dir": data_dir, "openai_api_key": None, "openai_base_url": None, **settings}
+    given = {"secret_key": SECRET, "data_dir": data_dir, "openai_api_key": None, "openai_base_url": None, **options}
     app = create_app(Settings(table_name=table.name, endpoint_url=table.endpoint_url, **given))  # type: ignore[arg-type]
     configure(table)
     return app
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
+def table(engine: str) -> Iterator[TableSettings]:
+    """One table for all tests of the API, kept apart by fresh users."""
+    with new_table(engine) as made:
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def _at_the_table(table: TableSettings) -> None:
+    """Point the models at it again where the tests of another folder have pointed them elsewhere."""
+    if settings() != table:
+        configure(table)
+
+
+@pytest.fixture(scope="session")
 def app(table: TableSettings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenAPI]:
     made = make_app(table, tmp_path_factory.mktemp("data"))
     yield made
