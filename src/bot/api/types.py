@@ -22,6 +22,18 @@ class Parameters(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
+    @classmethod
+    def model_json_schema(cls, *args: Any, **options: Any) -> dict[str, Any]:
+        """Return the JSON Schema; flask-openapi asks for the plain one with each request, so that is made once."""
+        if args or options:
+            return super().model_json_schema(*args, **options)
+        if cls not in _PLAIN_SCHEMAS:
+            _PLAIN_SCHEMAS[cls] = super().model_json_schema()
+        return _PLAIN_SCHEMAS[cls]
+
+
+_PLAIN_SCHEMAS: dict[type[Parameters], dict[str, Any]] = {}
+
 
 class View(BaseModel):
     """An answer."""
