@@ -9,8 +9,9 @@ RUN_INSTALLED := $(VENV)/.run-installed
 DEV_INSTALLED := $(VENV)/.dev-installed
 DOCS_VENV := .venv-docs
 DOCS_INSTALLED := $(DOCS_VENV)/.installed
-# A worker for each core, and a module's tests on one of them. For example: make test PYTEST_FLAGS="-k engine"
-PYTEST_FLAGS ?= -n auto --dist loadfile
+# A worker for each core, a module's tests on one of them, and the few long ones not last, when only one core would be
+# busy. For example: make test PYTEST_FLAGS="-k engine"
+PYTEST_FLAGS ?= -n auto --dist loadfile --no-loadscope-reorder
 # For example: make lock LOCK_FLAGS=--upgrade
 LOCK_FLAGS ?=
 
