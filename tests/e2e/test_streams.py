@@ -23,7 +23,7 @@ def test_a_busy_conversation_says_when_to_come_back_and_others_are_not_busy(
     api: Api, conversation: str, model_server: ModelServer
 ) -> None:
     other = conversation_of(api)
-    model_server.pace(300)
+    model_server.script("text", text="One two three four five six seven eight nine ten eleven twelve.").pace(300)
     with api.stream(f"{conversation}/messages", content="Take your time.") as stream:
         started = stream.next()
         for path, body in (("messages", {"content": "Me too"}), ("turns", {"stream": True})):

@@ -46,7 +46,7 @@ def test_a_message_is_answered_by_the_model_and_both_are_stored(
 def test_a_stream_passes_the_answer_on_while_the_model_still_speaks(
     api: Api, conversation: str, model_server: ModelServer
 ) -> None:
-    model_server.pace(200)
+    model_server.script("text", text="One two three four five six seven eight nine ten eleven twelve.").pace(200)
     with api.stream(f"{conversation}/messages", content="Count.") as stream:
         started, first = stream.next(), stream.next()
         assert model_server.in_flight() == 1, "the model is not done, and its first words are here"
