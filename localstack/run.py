@@ -202,7 +202,7 @@ def _pid() -> int | None:
     except (OSError, ValueError):
         return None
     shown = subprocess.run(  # noqa: S603
-        ["ps", "-o", "stat=,command=", "-p", str(pid)],  # noqa: S607
+        ["ps", "-ww", "-o", "stat=,command=", "-p", str(pid)],  # noqa: S607
         capture_output=True,
         text=True,
         check=False,
