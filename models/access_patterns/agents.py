@@ -11,6 +11,7 @@ from models.changes import actions_for
 from models.errors import ItemNotFound
 from models.ids import new_id
 from models.reading import Page, get, keys, query
+from models.tenancy import UserId
 from models.user import User
 from models.writing import ConditionFailed, Transaction
 
@@ -25,7 +26,7 @@ _PREFIX = Agent.SK.template.prefix
     budget=Budget(1, 0, 5, "an agent and a profile of up to 1 KB each, and the entry in agents_by_id"),
     routes=("POST /api/v1/agents",),
 )
-def create_agent(user_id: str, *, name: str, provider: str, model: str, **details: Any) -> Agent:
+def create_agent(user_id: UserId, *, name: str, provider: str, model: str, **details: Any) -> Agent:
     """Create an agent for a user who is not being deleted.
 
     Args:
@@ -74,7 +75,7 @@ def create_agent(user_id: str, *, name: str, provider: str, model: str, **detail
         "POST /api/v1/conversations/{conversation_id}/turns",
     ),
 )
-def get_agent(user_id: str, agent_id: str, *, consistent: bool = True) -> Agent:
+def get_agent(user_id: UserId, agent_id: str, *, consistent: bool = True) -> Agent:
     """Return an agent of this user.
 
     Raises:
@@ -103,7 +104,7 @@ def get_agent(user_id: str, agent_id: str, *, consistent: bool = True) -> Agent:
     budget=Budget(1, 13, 0, "a page of 50 agents of 1 KB"),
     routes=("GET /api/v1/agents",),
 )
-def list_agents(user_id: str, limit: int, after: str | None = None) -> Page[Agent]:
+def list_agents(user_id: UserId, limit: int, after: str | None = None) -> Page[Agent]:
     """Return the user's agents in the order of their making, from the one after the id `after`."""
     owner = Agent.PK.template.render(user_id=user_id)
     return query(
@@ -126,7 +127,7 @@ def list_agents(user_id: str, limit: int, after: str | None = None) -> Page[Agen
     budget=Budget(2, 1, 2, "an agent of up to 1 KB"),
     routes=("PATCH /api/v1/agents/{agent_id}",),
 )
-def update_agent(user_id: str, agent_id: str, changes: Mapping[str, Any]) -> Agent:
+def update_agent(user_id: UserId, agent_id: str, changes: Mapping[str, Any]) -> Agent:
     """Change some fields and count the version up; `settings` are merged by name, None removes.
 
     It is a transaction of one, because a transaction that is sent again does not count up twice.

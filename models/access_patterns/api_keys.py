@@ -11,6 +11,7 @@ from models.errors import ItemNotFound
 from models.ids import new_id
 from models.reading import Page, get, get_many, keys, query
 from models.table import expiry
+from models.tenancy import UserId
 from models.user import User
 from models.writing import ConditionFailed, Transaction
 
@@ -29,7 +30,7 @@ from models.writing import ConditionFailed, Transaction
     routes=("POST /api/v1/api-keys",),
 )
 def create_api_key(
-    user_id: str, *, key_hash: str, hint: str, name: str | None = None, role: str, expires: datetime | None = None
+    user_id: UserId, *, key_hash: str, hint: str, name: str | None = None, role: str, expires: datetime | None = None
 ) -> ApiKeyEntry:
     """Store a key's hash, and its entry in the user's list.
 
@@ -99,16 +100,22 @@ def find_api_key(key_hash: str) -> ApiKey:
         "POST /api/v1/conversations/{conversation_id}/turns",
     ),
 )
-def find_api_key_and_agent(key_hash: str, user_id: str, agent_id: str) -> tuple[ApiKey, Agent | None]:
+def find_api_key_and_agent(key_hash: str, owner_id: str, agent_id: str) -> tuple[ApiKey, Agent | None]:
     """Return what a presented key stands for, and an agent that is known to be needed, in one request.
 
     The reads are eventually consistent: a key that was revoked, or an agent that was changed, less than a second ago
     may still be read as it was.
 
+    Args:
+        key_hash: the hash of the presented key.
+        owner_id: whose agent is expected; nothing has established yet that this is who calls, so the caller of this
+            function uses the agent only if the key is this user's.
+        agent_id: the agent.
+
     Raises:
         ItemNotFound: no key has this hash, or it has expired or been revoked.
     """
-    key, agent = get_many([ApiKey.keyed(key_hash=key_hash), Agent.keyed(user_id=user_id, agent_id=agent_id)])
+    key, agent = get_many([ApiKey.keyed(key_hash=key_hash), Agent.keyed(user_id=owner_id, agent_id=agent_id)])
     if key is None:
         raise ItemNotFound("API key")
     return key, agent
@@ -131,7 +138,7 @@ def find_api_key_and_agent(key_hash: str, user_id: str, agent_id: str) -> tuple[
     budget=Budget(1, 5, 0, "a page of 50 entries of 350 bytes"),
     routes=("GET /api/v1/api-keys",),
 )
-def list_api_keys(user_id: str, limit: int, after: str | None = None) -> Page[ApiKeyEntry]:
+def list_api_keys(user_id: UserId, limit: int, after: str | None = None) -> Page[ApiKeyEntry]:
     """Return the entries of the user's keys, oldest first, from the one after the id `after`."""
     return query(
         ApiKeyEntry.PK.template.render(user_id=user_id),
@@ -153,7 +160,7 @@ def list_api_keys(user_id: str, limit: int, after: str | None = None) -> Page[Ap
     budget=Budget(2, 1, 4, "the two items of the key"),
     routes=("DELETE /api/v1/api-keys/{key_id}",),
 )
-def revoke_api_key(user_id: str, key_id: str) -> None:
+def revoke_api_key(user_id: UserId, key_id: str) -> None:
     """Delete a key and its entry; from now on it opens nothing.
 
     Raises:

@@ -20,6 +20,7 @@ from models.ids import new_id
 from models.message import Message
 from models.reading import Page, get, query
 from models.retries import MAX_ATTEMPTS, pause
+from models.tenancy import UserId
 from models.user import User
 from models.writing import ConditionFailed, Transaction
 
@@ -44,7 +45,7 @@ class Position:
     conversation_id: str
 
 
-def owned_by(user_id: str) -> Condition:
+def owned_by(user_id: UserId) -> Condition:
     """Return the condition that a conversation is this user's and is not being deleted."""
     condition: Condition = (Conversation.user_id == user_id) & Conversation.status.is_in(*STATUSES)
     return condition
@@ -64,7 +65,7 @@ def owned_by(user_id: str) -> Condition:
     routes=("POST /api/v1/conversations",),
 )
 def create_conversation(
-    user_id: str, agent_id: str, *, title: str | None = None, metadata: Mapping[str, Any] | None = None
+    user_id: UserId, agent_id: str, *, title: str | None = None, metadata: Mapping[str, Any] | None = None
 ) -> Conversation:
     """Create a conversation with an agent that this user has; the user counts as active now.
 
@@ -107,7 +108,7 @@ def create_conversation(
         "POST /api/v1/conversations/{conversation_id}/turns with the first turn of a process",
     ),
 )
-def get_conversation(user_id: str, conversation_id: str) -> Conversation:
+def get_conversation(user_id: UserId, conversation_id: str) -> Conversation:
     """Return the header of a conversation of this user.
 
     Raises:
@@ -136,7 +137,7 @@ def get_conversation(user_id: str, conversation_id: str) -> Conversation:
     budget=Budget(1, 6, 0, "the header and 20 messages of 300 and 1,200 characters in turn"),
     routes=("GET /api/v1/conversations/{conversation_id}",),
 )
-def open_conversation(user_id: str, conversation_id: str, newest: int) -> Opened:
+def open_conversation(user_id: UserId, conversation_id: str, newest: int) -> Opened:
     """Return the header and the `newest` messages: the header sorts right after them, so one Query has both.
 
     Raises:
@@ -173,7 +174,7 @@ def open_conversation(user_id: str, conversation_id: str, newest: int) -> Opened
     routes=("GET /api/v1/conversations", "GET /api/v1/users/{user_id}"),
 )
 def list_conversations(
-    user_id: str, limit: int, *, status: ConversationStatus | None = None, after: Position | None = None
+    user_id: UserId, limit: int, *, status: ConversationStatus | None = None, after: Position | None = None
 ) -> Page[Conversation]:
     """Return the user's conversations, latest activity first, of one status or of all.
 
@@ -191,7 +192,7 @@ def list_conversations(
     return Page(tuple(merged[:limit]), more)
 
 
-def _list_status(user_id: str, limit: int, status: str, after: Position | None) -> Page[Conversation]:
+def _list_status(user_id: UserId, limit: int, status: str, after: Position | None) -> Page[Conversation]:
     start = None
     if after is not None:
         last = _at(user_id, after, status=status)
@@ -207,7 +208,7 @@ def _list_status(user_id: str, limit: int, status: str, after: Position | None) 
     )
 
 
-def _at(user_id: str, position: Position, **fields: Any) -> Conversation:
+def _at(user_id: UserId, position: Position, **fields: Any) -> Conversation:
     return Conversation.keyed(
         user_id=user_id, conversation_id=position.conversation_id, listed_at=position.listed_at, **fields
     )
@@ -226,7 +227,7 @@ def _at(user_id: str, position: Position, **fields: Any) -> Conversation:
     routes=("GET /api/v1/agents/{agent_id}/conversations",),
 )
 def list_agent_conversations(
-    user_id: str, agent_id: str, limit: int, *, after: Position | None = None
+    user_id: UserId, agent_id: str, limit: int, *, after: Position | None = None
 ) -> Page[Conversation]:
     """Return this user's conversations with one agent, latest activity first. The index key holds the user too."""
     start = None
@@ -260,7 +261,7 @@ def list_agent_conversations(
     budget=Budget(1, 0, 3, "a header of up to 1 KB; 2 of it only when the title changes in the indexes"),
     routes=("PATCH /api/v1/conversations/{conversation_id}",),
 )
-def update_conversation(user_id: str, conversation_id: str, changes: Mapping[str, Any]) -> Conversation:
+def update_conversation(user_id: UserId, conversation_id: str, changes: Mapping[str, Any]) -> Conversation:
     """Change the title, or names of the metadata (None removes); the activity does not move.
 
     Raises:
@@ -283,7 +284,7 @@ def update_conversation(user_id: str, conversation_id: str, changes: Mapping[str
     routes=("PATCH /api/v1/conversations/{conversation_id}",),
 )
 def set_conversation_status(
-    user_id: str, conversation_id: str, status: ConversationStatus, changes: Mapping[str, Any] | None = None
+    user_id: UserId, conversation_id: str, status: ConversationStatus, changes: Mapping[str, Any] | None = None
 ) -> Conversation:
     """Change the status, and with it the index key that starts with it; `changes` as in `update_conversation`.
 

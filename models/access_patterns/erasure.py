@@ -23,6 +23,7 @@ from models.message import Message
 from models.reading import query
 from models.state import ConversationState, UserState
 from models.table import DELETING, Item
+from models.tenancy import UserId
 from models.turn import Turn, TurnEntry
 from models.user import EmailClaim, User
 from models.writing import ConditionFailed, Transaction, delete_batch
@@ -57,7 +58,7 @@ _CONTENTS_DELETED = tuple(
     ),
     routes=("DELETE /api/v1/conversations/{conversation_id}",),
 )
-def delete_conversation(user_id: str, conversation_id: str) -> None:
+def delete_conversation(user_id: UserId, conversation_id: str) -> None:
     """Delete a conversation of this user with its messages, its state and the records of its turns.
 
     A turn that runs at this moment loses its lease, and will write nothing.
@@ -94,7 +95,7 @@ def delete_conversation(user_id: str, conversation_id: str) -> None:
     budget=Budget(3, 1, 4, "an agent without conversations; those of AP-70 more for each conversation", grows=True),
     routes=("DELETE /api/v1/agents/{agent_id}",),
 )
-def delete_agent(user_id: str, agent_id: str) -> None:
+def delete_agent(user_id: UserId, agent_id: str) -> None:
     """Delete an agent of this user and the user's conversations with it; no new ones begin meanwhile.
 
     Raises:
@@ -142,7 +143,7 @@ def delete_agent(user_id: str, agent_id: str) -> None:
     budget=Budget(9, 5, 12, "a user with one key; those of AP-70 more for each conversation", grows=True),
     routes=("DELETE /api/v1/users/{user_id}", "DELETE /api/v1/users/me"),
 )
-def delete_user(user_id: str) -> None:
+def delete_user(user_id: UserId) -> None:
     """Delete a user: the keys first, then the conversations, agents and state, then the email and the profile.
 
     Raises:
@@ -168,7 +169,7 @@ def _mark(item: Item, actions: list[Action], condition: Condition | None, what: 
     update_present(item, [*actions, status.set(DELETING)], condition, what)
 
 
-def _shut_out(user_id: str) -> None:
+def _shut_out(user_id: UserId) -> None:
     """Delete the user's API keys, expired ones too: first what they are looked up by, then their entries."""
     partition = ApiKeyEntry.PK.template.render(user_id=user_id)
     entries = ApiKeyEntry.SK.startswith(ApiKeyEntry.SK.template.prefix)
@@ -178,7 +179,7 @@ def _shut_out(user_id: str) -> None:
         delete_batch(_keys(found))
 
 
-def _delete_conversations(user_id: str, index: str, partition: str) -> None:
+def _delete_conversations(user_id: UserId, index: str, partition: str) -> None:
     """Delete the conversations that an index leads to, those too whose removal was cut short."""
     while found := query(partition, None, index=index, limit=_CHUNK, attributes=["PK", "SK"], peek=False).items:
         for key, _ in _keys(found):

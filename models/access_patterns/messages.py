@@ -18,6 +18,7 @@ from models.message import ID_PREFIX, ROLES, Message, MessageType, Sender
 from models.reading import Page, get, query
 from models.retries import MAX_ATTEMPTS, pause
 from models.table import MAX_TEXT_BYTES
+from models.tenancy import UserId
 from models.turn import Turn
 from models.writing import ConditionFailed, Transaction
 
@@ -50,7 +51,7 @@ class Draft:
     budget=Budget(2, 1, 8, "a header and one message of up to 1 KB each; 4 of it only when the activity indexes move"),
     routes=('POST /api/v1/conversations/{conversation_id}/messages with "reply": false',),
 )
-def append_messages(user_id: str, conversation_id: str, drafts: Sequence[Draft]) -> list[Message]:
+def append_messages(user_id: UserId, conversation_id: str, drafts: Sequence[Draft]) -> list[Message]:
     """Append up to 98 messages that stay together, after everything that is there.
 
     Beside other writers it tries again, with pauses; nobody's message is lost and none stands twice.
@@ -162,7 +163,7 @@ def extend(
     routes=("GET /api/v1/conversations/{conversation_id}/messages",),
 )
 def list_messages(
-    user_id: str,
+    user_id: UserId,
     conversation_id: str,
     limit: int,
     *,
@@ -219,7 +220,7 @@ def _just_before(moment: datetime) -> str:
     budget=Budget(2, 2, 0, "a header and a message of up to 4 KB each"),
     routes=("GET /api/v1/conversations/{conversation_id}/messages/{message_id}",),
 )
-def get_message(user_id: str, conversation_id: str, message_id: str) -> Message:
+def get_message(user_id: UserId, conversation_id: str, message_id: str) -> Message:
     """Return a message of a conversation; its id carries the time in its sort key, so no index is needed.
 
     Raises:
@@ -252,7 +253,7 @@ def _message(conversation_id: str, message_id: str) -> Message:
     budget=Budget(3, 2, 6, "a header, a message and its turn of up to 1 KB each"),
     routes=("DELETE /api/v1/conversations/{conversation_id}/messages/{message_id}",),
 )
-def delete_message(user_id: str, conversation_id: str, message_id: str) -> None:
+def delete_message(user_id: UserId, conversation_id: str, message_id: str) -> None:
     """Delete a message. With it goes the record of its turn, which may quote it, and which it may be the last to name.
 
     Raises:

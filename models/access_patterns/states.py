@@ -16,6 +16,7 @@ from models.reading import Page, get, keys, query
 from models.retries import MAX_ATTEMPTS, pause
 from models.state import ConversationState, StateKind, UserState
 from models.table import MAX_TEXT_BYTES, expiry
+from models.tenancy import UserId
 from models.user import User
 from models.writing import ConditionFailed, Transaction
 
@@ -26,7 +27,7 @@ State = UserState | ConversationState
 class Owner:
     """Whose state it is: the user's own, or that of one of the user's conversations."""
 
-    user_id: str
+    user_id: UserId
     conversation_id: str | None = None
 
     @property

@@ -24,6 +24,7 @@ from models.ids import moment_of, new_id
 from models.message import Message
 from models.reading import get
 from models.retries import MAX_ATTEMPTS, pause
+from models.tenancy import UserId
 from models.turn import ID_PREFIX, Turn, TurnEntry, TurnStatus
 from models.writing import ConditionFailed, Transaction
 
@@ -35,7 +36,7 @@ class Lease:
     """The right to write the end of a turn. It holds as long as the header carries this turn and this fence."""
 
     turn_id: str
-    user_id: str
+    user_id: UserId
     conversation: Conversation
     fence: int
     started_at: datetime
@@ -83,7 +84,7 @@ class Begun:
         "POST /api/v1/conversations/{conversation_id}/turns",
     ),
 )
-def begin_turn(user_id: str, conversation_id: str, compose: Compose, *, window: int, lease: timedelta) -> Begun:
+def begin_turn(user_id: UserId, conversation_id: str, compose: Compose, *, window: int, lease: timedelta) -> Begun:
     """Read the conversation's newest messages, take its lease and store the messages that begin the turn.
 
     A lease that has run out is taken over with a higher fence; the turn that held it is recorded as interrupted.
@@ -288,7 +289,7 @@ def _reread(lease: Lease) -> Conversation:
     budget=Budget(1, 1, 0, "a turn of up to 4 KB"),
     routes=("GET /api/v1/turns/{turn_id}",),
 )
-def get_turn(user_id: str, turn_id: str) -> Turn:
+def get_turn(user_id: UserId, turn_id: str) -> Turn:
     """Return the record of a turn of this user that has ended.
 
     Raises:

@@ -12,6 +12,7 @@ from models.changes import actions_for, update_present
 from models.errors import EmailTaken, InvalidKeyField, ItemNotFound
 from models.ids import new_id
 from models.reading import Page, get, query
+from models.tenancy import UserId, acting_for
 from models.user import EMAIL_PATTERN, ID_PREFIX, EmailClaim, Role, User
 from models.writing import ConditionFailed, Transaction
 
@@ -92,7 +93,7 @@ def create_user(email: str, *, name: str | None = None, role: Role = "user", **p
         "POST /api/v1/conversations/{conversation_id}/turns with an agent on its owner's credentials",
     ),
 )
-def get_user(user_id: str) -> User:
+def get_user(user_id: UserId) -> User:
     """Return a user.
 
     Raises:
@@ -122,7 +123,7 @@ def get_user_by_email(email: str) -> User:
     claim: EmailClaim | None = get(EmailClaim, email=normalise_email(email))
     if claim is None:
         raise ItemNotFound("user")
-    return get_user(claim.user_id)
+    return get_user(acting_for(claim.user_id))
 
 
 @access_pattern(
@@ -133,7 +134,7 @@ def get_user_by_email(email: str) -> User:
     budget=Budget(1, 0, 3, "a profile of up to 1 KB; 2 of it only when the name moves in users_by_id"),
     routes=("PATCH /api/v1/users/{user_id}", "PATCH /api/v1/users/me"),
 )
-def update_user(user_id: str, changes: Mapping[str, Any]) -> User:
+def update_user(user_id: UserId, changes: Mapping[str, Any]) -> User:
     """Change some fields; `preferences`, `settings` and `api_integration_details` are merged by name, None removes.
 
     Raises:
@@ -179,7 +180,7 @@ def list_users(limit: int, after: str | None = None) -> Page[User]:
     budget=Budget(2, 1, 8, "a profile of up to 1 KB, two claims and the move in users_by_id"),
     routes=("PATCH /api/v1/users/{user_id}",),
 )
-def change_email(user_id: str, email: str) -> User:
+def change_email(user_id: UserId, email: str) -> User:
     """Claim the new email, release the old one and change the profile, all or nothing.
 
     Raises:

@@ -20,6 +20,7 @@ from models.measure.probe import own_client
 from models.message import Message
 from models.state import UserState
 from models.table import Item
+from models.tenancy import acting_for
 from models.turn import Turn
 from models.user import User
 
@@ -84,7 +85,7 @@ class World:
         """Return a new agent, of `user` or of a new one."""
         owner = user or self.new_user()
         return create_agent(
-            owner.user_id,
+            acting_for(owner.user_id),
             name="Ada",
             provider="echo",
             model="echo-1",
@@ -95,7 +96,7 @@ class World:
         """Return a new API key of a user."""
         self._count += 1
         digest = f"{self.messages:05}{self._count:04}".rjust(64, "0")
-        return create_api_key(user.user_id, key_hash=digest, hint="AbCd", name="laptop", role=user.role)
+        return create_api_key(acting_for(user.user_id), key_hash=digest, hint="AbCd", name="laptop", role=user.role)
 
     def new_conversation(self, agent: Agent | None = None, *, messages: int | None = None) -> Conversation:
         """Return a new conversation with so many messages, question and answer in turn, and the records of its turns.
@@ -103,7 +104,7 @@ class World:
         Its last message is more than a minute old.
         """
         partner = agent or self.new_agent()
-        conversation = create_conversation(partner.user_id, partner.agent_id, title="A journey to Lisbon")
+        conversation = create_conversation(acting_for(partner.user_id), partner.agent_id, title="A journey to Lisbon")
         count = self.messages if messages is None else messages
         said = list(self._said(conversation, count))
         self.put(item for pair in said for item in pair)
@@ -152,14 +153,14 @@ class World:
     def agent(self) -> Agent:
         """The agent of most of what is here, whose user has a full page of everything."""
         agent = self.new_agent()
-        owner = agent.user_id
+        owner = acting_for(agent.user_id)
         for _ in range(PAGE):
             self.new_key(User.keyed(user_id=owner))
         self.put(self._copies(agent))
         return agent
 
     def _copies(self, agent: Agent) -> Iterator[Item]:
-        owner = agent.user_id
+        owner = acting_for(agent.user_id)
         for number in range(PAGE + 1):
             moment = clock.now()
             yield Agent(

@@ -4,6 +4,7 @@ from models.access_patterns import agents, api_keys, users
 from models.access_patterns.users import normalise_email
 from models.measure.scenarios import Act, scenario
 from models.measure.world import PAGE, World
+from models.tenancy import acting_for
 
 
 @scenario("AP-01")
@@ -17,7 +18,7 @@ def create_user(world: World) -> Act:
 def get_user(world: World) -> Act:
     """A user who is there."""
     user = world.someone
-    return lambda: users.get_user(user.user_id)
+    return lambda: users.get_user(acting_for(user.user_id))
 
 
 @scenario("AP-03")
@@ -31,7 +32,7 @@ def get_user_by_email(world: World) -> Act:
 def update_user(world: World) -> Act:
     """Another name, which the index carries too."""
     user = world.new_user()
-    return lambda: users.update_user(user.user_id, {"name": "Ann Other", "preferences": {"language": "en"}})
+    return lambda: users.update_user(acting_for(user.user_id), {"name": "Ann Other", "preferences": {"language": "en"}})
 
 
 @scenario("AP-05")
@@ -45,7 +46,7 @@ def list_users(world: World) -> Act:
 def change_email(world: World) -> Act:
     """An email that nobody has."""
     user, email = world.new_user(), world.email()
-    return lambda: users.change_email(user.user_id, email)
+    return lambda: users.change_email(acting_for(user.user_id), email)
 
 
 @scenario("AP-10")
@@ -53,7 +54,11 @@ def create_agent(world: World) -> Act:
     """A new agent."""
     user = world.someone
     return lambda: agents.create_agent(
-        user.user_id, name="Ada", provider="echo", model="echo-1", system_message="You are a friendly guide."
+        acting_for(user.user_id),
+        name="Ada",
+        provider="echo",
+        model="echo-1",
+        system_message="You are a friendly guide.",
     )
 
 
@@ -61,13 +66,13 @@ def create_agent(world: World) -> Act:
 def get_agent(world: World) -> Act:
     """An agent, read strongly consistently."""
     agent = world.agent
-    return lambda: agents.get_agent(agent.user_id, agent.agent_id)
+    return lambda: agents.get_agent(acting_for(agent.user_id), agent.agent_id)
 
 
 @scenario("AP-12")
 def list_agents(world: World) -> Act:
     """A full page."""
-    owner = world.agent.user_id
+    owner = acting_for(world.agent.user_id)
     return lambda: agents.list_agents(owner, PAGE)
 
 
@@ -76,7 +81,7 @@ def update_agent(world: World) -> Act:
     """Another system message."""
     agent = world.new_agent()
     changes = {"system_message": "You are brief.", "settings": {"temperature": 0.2}}
-    return lambda: agents.update_agent(agent.user_id, agent.agent_id, changes)
+    return lambda: agents.update_agent(acting_for(agent.user_id), agent.agent_id, changes)
 
 
 @scenario("AP-14")
@@ -91,7 +96,9 @@ def create_api_key(world: World) -> Act:
     """A new key."""
     user = world.someone
     digest = f"{world.messages:05}".rjust(64, "a")
-    return lambda: api_keys.create_api_key(user.user_id, key_hash=digest, hint="AbCd", name="laptop", role="user")
+    return lambda: api_keys.create_api_key(
+        acting_for(user.user_id), key_hash=digest, hint="AbCd", name="laptop", role="user"
+    )
 
 
 @scenario("AP-21")
@@ -104,7 +111,7 @@ def find_api_key(world: World) -> Act:
 @scenario("AP-22")
 def list_api_keys(world: World) -> Act:
     """A full page."""
-    owner = world.agent.user_id
+    owner = acting_for(world.agent.user_id)
     return lambda: api_keys.list_api_keys(owner, PAGE)
 
 
@@ -112,7 +119,7 @@ def list_api_keys(world: World) -> Act:
 def revoke_api_key(world: World) -> Act:
     """A key that is valid."""
     key = world.new_key(world.someone)
-    return lambda: api_keys.revoke_api_key(key.user_id, key.key_id)
+    return lambda: api_keys.revoke_api_key(acting_for(key.user_id), key.key_id)
 
 
 @scenario("AP-24")

@@ -6,6 +6,7 @@ from models.access_patterns import conversations, messages
 from models.access_patterns.messages import Draft
 from models.measure.scenarios import Act, scenario
 from models.measure.world import ANSWER, PAGE, QUESTION, World
+from models.tenancy import UserId, acting_for
 
 WINDOW = 20
 
@@ -14,27 +15,31 @@ WINDOW = 20
 def create_conversation(world: World) -> Act:
     """A new conversation."""
     agent = world.agent
-    return lambda: conversations.create_conversation(agent.user_id, agent.agent_id, title="A journey to Lisbon")
+    return lambda: conversations.create_conversation(
+        acting_for(agent.user_id), agent.agent_id, title="A journey to Lisbon"
+    )
 
 
 @scenario("AP-31")
 def get_conversation(world: World) -> Act:
     """A conversation that is there."""
     conversation = world.conversation
-    return lambda: conversations.get_conversation(conversation.user_id, conversation.conversation_id)
+    return lambda: conversations.get_conversation(acting_for(conversation.user_id), conversation.conversation_id)
 
 
 @scenario("AP-32")
 def open_conversation(world: World) -> Act:
     """The header and the newest 20 messages."""
     conversation = world.conversation
-    return lambda: conversations.open_conversation(conversation.user_id, conversation.conversation_id, WINDOW)
+    return lambda: conversations.open_conversation(
+        acting_for(conversation.user_id), conversation.conversation_id, WINDOW
+    )
 
 
 @scenario("AP-33")
 def list_conversations(world: World) -> Act:
     """A full page of all statuses."""
-    owner = world.agent.user_id
+    owner = acting_for(world.agent.user_id)
     return lambda: conversations.list_conversations(owner, PAGE)
 
 
@@ -42,7 +47,7 @@ def list_conversations(world: World) -> Act:
 def list_agent_conversations(world: World) -> Act:
     """A full page."""
     agent = world.agent
-    return lambda: conversations.list_agent_conversations(agent.user_id, agent.agent_id, PAGE)
+    return lambda: conversations.list_agent_conversations(acting_for(agent.user_id), agent.agent_id, PAGE)
 
 
 @scenario("AP-35")
@@ -50,7 +55,7 @@ def update_conversation(world: World) -> Act:
     """Another title, which both indexes carry."""
     conversation = world.long_conversation()
     return lambda: conversations.update_conversation(
-        conversation.user_id, conversation.conversation_id, {"title": "Lisbon and Porto"}
+        acting_for(conversation.user_id), conversation.conversation_id, {"title": "Lisbon and Porto"}
     )
 
 
@@ -58,7 +63,7 @@ def update_conversation(world: World) -> Act:
 def update_conversation_with_nothing(world: World) -> Act:
     """Nothing to change, so it is only read."""
     conversation = world.conversation
-    return lambda: conversations.update_conversation(conversation.user_id, conversation.conversation_id, {})
+    return lambda: conversations.update_conversation(acting_for(conversation.user_id), conversation.conversation_id, {})
 
 
 @scenario("AP-36")
@@ -66,7 +71,7 @@ def set_conversation_status(world: World) -> Act:
     """An active conversation is completed."""
     conversation = world.long_conversation()
     return lambda: conversations.set_conversation_status(
-        conversation.user_id, conversation.conversation_id, "completed"
+        acting_for(conversation.user_id), conversation.conversation_id, "completed"
     )
 
 
@@ -75,7 +80,7 @@ def append_messages(world: World) -> Act:
     """One message, more than a minute after the last: the activity indexes move."""
     conversation = world.long_conversation()
     return lambda: messages.append_messages(
-        conversation.user_id, conversation.conversation_id, [Draft("user", QUESTION)]
+        acting_for(conversation.user_id), conversation.conversation_id, [Draft("user", QUESTION)]
     )
 
 
@@ -83,7 +88,9 @@ def append_messages(world: World) -> Act:
 def list_messages(world: World) -> Act:
     """A full page, newest first."""
     conversation = world.conversation
-    return lambda: messages.list_messages(conversation.user_id, conversation.conversation_id, PAGE, descending=True)
+    return lambda: messages.list_messages(
+        acting_for(conversation.user_id), conversation.conversation_id, PAGE, descending=True
+    )
 
 
 @scenario("AP-41")
@@ -92,16 +99,22 @@ def list_messages_between(world: World) -> Act:
     conversation = world.conversation
     start = conversation.started_at
     return lambda: messages.list_messages(
-        conversation.user_id, conversation.conversation_id, PAGE, since=start, until=start + timedelta(seconds=9)
+        acting_for(conversation.user_id),
+        conversation.conversation_id,
+        PAGE,
+        since=start,
+        until=start + timedelta(seconds=9),
     )
 
 
-def _said(world: World) -> tuple[str, str, str]:
+def _said(world: World) -> tuple[UserId, str, str]:
     conversation = world.long_conversation()
     (message,) = messages.append_messages(
-        conversation.user_id, conversation.conversation_id, [Draft("agent", ANSWER[:600], turn_id="turn_" + "0" * 26)]
+        acting_for(conversation.user_id),
+        conversation.conversation_id,
+        [Draft("agent", ANSWER[:600], turn_id="turn_" + "0" * 26)],
     )
-    return conversation.user_id, conversation.conversation_id, message.message_id
+    return acting_for(conversation.user_id), conversation.conversation_id, message.message_id
 
 
 @scenario("AP-42")

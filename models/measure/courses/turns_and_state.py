@@ -13,6 +13,7 @@ from models.errors import ItemNotFound
 from models.measure.courses.talk import WINDOW
 from models.measure.scenarios import Act, scenario
 from models.measure.world import ANSWER, PAGE, QUESTION, World
+from models.tenancy import acting_for
 
 LEASE = timedelta(seconds=30)
 RECORD = {
@@ -26,7 +27,7 @@ RECORD = {
 
 def _begin(conversation: Conversation) -> Begun:
     return turns.begin_turn(
-        conversation.user_id,
+        acting_for(conversation.user_id),
         conversation.conversation_id,
         lambda _: [Draft("user", QUESTION)],
         window=WINDOW - 1,
@@ -72,13 +73,13 @@ def end_turn(world: World) -> Act:
 def end_turn_that_failed(world: World) -> Act:
     """A turn without an answer, beside somebody who said something meanwhile."""
     begun = turns.begin_turn(
-        *(lambda made: (made.user_id, made.conversation_id))(world.new_conversation(messages=2)),
+        *(lambda made: (acting_for(made.user_id), made.conversation_id))(world.new_conversation(messages=2)),
         lambda _: [],
         window=WINDOW,
         lease=LEASE,
     )
     conversation = begun.lease.conversation
-    append_messages(conversation.user_id, conversation.conversation_id, [Draft("user", QUESTION)])
+    append_messages(acting_for(conversation.user_id), conversation.conversation_id, [Draft("user", QUESTION)])
     error = {"code": "provider_error", "detail": "The model provider failed."}
     return lambda: turns.end_turn(begun.lease, "failed", [], {**RECORD, "error": error, "partial_text": ANSWER[:200]})
 
@@ -97,11 +98,11 @@ NOWHERE = "conv_" + "0" * 26
 
 def _of_conversation(world: World) -> Owner:
     conversation = world.new_conversation(messages=2)
-    return Owner(conversation.user_id, conversation.conversation_id)
+    return Owner(acting_for(conversation.user_id), conversation.conversation_id)
 
 
 def _of_user(world: World) -> Owner:
-    return Owner(world.new_user().user_id)
+    return Owner(acting_for(world.new_user().user_id))
 
 
 def _kept(owner: Owner) -> Owner:
@@ -154,7 +155,7 @@ def replace_user_state(world: World) -> Act:
 @scenario("AP-61")
 def put_state_nowhere(world: World) -> Act:
     """A value that must be there, of a conversation that is not."""
-    owner = Owner(world.someone.user_id, NOWHERE)
+    owner = Owner(acting_for(world.someone.user_id), NOWHERE)
 
     def put() -> None:
         with suppress(ItemNotFound):
@@ -180,7 +181,7 @@ def delete_user_state(world: World) -> Act:
 @scenario("AP-62")
 def delete_state_nowhere(world: World) -> Act:
     """A value of a conversation that is not there."""
-    owner = Owner(world.someone.user_id, NOWHERE)
+    owner = Owner(acting_for(world.someone.user_id), NOWHERE)
 
     def delete() -> None:
         with suppress(ItemNotFound):
@@ -192,7 +193,7 @@ def delete_state_nowhere(world: World) -> Act:
 @scenario("AP-63")
 def list_user_state(world: World) -> Act:
     """A full page of a user's."""
-    owner = Owner(world.agent.user_id)
+    owner = Owner(acting_for(world.agent.user_id))
     return lambda: list_states(owner, PAGE)
 
 

@@ -10,6 +10,7 @@ from models.access_patterns.api_keys import create_api_key, find_api_key, find_a
 from models.agent import Agent
 from models.api_key import ApiKeyEntry
 from models.errors import ItemNotFound
+from models.tenancy import UserId, acting_for
 from models.user import User
 
 PREFIX = "tt_"
@@ -20,7 +21,7 @@ _LONGEST = 200
 class Caller:
     """Who makes a request: the user whose key was presented."""
 
-    user_id: str
+    user_id: UserId
     role: str
     key_id: str
 
@@ -39,7 +40,7 @@ def issue_key(user: User, *, name: str | None = None, expires: datetime | None =
     # 32 random bytes cannot be guessed, so a plain hash is enough: there is nothing for a slow one to slow down.
     key = PREFIX + secrets.token_urlsafe(32)
     entry = create_api_key(
-        user.user_id, key_hash=hash_of(key), hint=key[-4:], name=name, role=user.role, expires=expires
+        acting_for(user.user_id), key_hash=hash_of(key), hint=key[-4:], name=name, role=user.role, expires=expires
     )
     return key, entry
 
@@ -75,5 +76,5 @@ def authenticate(authorization: str | None, expected: tuple[str, str] | None = N
             found, agent = find_api_key_and_agent(hash_of(key), *expected)
     except ItemNotFound as error:
         raise Unauthenticated("This API key is not valid.") from error
-    caller = Caller(found.user_id, found.role, found.key_id)
+    caller = Caller(acting_for(found.user_id), found.role, found.key_id)
     return caller, agent if agent is not None and agent.user_id == caller.user_id else None

@@ -13,6 +13,7 @@ from bot.api.requests import caller, require_admin
 from bot.api.types import Body, Json, JsonMap, MapName, Moment, Name, PageQuery, Parameters, UserId, View, names_only
 from bot.errors import FieldError, NotFound, ValidationFailed
 from bot.llm.egress import base_url_problem
+from models import tenancy
 from models.access_patterns import erasure, users
 from models.access_patterns.conversations import list_conversations
 from models.errors import ItemNotFound
@@ -177,9 +178,10 @@ def _by_email(email: str) -> Page[User]:
 @api.get("/users/<user_id>", responses=answers({200: UserView}, 404), summary="Read a user")
 def read(path: UserPath) -> dict[str, Any]:
     """`me` is the caller; another's profile is for an administrator."""
-    user = users.get_user(_reachable(path.user_id))
+    user_id = _reachable(path.user_id)
+    user = users.get_user(user_id)
     # The profile is not written with each message; the newest conversation knows better.
-    newest = list_conversations(user.user_id, 1).items
+    newest = list_conversations(user_id, 1).items
     if newest:
         user.last_active_at = max(user.last_active_at, newest[0].listed_at)
     return show(user).model_dump(mode="json")
@@ -220,10 +222,10 @@ def delete(path: UserPath) -> Response:
     return Response(status=204)
 
 
-def _reachable(user_id: str) -> str:
+def _reachable(user_id: str) -> tenancy.UserId:
     """Return the id of a user whom the caller may reach: oneself, or anybody for an administrator."""
     if user_id == ME:
         return caller().user_id
     if user_id != caller().user_id and not caller().is_admin:
         raise NotFound("There is no such user.")
-    return user_id
+    return tenancy.acting_for(user_id)

@@ -10,6 +10,7 @@ from bot.settings import Settings
 from models import clock
 from models.access_patterns.api_keys import list_api_keys, revoke_api_key
 from models.access_patterns.users import get_user_by_email
+from models.tenancy import acting_for
 
 _PAGE = 100
 
@@ -38,7 +39,7 @@ def list_(settings: Settings, email: str) -> None:  # noqa: ARG001
     """List a user's keys: id, last characters, when made, when they end, name."""
     user, after = get_user_by_email(email), None
     while True:
-        page = list_api_keys(user.user_id, _PAGE, after)
+        page = list_api_keys(acting_for(user.user_id), _PAGE, after)
         for entry in page.items:
             end = datetime.fromtimestamp(entry.expires_at, UTC).date() if entry.expires_at else "never"
             click.echo(f"{entry.key_id}  …{entry.hint}  {entry.created_at.date()}  {end}  {entry.name or ''}".rstrip())
@@ -53,5 +54,5 @@ def list_(settings: Settings, email: str) -> None:  # noqa: ARG001
 @with_table
 def revoke(settings: Settings, email: str, key_id: str) -> None:  # noqa: ARG001
     """Revoke a key: from now on it opens nothing."""
-    revoke_api_key(get_user_by_email(email).user_id, key_id)
+    revoke_api_key(acting_for(get_user_by_email(email).user_id), key_id)
     click.echo(f"Revoked {key_id}.")

@@ -21,6 +21,7 @@ from models.measure.exchange import Exchange
 from models.measure.probe import Probe
 from models.measure.report import over_budget
 from models.measure.world import ANSWER, QUESTION, World, ticking
+from models.tenancy import acting_for
 
 _BASIS = "a question of 300 and an answer of 1,200 characters, a window of 20 messages, with authentication"
 BUDGETS = {
@@ -76,7 +77,7 @@ def measure_api(settings: Settings, sizes: Sequence[int]) -> Iterator[MeasuredRe
             client = _application(settings).test_client()
             world = World(size, clock, "bob")
             conversation = world.new_conversation()
-            key, _ = issue_key(get_user(conversation.user_id))
+            key, _ = issue_key(get_user(acting_for(conversation.user_id)))
             path = f"/api/v1/conversations/{conversation.conversation_id}"
             headers = {"Authorization": f"Bearer {key}"}
             probe = Probe()

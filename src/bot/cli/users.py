@@ -6,6 +6,7 @@ from bot.cli.local import with_table
 from bot.settings import Settings
 from models.access_patterns.erasure import delete_user
 from models.access_patterns.users import create_user, get_user_by_email, list_users
+from models.tenancy import acting_for
 
 _PAGE = 100
 
@@ -46,5 +47,5 @@ def list_(settings: Settings) -> None:  # noqa: ARG001
 def delete(settings: Settings, email: str) -> None:  # noqa: ARG001
     """Delete a user, with everything that is theirs."""
     user = get_user_by_email(email)
-    delete_user(user.user_id)
+    delete_user(acting_for(user.user_id))
     click.echo(f"Deleted {user.user_id}.")

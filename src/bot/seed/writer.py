@@ -17,6 +17,7 @@ from models.access_patterns.conversations import (
 from models.access_patterns.messages import MAX_APPEND, append_messages
 from models.access_patterns.users import create_user, get_user_by_email
 from models.errors import EmailTaken
+from models.tenancy import acting_for
 from models.user import User
 
 _PAGE = 100
@@ -102,15 +103,17 @@ def _write_conversation(
 ) -> None:
     title, have = content.title(plan.seed, place.user, place.conversation), 0
     if conversation_id := known.get(title):
-        have = int(get_conversation(user.user_id, conversation_id).message_count)
+        have = int(get_conversation(acting_for(user.user_id), conversation_id).message_count)
     else:
-        conversation_id = create_conversation(user.user_id, agent_id, title=title).conversation_id
+        conversation_id = create_conversation(acting_for(user.user_id), agent_id, title=title).conversation_id
         written.conversations += 1
     progress(1 + min(have, plan.messages))
     for start in range(have, plan.messages, MAX_APPEND):
         end = min(start + MAX_APPEND, plan.messages)
         append_messages(
-            user.user_id, conversation_id, content.messages(plan.seed, place.user, place.conversation, start, end)
+            acting_for(user.user_id),
+            conversation_id,
+            content.messages(plan.seed, place.user, place.conversation, start, end),
         )
         written.messages += end - start
         progress(end - start)
@@ -126,11 +129,11 @@ class _Place:
 
 def _write_agents(plan: Plan, user: User, written: Written) -> list[str]:
     """Return the ids of the user's sample agents, in the order of the personas."""
-    known = {agent.name: agent.agent_id for agent in list_agents(user.user_id, _PAGE).items}
+    known = {agent.name: agent.agent_id for agent in list_agents(acting_for(user.user_id), _PAGE).items}
     for persona in content.PERSONAS:
         if persona.name not in known:
             known[persona.name] = create_agent(
-                user.user_id,
+                acting_for(user.user_id),
                 name=persona.name,
                 provider=plan.provider,
                 model=plan.model,
@@ -146,7 +149,7 @@ def _titles(user: User) -> dict[str, str]:
     known: dict[str, str] = {}
     after: Position | None = None
     while True:
-        page = list_conversations(user.user_id, _PAGE, after=after)
+        page = list_conversations(acting_for(user.user_id), _PAGE, after=after)
         known |= {each.title: each.conversation_id for each in page.items if each.title}
         if not page.more:
             return known

@@ -25,6 +25,7 @@ from models.access_patterns.users import get_user
 from models.agent import Agent
 from models.errors import ItemNotFound, LeaseLost
 from models.message import Message
+from models.tenancy import UserId
 from models.turn import Turn, TurnStatus
 
 log = logging.getLogger(__name__)
@@ -67,7 +68,7 @@ class TurnService:
         self._leases = leases
         self._embedded_context = embedded_context
 
-    def agent_of(self, user_id: str, conversation_id: str) -> Agent:
+    def agent_of(self, user_id: UserId, conversation_id: str) -> Agent:
         """Return the agent that answers in a conversation.
 
         Cost: AP-31 and AP-11, 2 GetItem. A process that knows the conversation reads the agent along with the API key.
@@ -82,7 +83,7 @@ class TurnService:
         except ItemNotFound as error:
             raise Conflict("The agent of this conversation has been deleted.") from error
 
-    def begin(self, user_id: str, conversation_id: str, question: Question, agent: Agent) -> Begun:
+    def begin(self, user_id: UserId, conversation_id: str, question: Question, agent: Agent) -> Begun:
         """Take the conversation's lease and store what the turn begins with. After this, it is kept.
 
         Cost: AP-50.
@@ -142,7 +143,7 @@ class TurnService:
         self, begun: Begun, agent: Agent, held: Held, record: dict[str, Any]
     ) -> Generator[TextDelta | Completion, None, None]:
         """Ask the model. Fills `record` with what is known of the run; stops when the lease is lost."""
-        provider = self._provider(agent)
+        provider = self._provider(agent, begun.lease.user_id)
         record |= {"provider": provider.name, "model": agent.model}
         started = time.monotonic()
         stream = provider.stream(self._request(agent, provider, begun))
@@ -161,11 +162,11 @@ class TurnService:
                 time.monotonic() - started,
             )
 
-    def _provider(self, agent: Agent) -> Provider:
+    def _provider(self, agent: Agent, user_id: UserId) -> Provider:
         try:
             # The others take no credentials, whatever the agent says.
             if agent.provider == "openai" and (agent.credentials == "own" or "openai" not in self._providers.names()):
-                user = get_user(agent.user_id)
+                user = get_user(user_id)
                 return self._providers.get("openai", own_credentials(user, "openai", self._vault))
             return self._providers.get(agent.provider)
         except UnknownProvider as error:

@@ -1,0 +1,91 @@
+"""Nobody acts for a user whom authentication did not name: a type says so, and few may make one."""
+
+import ast
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+from typing import get_type_hints
+
+import models
+from models.access_patterns import patterns
+from models.access_patterns.states import Owner
+from models.access_patterns.turns import Lease
+from models.tenancy import UserId
+
+ROOT = Path(models.__file__).parents[1]
+
+# Who may say for whom something is done, and why. A new place is a decision to be reviewed, not an accident.
+MAY_ACT_FOR = {
+    # The key that was presented stands for its user.
+    "src/bot/access/keys.py: authenticate",
+    # A key for a user whose profile was just read, by the user or by the operator.
+    "src/bot/access/keys.py: issue_key",
+    # The route has checked that the caller is this user, or an administrator.
+    "src/bot/api/users.py: _reachable",
+    # The operator.
+    "src/bot/cli/agents.py: show",
+    "src/bot/cli/keys.py: list_",
+    "src/bot/cli/keys.py: revoke",
+    "src/bot/cli/turn_costs.py: measure_api",
+    "src/bot/cli/users.py: delete",
+    # The sample data's own users.
+    "src/bot/seed/writer.py: _titles",
+    "src/bot/seed/writer.py: _write_agents",
+    "src/bot/seed/writer.py: _write_conversation",
+    # By email, for an administrator and for the operator.
+    "models/access_patterns/users.py: get_user_by_email",
+}
+# Patterns that act for nobody's data in particular: what they are asked by names no user of ours yet, or all of them.
+FOR_NOBODY = {
+    "AP-01": "makes the user",
+    "AP-03": "an administrator's, by email",
+    "AP-05": "an administrator's, all users",
+    "AP-14": "the operator's",
+    "AP-21": "says who the caller is",
+    "AP-24": "says who the caller is",
+}
+# What carries its owner with it, as a `UserId`.
+CARRIERS = (Owner, Lease)
+
+
+def _mints() -> Iterator[str]:
+    """Give each place in the code that makes a `UserId`, but for the courses of the measurements."""
+    for folder in ("models", "src/bot"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            name = path.relative_to(ROOT).as_posix()
+            if name == "models/tenancy.py" or name.startswith("models/measure/"):
+                continue
+            yield from (f"{name}: {function}" for function in _functions_that_mint(ast.parse(path.read_text())))
+
+
+def _functions_that_mint(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in {"acting_for", "UserId", "cast"}:
+            if ast.unparse(node.func).endswith("cast") and "UserId" not in ast.unparse(node.args[0]):
+                continue
+            around = [
+                each
+                for each in ast.walk(tree)
+                if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)
+                and each.lineno <= node.lineno <= (each.end_lineno or 0)
+            ]
+            yield max(around, key=lambda each: each.lineno).name if around else "(module)"
+
+
+def test_only_these_places_say_for_whom_something_is_done() -> None:
+    assert set(_mints()) == MAY_ACT_FOR
+
+
+def test_every_pattern_that_acts_for_a_caller_takes_a_user_id_that_no_text_can_be() -> None:
+    for pattern in patterns():
+        function = inspect.unwrap(pattern.function)
+        kinds = get_type_hints(function)
+        kinds.pop("return", None)
+        named = {name for name in kinds if name == "user_id"}
+        assert all(kinds[name] is UserId for name in named), f"{pattern.id} takes a user_id that any text can be"
+        acts = bool(named) or any(kind in CARRIERS for kind in kinds.values())
+        assert acts != (pattern.id in FOR_NOBODY), (
+            f"{pattern.id} must take a user_id: UserId, or be listed with a reason"
+        )
+    for carrier in CARRIERS:
+        assert get_type_hints(carrier)["user_id"] is UserId
