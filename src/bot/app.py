@@ -2,12 +2,26 @@
 
 from flask import Flask
 from flask_openapi import Info
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from bot import __version__
 from bot.access.cursors import Cursors
 from bot.access.hints import AgentHints
 from bot.access.secrets import Vault, secret_of
-from bot.api import agents, api_keys, conversations, docs, health, messages, problems, requests, states, users
+from bot.api import (
+    agents,
+    api_keys,
+    conversations,
+    cors,
+    docs,
+    headers,
+    health,
+    messages,
+    problems,
+    requests,
+    states,
+    users,
+)
 from bot.api.context import EXTENSION, Services
 from bot.api.openapi import Application
 from bot.llm.providers import Providers
@@ -39,7 +53,12 @@ def create_app(settings: Settings | None = None) -> Application:
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.extensions[EXTENSION] = _services(settings)
+    if settings.trusted_proxies:
+        hops = settings.trusted_proxies
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops)  # type: ignore[method-assign]
     requests.install(app)
+    headers.install(app, hsts_seconds=settings.hsts_seconds)
+    cors.install(app, settings.cors_origins)
     problems.install(app)
     docs.install(app)
     for resource in (health, users, api_keys, agents, conversations, messages, states):
@@ -79,6 +98,7 @@ def _providers(settings: Settings) -> Providers:
             max_retries=settings.provider_retries,
             default_model=settings.default_model,
             allow_private_base_urls=settings.allow_private_base_urls,
+            allowed_base_url_hosts=settings.allowed_base_url_hosts,
         )
     except ValueError as error:
         raise ValueError(f"the settings OPENAI_API_KEY and OPENAI_BASE_URL: {error}") from error

@@ -17,6 +17,7 @@ from flask import Flask
 from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
 from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
 from gunicorn.errors import AppImportError  # type: ignore[import-untyped]
+from gunicorn.glogging import Logger  # type: ignore[import-untyped]
 
 _BACKLOG = 2048
 # Longer than the idle timeout of an AWS load balancer (60 s), which otherwise meets connections that just closed.
@@ -76,6 +77,9 @@ def serve(
                 "keepalive": _KEEP_ALIVE,
                 "graceful_timeout": graceful_timeout,
                 "loglevel": "warning",
+                "logger_class": _Log,
+                # Who called, and by which scheme, is the application's to find out (BOT_TRUSTED_PROXIES).
+                "forwarded_allow_ips": "",
                 # gunicorn opens a control socket in the user's directory if it is not told otherwise.
                 "control_socket_disable": True,
             },
@@ -103,6 +107,16 @@ def listen(host: str, port: int) -> socket.socket:
             f"Cannot listen on {host}:{port}: {reason}. Set PORT (or HOST) to an address that is free.", file=sys.stderr
         )
         sys.exit(1)
+
+
+class _Log(Logger):  # type: ignore[misc]
+    """gunicorn's log, written through the process's own: there its lines lose their secrets, as all others do."""
+
+    def setup(self, cfg: Any) -> None:
+        """Set up as gunicorn does, but for the handlers."""
+        super().setup(cfg)
+        self.error_log.handlers.clear()
+        self.error_log.propagate = True
 
 
 class _Hooks:

@@ -4,17 +4,44 @@ What any AWS or OpenAI program reads keeps its usual name; the project's own beg
 them all, and a test holds it to that.
 """
 
+import re
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, Field, SecretStr, StringConstraints
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, SecretStr, StringConstraints
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from models.table import TableSettings
 
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+
+_ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
+_HOST = re.compile(r"(\*\.)?[a-z0-9-]+(\.[a-z0-9-]+)*")
+
+
+def _words(value: object) -> object:
+    return tuple(word.strip() for word in value.split(",") if word.strip()) if isinstance(value, str) else value
+
+
+def _origins(value: tuple[str, ...]) -> tuple[str, ...]:
+    for origin in value:
+        if not _ORIGIN.fullmatch(origin):
+            raise ValueError(f"{origin!r} is no origin: write it as a browser does, such as https://app.example.com")
+    return value
+
+
+def _hosts(value: tuple[str, ...]) -> tuple[str, ...]:
+    for host in value:
+        if not _HOST.fullmatch(host):
+            raise ValueError(f"{host!r} is no host: write api.example.com, or *.example.com for all below it")
+    return value
+
+
+# In the environment, words that are parted by commas.
+Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words), AfterValidator(_origins)]
+Hosts = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words), AfterValidator(_hosts)]
 
 
 class Settings(BaseSettings):
@@ -54,6 +81,29 @@ class Settings(BaseSettings):
         4 * 1024 * 1024, alias="BOT_MAX_BODY_BYTES", ge=1024, description="The largest request body."
     )
     log_level: LogLevel = Field("INFO", alias="BOT_LOG_LEVEL", description="How much is logged.")
+    log_format: Literal["text", "json"] = Field(
+        "text", alias="BOT_LOG_FORMAT", description="`text` for people, `json` for log stores: one object a line."
+    )
+    trusted_proxies: int = Field(
+        0,
+        alias="BOT_TRUSTED_PROXIES",
+        ge=0,
+        le=10,
+        description="How many proxies stand before the server. Their X-Forwarded-For and X-Forwarded-Proto are "
+        "believed; with 0, nobody's.",
+    )
+    hsts_seconds: int = Field(
+        0,
+        alias="BOT_HSTS_SECONDS",
+        ge=0,
+        le=63_072_000,
+        description="For how long browsers that came by TLS shall use nothing else; 0 tells them nothing.",
+    )
+    cors_origins: Origins = Field(
+        (),
+        alias="BOT_CORS_ORIGINS",
+        description="Origins whose web pages may call the API, parted by commas; unset, none may.",
+    )
 
     api_url: str | None = Field(None, alias="BOT_URL", description="Where `bot chat` finds the server.")
     api_key: SecretStr | None = Field(None, alias="BOT_API_KEY", description="The API key that `bot chat` presents.")
@@ -83,6 +133,12 @@ class Settings(BaseSettings):
         alias="BOT_ALLOW_PRIVATE_BASE_URLS",
         description="Whether a user's own base URL may be plain http, or inside the deployment's network.",
     )
+    allowed_base_url_hosts: Hosts = Field(
+        (),
+        alias="BOT_ALLOWED_BASE_URL_HOSTS",
+        description="The only hosts that a user's own base URL may name, parted by commas; `*.example.com` is all "
+        "below it. Unset, any host with a public address.",
+    )
     provider_timeout: float = Field(
         60.0, alias="BOT_PROVIDER_TIMEOUT", gt=0, le=3600, description="How long a provider may be silent."
     )
@@ -97,6 +153,12 @@ class Settings(BaseSettings):
     embedded_base_url: str | None = Field(None, exclude=True)
     embedded_model: str | None = Field(None, exclude=True)
     embedded_context: int = Field(2048, exclude=True)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What must never be written anywhere."""
+        values = (getattr(self, name) for name in type(self).model_fields)
+        return tuple(value.get_secret_value() for value in values if isinstance(value, SecretStr))
 
     @property
     def table(self) -> TableSettings:

@@ -44,6 +44,12 @@ class JsonRequest(Request):
             raise RequestEntityTooLarge
         if not data:
             return {}
+        if (encoding := self.headers.get("Content-Encoding", "identity").strip().lower()) not in ("", "identity"):
+            # Unpacking would be a way around the limit on the body's size.
+            raise UnsupportedMediaType(
+                f"The body is sent as {encoding[:20]!r}; send it as it is, without Content-Encoding.",
+                fields=(FieldError("Content-Encoding", "must not be sent"),),
+            )
         if not self.is_json:
             raise UnsupportedMediaType(
                 "Send the body as Content-Type: application/json.",
@@ -104,9 +110,6 @@ def install(app: Flask) -> None:
     @app.after_request
     def _answer(response: Response) -> Response:
         response.headers["X-Request-Id"] = g.get("request_id", "")
-        response.headers.setdefault("X-Content-Type-Options", "nosniff")
-        if request.path.startswith("/api/"):
-            response.headers.setdefault("Cache-Control", "no-store")
         return response
 
 

@@ -207,7 +207,11 @@ def _sealed(user_id: str, details: Mapping[str, IntegrationDetails | None]) -> d
     sealed: dict[str, str | None] = {}
     for name, value in details.items():
         if value is not None and value.base_url is not None:
-            problem = base_url_problem(value.base_url, private_allowed=settings().allow_private_base_urls)
+            problem = base_url_problem(
+                value.base_url,
+                private_allowed=settings().allow_private_base_urls,
+                hosts=settings().allowed_base_url_hosts,
+            )
             if problem:
                 field = FieldError(f"api_integration_details.{name}.base_url", problem)
                 raise ValidationFailed(problem, fields=(field,))

@@ -37,7 +37,7 @@ def serve(local: bool, host: str | None, port: int | None, workers: int | None) 
     """Serve the API until Ctrl-C."""
     given = {"host": host, "port": port, "workers": workers}
     settings = Settings().model_copy(update={name: value for name, value in given.items() if value is not None})
-    log_to_stderr(settings.log_level)
+    log_to_stderr(settings.log_level, settings.log_format, settings.secrets)
     with ExitStack() as stack:
         listener = stack.enter_context(listen(settings.host, settings.port))
         settings = settings.model_copy(update={"port": listener.getsockname()[1]})

@@ -10,6 +10,7 @@ import contextlib
 import ipaddress
 import re
 import socket
+from collections.abc import Sequence
 
 import httpx2
 
@@ -17,15 +18,18 @@ from bot.errors import ProviderRejected
 
 # Ways to write an IPv4 address as an IPv6 one that a gateway on the way takes apart again (RFC 6052, 3056, 4380).
 _TRANSLATED = tuple(ipaddress.ip_network(net) for net in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32"))
+# What Python takes for public and is not: IPv4-compatible and site-local addresses (RFC 4291, 2.5.5.1; RFC 3879).
+_WITHDRAWN = tuple(ipaddress.ip_network(net) for net in ("::/96", "fec0::/10"))
 _HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+")
 
 
-def base_url_problem(base_url: str, *, private_allowed: bool = False) -> str | None:
+def base_url_problem(base_url: str, *, private_allowed: bool = False, hosts: Sequence[str] = ()) -> str | None:
     """Return what is wrong with a base URL as a sentence, or None. Resolves no names and costs nothing.
 
     Args:
         base_url: The root of an OpenAI-compatible API.
         private_allowed: Whether plain http and addresses inside the deployment's network will do.
+        hosts: The only hosts that will do; `*.example.com` is all below it. None named: any.
     """
     # Read by the library that will connect: two parsers that disagree are a way around either.
     try:
@@ -40,6 +44,8 @@ def base_url_problem(base_url: str, *, private_allowed: bool = False) -> str | N
         return "The base URL must not hold a user or a password."
     if url.query or url.fragment:
         return "The base URL must not hold a query or a fragment."
+    if hosts and not any(_matches(host, pattern) for pattern in hosts):
+        return "The base URL must name one of the hosts that this deployment allows."
     if private_allowed:
         return None
     if url.scheme != "https":
@@ -55,16 +61,27 @@ def is_public(address: str) -> bool:
     if isinstance(parsed, ipaddress.IPv6Address):
         if parsed.ipv4_mapped is not None:
             return is_public(str(parsed.ipv4_mapped))
-        if any(parsed in network for network in _TRANSLATED):
+        if any(parsed in network for network in _TRANSLATED + _WITHDRAWN):
             return False
     return parsed.is_global and not parsed.is_multicast
 
 
+def _matches(host: str, pattern: str) -> bool:
+    host = host.lower().rstrip(".")
+    return host.endswith(pattern[1:]) if pattern.startswith("*.") else host == pattern
+
+
 def _literal(host: str) -> bool | None:
     """Return whether a host that is written as an address is public, or None if it is a name."""
+    host = host.rstrip(".").lower()
     try:
         return is_public(host)
     except ValueError:
+        pass
+    try:
+        # The system's resolver takes more for an IPv4 address than Python does: 2130706433, 0x7f.1, 0177.0.0.1.
+        return is_public(socket.inet_ntoa(socket.inet_aton(host)))
+    except OSError:
         return False if host == "localhost" or host.endswith(".localhost") else None
 
 

@@ -1,7 +1,6 @@
 """What goes wrong at a provider, told as the application's own errors, and never with a secret in the text."""
 
 import math
-import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -17,22 +16,12 @@ from bot.errors import (
     ProviderRejected,
     ProviderTimeout,
 )
+from bot.redaction import redact as without_secrets
 
 LONGEST_RETRY_AFTER = 3600.0
 """Seconds. A provider that asks for more (a daily quota) is asked again in an hour."""
 
 _LONGEST_MESSAGE = 600
-_REDACTED = "[redacted]"
-_SECRETS = tuple(
-    re.compile(pattern)
-    for pattern in (
-        r"\b(?:sk|rk|pk|gsk|hf|xai|pplx)[-_][\w*.\-]{6,}",  # OpenAI (whole or with its own asterisks), Groq, …
-        r"\bABSK[A-Za-z0-9+/=]{16,}",  # Amazon Bedrock
-        r"\bAIza[\w\-]{16,}",  # Google
-        r"(?i)\bbearer\s+[\w.~+/=*\-]{6,}",
-        r"(?<=://)[^/@\s]+@",  # a user and a password in an address
-    )
-)
 
 # What a server that sends an error inside the stream calls it: OpenAI's and OpenRouter's codes, vLLM's class names.
 _WORDS: tuple[tuple[type[ProviderError], tuple[str, ...]], ...] = (
@@ -46,11 +35,7 @@ _WORDS: tuple[tuple[type[ProviderError], tuple[str, ...]], ...] = (
 def redact(text: str, secret: str = "") -> str:
     """Return `text` without `secret`, without anything that looks like a key, and without passwords in addresses."""
     # A shorter one is no secret, and taking it out would maul the sentence.
-    if len(secret) >= 4:
-        text = text.replace(secret, _REDACTED)
-    for pattern in _SECRETS:
-        text = pattern.sub(_REDACTED, text)
-    return text
+    return without_secrets(text, (secret,) if len(secret) >= 4 else ())
 
 
 def retry_after_seconds(headers: Mapping[str, str], now: datetime | None = None) -> float | None:

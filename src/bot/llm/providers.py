@@ -2,6 +2,7 @@
 
 import re
 import ssl
+from collections.abc import Sequence
 from typing import Self
 
 import httpx2
@@ -57,6 +58,7 @@ class Providers:
         *,
         default_model: str | None = None,
         allow_private_base_urls: bool = False,
+        allowed_base_url_hosts: Sequence[str] = (),
     ) -> None:
         """Prepare the providers; no request goes out.
 
@@ -71,6 +73,7 @@ class Providers:
             default_model: The model for agents that name none, on the provider `openai`.
             allow_private_base_urls: Whether users may send their requests to plain http and to addresses inside the
                 deployment's network.
+            allowed_base_url_hosts: The only hosts that users may send their requests to; none named, any.
 
         Raises:
             ValueError: A base URL is not an http or https address, or the key cannot be sent in a header.
@@ -87,6 +90,7 @@ class Providers:
         self._embedded_model = embedded_model or "embedded"
         self._max_retries = max_retries
         self._allow_private = allow_private_base_urls
+        self._hosts = tuple(allowed_base_url_hosts)
         # Reading the certificates takes 40 ms; the clients share them.
         tls: ssl.SSLContext = httpx2.create_ssl_context()
         self._deployment = deployment_client(tls, timeout)
@@ -162,7 +166,7 @@ class Providers:
             if not key:
                 raise ProviderAuthFailed("The API key is empty.")
             return self._make("openai", key, self._base_url, self._neutral)
-        if problem := base_url_problem(credentials.base_url, private_allowed=self._allow_private):
+        if problem := base_url_problem(credentials.base_url, private_allowed=self._allow_private, hosts=self._hosts):
             raise ProviderRejected(problem)
         client = self._neutral if self._allow_private else self._guarded
         return self._make("openai", key, credentials.base_url, client)

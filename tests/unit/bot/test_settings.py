@@ -27,6 +27,13 @@ GIVEN: dict[str, tuple[str, Any]] = {
     "BOT_GRACEFUL_TIMEOUT": ("5", 5),
     "BOT_MAX_BODY_BYTES": ("2048", 2048),
     "BOT_LOG_LEVEL": ("DEBUG", "DEBUG"),
+    "BOT_LOG_FORMAT": ("json", "json"),
+    "BOT_TRUSTED_PROXIES": ("1", 1),
+    "BOT_HSTS_SECONDS": ("600", 600),
+    "BOT_CORS_ORIGINS": (
+        "https://app.example.com, http://localhost:5173",
+        ("https://app.example.com", "http://localhost:5173"),
+    ),
     "BOT_URL": ("https://bot.example.com", "https://bot.example.com"),
     "BOT_API_KEY": ("tt_key", "tt_key"),
     "BOT_SECRET_KEY": ("s" * 32, "s" * 32),
@@ -35,6 +42,7 @@ GIVEN: dict[str, tuple[str, Any]] = {
     "OPENAI_BASE_URL": ("http://127.0.0.1:11434/v1", "http://127.0.0.1:11434/v1"),
     "BOT_DEFAULT_MODEL": ("llama", "llama"),
     "BOT_ALLOW_PRIVATE_BASE_URLS": ("true", True),
+    "BOT_ALLOWED_BASE_URL_HOSTS": ("api.example.com,*.example.org", ("api.example.com", "*.example.org")),
     "BOT_PROVIDER_TIMEOUT": ("1.5", 1.5),
     "BOT_PROVIDER_RETRIES": ("0", 0),
     "BOT_LEASE_SECONDS": ("5", 5.0),
@@ -100,6 +108,17 @@ def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
         ("BOT_GRACEFUL_TIMEOUT", "-1"),
         ("BOT_MAX_BODY_BYTES", "1"),
         ("BOT_LOG_LEVEL", "loud"),
+        ("BOT_LOG_FORMAT", "xml"),
+        ("BOT_TRUSTED_PROXIES", "-1"),
+        ("BOT_HSTS_SECONDS", "-1"),
+        ("BOT_CORS_ORIGINS", "*"),
+        ("BOT_CORS_ORIGINS", "app.example.com"),
+        ("BOT_CORS_ORIGINS", "https://app.example.com/"),
+        ("BOT_CORS_ORIGINS", "https://*.example.com"),
+        ("BOT_CORS_ORIGINS", "null"),
+        ("BOT_ALLOWED_BASE_URL_HOSTS", "https://api.example.com"),
+        ("BOT_ALLOWED_BASE_URL_HOSTS", "*"),
+        ("BOT_ALLOWED_BASE_URL_HOSTS", "api.*"),
         ("BOT_SECRET_KEY", "short"),
         ("BOT_ALLOW_PRIVATE_BASE_URLS", "perhaps"),
         ("BOT_PROVIDER_TIMEOUT", "0"),
@@ -154,9 +173,8 @@ def test_the_table_gets_a_connection_for_every_thread(monkeypatch: pytest.Monkey
 def row(name: str, field: FieldInfo) -> str:
     """Return the line of the page for a setting."""
     names = ", ".join(f"`{variable}`" for variable in variables(name, field))
-    default = (
-        "" if field.default is None else f"`{str(field.default).lower() if field.default is False else field.default}`"
-    )
+    plain_default = str(field.default).lower() if field.default is False else field.default
+    default = "" if field.default in (None, ()) else f"`{plain_default}`"
     return f"| {names} | {default} | {field.description} |"
 
 

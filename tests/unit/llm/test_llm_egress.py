@@ -36,6 +36,12 @@ def test_public_addresses(address):
         "64:ff9b::a9fe:a9fe",
         "2002:7f00:1::",
         "2001:0:1::1",
+        "::127.0.0.1",
+        "::ffff:0:0",
+        "fec0::1",
+        "198.18.0.1",
+        "192.0.0.1",
+        "64:ff9b:1::7f00:1",
     ],
 )
 def test_addresses_that_are_not_public(address):
@@ -72,6 +78,24 @@ def test_base_urls_that_will_do(url):
         "https://localhost/v1",
         "https://x.localhost/v1",
         "https://10.0.0.1/",
+        "https://2130706433/v1",
+        "https://0x7f000001/v1",
+        "https://0177.0.0.1/v1",
+        "https://0x7f.1/v1",
+        "https://127.1/v1",
+        "https://0/v1",
+        "https://2852039166/latest/meta-data",
+        "https://127.0.0.1./v1",
+        "https://localhost./v1",
+        "https://LOCALHOST/v1",
+        "https://[::ffff:169.254.169.254]/v1",
+        "https://[::ffff:a9fe:a9fe]/v1",
+        "https://[64:ff9b::169.254.169.254]/v1",
+        "https://[::127.0.0.1]/v1",
+        "https://[fd00:ec2::254]/v1",
+        "https://\uff11\uff12\uff17.0.0.1/v1",
+        "gopher://a.test/",
+        "https://a.test\\@127.0.0.1/v1",
     ],
 )
 def test_base_urls_that_will_not_do(url):
@@ -81,6 +105,31 @@ def test_base_urls_that_will_not_do(url):
 def test_a_deployment_may_allow_its_own_network():
     assert base_url_problem("http://127.0.0.1:11434/v1", private_allowed=True) is None
     assert base_url_problem("file:///etc/passwd", private_allowed=True)
+
+
+HOSTS = ("api.example.com", "*.models.example.org")
+
+
+@pytest.mark.parametrize("host", ["api.example.com", "API.example.com", "api.example.com.", "eu.models.example.org"])
+def test_a_deployment_may_name_the_only_hosts(host):
+    assert base_url_problem(f"https://{host}/v1", hosts=HOSTS) is None
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "example.com",
+        "api.example.com.evil.test",
+        "evil-api.example.com",
+        "models.example.org",
+        "evilmodels.example.org",
+        "8.8.8.8",
+        "api.example.com@evil.test",
+    ],
+)
+@pytest.mark.parametrize("private_allowed", [True, False])
+def test_no_other_host_will_do(host, private_allowed):
+    assert base_url_problem(f"https://{host}/v1", hosts=HOSTS, private_allowed=private_allowed)
 
 
 def resolver(monkeypatch, *addresses):
@@ -137,3 +186,19 @@ def test_a_name_without_an_address_cannot_be_connected_to(monkeypatch, sent):
     with pytest.raises(httpx2.ConnectError):
         get("https://model.test/v1")
     assert sent == []
+
+
+def test_a_resolver_that_changes_its_mind_is_asked_once_for_each_request(monkeypatch, sent):
+    answers = iter(["8.8.8.8", "127.0.0.1"])
+    asked = []
+
+    def getaddrinfo(host, port, **_):
+        asked.append(host)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (next(answers), port))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    assert get("https://model.test/v1").status_code == 204
+    assert asked == ["model.test"], "what was checked is what was connected to"
+    with pytest.raises(ProviderRejected):
+        get("https://model.test/v1")
+    assert [host for host, *_ in sent] == ["8.8.8.8"]

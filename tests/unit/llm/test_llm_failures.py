@@ -45,12 +45,12 @@ def test_no_key_survives(secret):
     text = redact(f"Incorrect API key provided: {secret}, see the docs", KEY)
     assert secret not in text
     assert secret[8:] not in text
-    assert text.startswith("Incorrect API key provided: [redacted]")
+    assert "[redacted]" in text
     assert text.endswith("see the docs")
 
 
 def test_a_password_in_an_address_does_not_survive():
-    assert redact("cannot reach https://user:secret@host/v1") == "cannot reach https://[redacted]host/v1"
+    assert redact("cannot reach https://user:secret@host/v1") == "cannot reach https://[redacted]@host/v1"
 
 
 def test_ordinary_words_survive():

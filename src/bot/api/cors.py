@@ -1,0 +1,41 @@
+"""Which web pages of other origins may call the API: none, or exactly those that the deployment names.
+
+A caller is known by a header that a script must set, never by a cookie, so no answer allows credentials. Origins are
+compared as whole strings: there are no patterns that could match more than was meant.
+
+Source: https://fetch.spec.whatwg.org/#http-cors-protocol
+"""
+
+from flask import Flask, Response, request
+
+_METHODS = "GET, POST, PUT, PATCH, DELETE"
+_SENT = "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, X-Request-Id"
+_SHOWN = "Location, Retry-After, WWW-Authenticate, X-Request-Id"
+_REMEMBERED = 600  # seconds for which a browser need not ask again
+
+
+def install(app: Flask, origins: tuple[str, ...]) -> None:
+    """Let pages of these origins call the application; of no others, which is told by saying nothing."""
+    if not origins:
+        return
+    allowed = frozenset(origins)
+
+    # Before the routes look for a key: a preflight carries none.
+    @app.before_request
+    def _preflight() -> Response | None:
+        asked = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
+        return Response(status=204) if asked and request.origin in allowed else None
+
+    @app.after_request
+    def _tell(response: Response) -> Response:
+        # Also where nothing is allowed: a cache must not give one origin's answer to another.
+        response.vary.add("Origin")
+        if request.origin not in allowed:
+            return response
+        response.access_control_allow_origin = request.origin
+        response.headers["Access-Control-Expose-Headers"] = _SHOWN
+        if request.method == "OPTIONS":
+            response.headers["Access-Control-Allow-Methods"] = _METHODS
+            response.headers["Access-Control-Allow-Headers"] = _SENT
+            response.access_control_max_age = _REMEMBERED
+        return response
