@@ -31,11 +31,16 @@ def set_or_remove(attribute: Attribute[Any], value: Any) -> Action:
     return attribute.set(Value({attribute.attr_type: attribute.serialize(value)}))
 
 
+def entry(attribute: JsonMapAttribute, name: str) -> Path:
+    """Return the path of one name of a map, for actions and conditions on it alone."""
+    return _Names([*attribute.attr_path, name])
+
+
 def merge(attribute: JsonMapAttribute, changes: Mapping[str, Any]) -> list[Action]:
     """Return the actions that set or (for None) remove single names of a map, and leave its other names alone."""
     actions: list[Action] = []
     for name, value in changes.items():
-        path = _Names([*attribute.attr_path, name])
+        path = entry(attribute, name)
         actions.append(path.remove() if value is None else path.set({"S": to_json(value)}))
     return actions
 

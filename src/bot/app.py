@@ -7,7 +7,9 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from bot import __version__
 from bot.access.cursors import Cursors
 from bot.access.hints import AgentHints
-from bot.access.secrets import Vault, secret_of
+from bot.access.key_ring import key_ring_of
+from bot.access.kms import data_keys_of
+from bot.access.secrets import Vault
 from bot.api import (
     agents,
     api_keys,
@@ -73,12 +75,12 @@ def let_turns_end(app: Flask) -> None:
 
 
 def _services(settings: Settings) -> Services:
-    secret = secret_of(settings)
-    vault = Vault(secret)
+    ring = key_ring_of(settings)
+    vault = Vault(ring, data_keys_of(settings))
     providers = _providers(settings)
     return Services(
         settings=settings,
-        cursors=Cursors(secret),
+        cursors=Cursors(ring),
         hints=AgentHints(),
         vault=vault,
         providers=providers,

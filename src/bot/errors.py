@@ -132,7 +132,7 @@ class ToolResultsExpected(Conflict):
 
 
 class CredentialsMissing(Conflict):
-    """The agent needs credentials of the user's own, and none are stored that this deployment's secret opens."""
+    """The agent needs credentials of the user's own, and none are stored that this deployment's keys open."""
 
     code = "credentials_missing"
     title = "There are no credentials for the model provider"
@@ -221,6 +221,14 @@ class TableUnavailable(BotError):
     status = 503
     code = "table_unavailable"
     title = "The table cannot be reached"
+
+
+class SecretsUnavailable(BotError):
+    """The service that keeps the encryption key does not answer, so stored credentials cannot be read or written."""
+
+    status = 503
+    code = "secrets_unavailable"
+    title = "Stored credentials cannot be reached"
 
 
 class NotConfigured(BotError):

@@ -115,6 +115,29 @@ class Settings(BaseSettings):
         description="Signs cursors and encrypts integration details; the same on all hosts. "
         "Unset, a key is made once under BOT_DATA_DIR.",
     )
+    old_secret_keys: tuple[Annotated[SecretStr, Field(min_length=1)], ...] = Field(
+        (),
+        alias="BOT_OLD_SECRET_KEYS",
+        description="Earlier values of BOT_SECRET_KEY as a JSON list: they are still read, until `bot secrets rotate` "
+        "has ended.",
+    )
+    kms_key_id: str | None = Field(
+        None,
+        alias="BOT_KMS_KEY_ID",
+        description="The KMS key that encrypts integration details: an id, an ARN or an alias (`alias/turntable`). "
+        "Unset, BOT_SECRET_KEY does.",
+    )
+    kms_endpoint_url: str | None = Field(
+        None,
+        validation_alias=AliasChoices("AWS_ENDPOINT_URL_KMS", "AWS_ENDPOINT_URL"),
+        description="Where KMS answers: LocalStack, or unset for AWS itself.",
+    )
+    kms_context_table: str | None = Field(
+        None,
+        alias="BOT_KMS_CONTEXT_TABLE",
+        description="The table's name that encryption contexts carry, where the table was restored under another "
+        "name; unset, BOT_TABLE_NAME.",
+    )
     data_dir: Path = Field(Path(".turntable"), alias="BOT_DATA_DIR", description="Where local files are kept.")
 
     openai_api_key: SecretStr | None = Field(
@@ -157,16 +180,14 @@ class Settings(BaseSettings):
     @property
     def secrets(self) -> tuple[str, ...]:
         """What must never be written anywhere."""
-        values = (getattr(self, name) for name in type(self).model_fields)
-        return tuple(value.get_secret_value() for value in values if isinstance(value, SecretStr))
+        values = [getattr(self, name) for name in type(self).model_fields]
+        found = [*values, *self.old_secret_keys]
+        return tuple(value.get_secret_value() for value in found if isinstance(value, SecretStr))
 
     @property
     def table(self) -> TableSettings:
         """Where the table is, for `models.table.configure`."""
-        # An engine on this machine takes any credentials; a laptop without any should not need to make some up.
-        invented = (
-            "local" if self.access_key_id is None and self.endpoint_url and _loopback(self.endpoint_url) else None
-        )
+        invented = self.invented_credential(self.endpoint_url)
         return TableSettings(
             name=self.table_name,
             region=self.region,
@@ -175,6 +196,13 @@ class Settings(BaseSettings):
             secret_access_key=invented,
             max_connections=self.threads + 32,
         )
+
+    def invented_credential(self, endpoint_url: str | None) -> str | None:
+        """Return what stands for both halves of a credential at an endpoint on this machine, else None.
+
+        Such an engine takes any; a laptop without some should not need to make them up.
+        """
+        return "local" if self.access_key_id is None and endpoint_url and _loopback(endpoint_url) else None
 
 
 def _loopback(url: str) -> bool:

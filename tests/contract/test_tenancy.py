@@ -28,6 +28,7 @@ MAY_ACT_FOR = {
     "src/bot/cli/keys.py: revoke",
     "src/bot/cli/turn_costs.py: measure_api",
     "src/bot/cli/users.py: delete",
+    "src/bot/access/rotation.py: _replace",
     # The sample data's own users.
     "src/bot/seed/writer.py: _titles",
     "src/bot/seed/writer.py: _write_agents",
@@ -43,6 +44,7 @@ FOR_NOBODY = {
     "AP-14": "the operator's",
     "AP-21": "says who the caller is",
     "AP-24": "says who the caller is",
+    "AP-95": "the operator's, all users",
 }
 # What carries its owner with it, as a `UserId`.
 CARRIERS = (Owner, Lease)

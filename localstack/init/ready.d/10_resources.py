@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Ready hook: the table with its indexes, stream and TTL, and the bucket and the key that are reserved for later.
+"""Ready hook: the table with its indexes, stream and TTL, the key for secrets, and a bucket.
 
 LocalStack runs this file inside its own process when it is ready, in Docker and without. What the table is like stands
 in `table.json` beside the hooks, which is written from the project's declarations (`make localstack-table`) and held to
@@ -55,7 +55,7 @@ def make_bucket() -> None:
 
 
 def make_key() -> None:
-    """Make the key that secrets will be encrypted under, and its alias."""
+    """Make the key that secrets are encrypted under, and its alias."""
     kms = client("kms")
     pages = kms.get_paginator("list_aliases").paginate()
     if KEY_ALIAS not in [alias["AliasName"] for page in pages for alias in page["Aliases"]]:

@@ -1,6 +1,6 @@
 """Users, agents and API keys."""
 
-from models.access_patterns import agents, api_keys, users
+from models.access_patterns import agents, api_keys, credentials, users
 from models.access_patterns.users import normalise_email
 from models.measure.scenarios import Act, scenario
 from models.measure.world import PAGE, World
@@ -47,6 +47,22 @@ def change_email(world: World) -> Act:
     """An email that nobody has."""
     user, email = world.new_user(), world.email()
     return lambda: users.change_email(acting_for(user.user_id), email)
+
+
+@scenario("AP-95")
+def get_users_for_rotation(world: World) -> Act:
+    """A page of users."""
+    _ = world.agent
+    ids = [user.user_id for user in users.list_users(PAGE).items]
+    return lambda: credentials.get_users(ids)
+
+
+@scenario("AP-96")
+def replace_details(world: World) -> Act:
+    """Details that nobody has changed meanwhile."""
+    user_id = acting_for(world.new_user().user_id)
+    users.update_user(user_id, {"api_integration_details": {"openai": "v2.old"}})
+    return lambda: credentials.replace_details(user_id, "openai", "v2.old", "v2.new")
 
 
 @scenario("AP-10")

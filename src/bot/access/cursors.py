@@ -4,20 +4,22 @@ from typing import Any
 
 from itsdangerous import BadData, URLSafeSerializer
 
-from bot.access.secrets import derive
+from bot.access.key_ring import KeyRing, Secret, derive
 from bot.errors import FieldError, InvalidCursor
 
 
 class Cursors:
-    """Signs and checks cursors with a key of their own."""
+    """Signs cursors with the newest of the deployment's secrets, and checks them with any."""
 
-    def __init__(self, secret: bytes) -> None:
-        """Derive the key from the deployment's secret."""
-        self._key = derive(secret, "turntable cursors")
+    def __init__(self, ring: KeyRing) -> None:
+        """Take the deployment's secrets, from which keys of their own are derived."""
+        self._ring = ring
+        self._of: tuple[Secret, ...] = ()
+        self._derived: list[bytes] = []
 
     def sign(self, scope: str, position: list[str]) -> str:
         """Return a cursor for a position; `scope` names the list, its filters and its caller."""
-        return str(URLSafeSerializer(self._key, salt=scope).dumps(position))
+        return str(URLSafeSerializer(self._keys(), salt=scope).dumps(position))
 
     def read(self, scope: str, cursor: str) -> list[str]:
         """Return the position that was signed for this scope.
@@ -26,10 +28,27 @@ class Cursors:
             InvalidCursor: it was not, or not by this deployment.
         """
         try:
-            position: Any = URLSafeSerializer(self._key, salt=scope).loads(cursor)
+            position = self._read(scope, cursor)
         except BadData as error:
             raise InvalidCursor(
                 "This cursor was not issued for this list with these filters.",
                 fields=(FieldError("cursor", "send the next_cursor of the page before, with the same filters"),),
             ) from error
         return list(position)
+
+    def _read(self, scope: str, cursor: str) -> Any:
+        try:
+            return URLSafeSerializer(self._keys(), salt=scope).loads(cursor)
+        except BadData:
+            # Another process may sign with a newer secret already.
+            if not self._ring.refresh():
+                raise
+            return URLSafeSerializer(self._keys(), salt=scope).loads(cursor)
+
+    def _keys(self) -> list[bytes]:
+        """Return a key for each secret, the newest last, as itsdangerous wants them."""
+        ring = self._ring.secrets
+        if ring is not self._of:
+            self._derived = [derive(secret.value, "turntable cursors") for secret in ring]
+            self._of = ring
+        return self._derived

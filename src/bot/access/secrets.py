@@ -1,89 +1,132 @@
-"""The deployment's secret: one key, from which a key for each purpose is derived, and what is encrypted with it."""
+"""The vault: encrypts a user's integration details, bound to the user and to the name that they stand under.
+
+What is sealed names the key that sealed it, so that many keys can be read while one writes:
+
+- `v2.{secret's id}.{nonce and ciphertext}`: under one of the deployment's own secrets;
+- `kms1.{ARN}.{wrapped data key}.{nonce and ciphertext}`: under a data key that KMS has wrapped for this user;
+- `v1.{nonce and ciphertext}`: as before there were several; it names no key, so each is tried.
+
+The encryption is AES-256-GCM with random nonces of 96 bits; user, name and key are bound to it as additional data.
+"""
 
 import base64
 import json
-import os
 import secrets
-import tempfile
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from bot.settings import Settings
+from bot.access.key_ring import KeyRing, Secret, derive
+from bot.access.kms import DataKeys
 
-_FILE = "secret.key"
-_VERSION = "v1"
-
-
-def secret_of(settings: Settings) -> bytes:
-    """Return the deployment's secret: `BOT_SECRET_KEY`, or that of a file (mode 0600), made where it is missing.
-
-    Raises:
-        OSError: the file can neither be read nor made.
-    """
-    if settings.secret_key is not None:
-        return settings.secret_key.get_secret_value().encode()
-    path = settings.data_dir / _FILE
-    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if not path.exists():
-        _make(path)
-    return path.read_bytes()
-
-
-def _make(path: Path) -> None:
-    # Written beside and linked into place: of two processes that start together one wins, and neither reads half a key.
-    descriptor, name = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)  # for its owner alone
-    draft = Path(name)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(secrets.token_hex(32).encode())
-        file.flush()
-        os.fsync(file.fileno())
-    try:
-        os.link(draft, path)
-    except FileExistsError:
-        pass
-    finally:
-        draft.unlink()
-
-
-def derive(secret: bytes, purpose: str) -> bytes:
-    """Return 32 bytes for one purpose; keys of two purposes tell nothing of each other."""
-    return HKDF(SHA256(), 32, None, purpose.encode()).derive(secret)
+_PURPOSE = "turntable integration details"
+_NONCE = 12
 
 
 class Vault:
-    """Encrypts a user's integration details with AES-256-GCM, bound to the user and the name they stand under."""
+    """Encrypts integration details with the newest key, and decrypts them with whichever they name."""
 
-    def __init__(self, secret: bytes) -> None:
-        """Derive the vault's own key from the deployment's secret."""
-        self._cipher = AESGCM(derive(secret, "turntable integration details"))
+    def __init__(self, ring: KeyRing, kms: DataKeys | None = None) -> None:
+        """Take the deployment's secrets; with `kms` they only open what they have sealed before."""
+        self._ring = ring
+        self._kms = kms
 
     def seal(self, user_id: str, name: str, value: dict[str, Any]) -> str:
-        """Return `value` encrypted, as text that only `open` with the same user and name can read."""
-        nonce = secrets.token_bytes(12)
-        sealed = self._cipher.encrypt(nonce, json.dumps(value).encode(), _bound(user_id, name))
-        return f"{_VERSION}.{base64.urlsafe_b64encode(nonce + sealed).decode()}"
+        """Return `value` encrypted, as text that only `open` with the same user and name can read.
+
+        Raises:
+            SecretsUnavailable: KMS does not answer.
+            NotConfigured: KMS refuses this deployment.
+        """
+        if self._kms is not None:
+            made = self._kms.make(user_id)
+            head = ["kms1", made.arn, _text(made.wrapped)]
+            return _sealed(made.plain, head, user_id, name, value)
+        secret = self._ring.newest
+        return _sealed(derive(secret.value, _PURPOSE), ["v2", secret.id], user_id, name, value)
 
     def open(self, user_id: str, name: str, sealed: str) -> dict[str, Any]:
         """Return what was sealed.
 
         Raises:
-            ValueError: it was sealed with another secret, for another user or name, or it was changed.
+            ValueError: it was sealed with a key that is not at hand, for another user or name, or it was changed.
+            SecretsUnavailable: KMS does not answer.
+            NotConfigured: KMS refuses this deployment.
         """
-        version, _, text = sealed.partition(".")
-        if version != _VERSION:
-            raise ValueError("integration details of an unknown version")
+        *head, text = sealed.split(".")
         try:
-            data = base64.urlsafe_b64decode(text)
-            opened: dict[str, Any] = json.loads(self._cipher.decrypt(data[:12], data[12:], _bound(user_id, name)))
-        except (InvalidTag, ValueError) as error:
-            raise ValueError("integration details cannot be decrypted with this deployment's secret") from error
-        return opened
+            for key in self._keys(user_id, head):
+                try:
+                    return _opened(key, head, user_id, name, text)
+                except InvalidTag:
+                    continue
+        except ValueError as error:
+            raise ValueError("integration details cannot be decrypted with this deployment's keys") from error
+        raise ValueError("integration details cannot be decrypted with this deployment's keys")
+
+    def sealed_with(self, sealed: str) -> str:
+        """Return which key has sealed a value, in words; of `v1`, which names none, just that."""
+        match sealed.split("."):
+            case ["kms1", arn, _, _]:
+                return f"kms {arn}"
+            case ["v2", key_id, _]:
+                return f"secret {key_id}"
+            case ["v1", _]:
+                return "secret (unnamed)"
+            case _:
+                return "unknown"
+
+    def newest(self) -> str:
+        """Return which key seals now, in the same words. Cost: with KMS, 1 DescribeKey.
+
+        Raises:
+            SecretsUnavailable: KMS does not answer.
+            NotConfigured: KMS refuses this deployment.
+        """
+        return f"kms {self._kms.current(fresh=True)}" if self._kms else f"secret {self._ring.newest.id}"
+
+    def _keys(self, user_id: str, head: list[str]) -> Sequence[bytes]:
+        match head:
+            case ["kms1", arn, wrapped] if self._kms is not None:
+                return [self._kms.unwrap(user_id, arn, _bytes(wrapped))]
+            case ["v2", key_id]:
+                return [derive(secret.value, _PURPOSE) for secret in self._named(key_id)]
+            case ["v1"]:
+                return [derive(secret.value, _PURPOSE) for secret in reversed(self._ring.secrets)]
+            case _:
+                return []
+
+    def _named(self, key_id: str) -> list[Secret]:
+        found = [secret for secret in self._ring.secrets if secret.id == key_id]
+        if not found and self._ring.refresh():
+            found = [secret for secret in self._ring.secrets if secret.id == key_id]
+        return found
 
 
-def _bound(user_id: str, name: str) -> bytes:
-    return f"{user_id}#{name}".encode()
+def _sealed(key: bytes, head: list[str], user_id: str, name: str, value: dict[str, Any]) -> str:
+    nonce = secrets.token_bytes(_NONCE)
+    sealed = AESGCM(key).encrypt(nonce, json.dumps(value).encode(), _bound(head, user_id, name))
+    return ".".join([*head, _text(nonce + sealed)])
+
+
+def _opened(key: bytes, head: list[str], user_id: str, name: str, text: str) -> dict[str, Any]:
+    data = _bytes(text)
+    opened: dict[str, Any] = json.loads(AESGCM(key).decrypt(data[:_NONCE], data[_NONCE:], _bound(head, user_id, name)))
+    return opened
+
+
+def _bound(head: list[str], user_id: str, name: str) -> bytes:
+    """Return what the encryption is bound to. No user id holds `#`, so no two of these are the same text."""
+    if head == ["v1"]:
+        return f"{user_id}#{name}".encode()
+    return f"{'.'.join(head)}#{user_id}#{name}".encode()
+
+
+def _text(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).decode()
+
+
+def _bytes(text: str) -> bytes:
+    return base64.urlsafe_b64decode(text.encode())

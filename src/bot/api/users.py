@@ -1,6 +1,7 @@
 """Users: an administrator makes them; each manages their own profile under `users/me`."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Annotated, Any
 
 from flask import Response
@@ -11,7 +12,7 @@ from bot.api.context import settings, vault
 from bot.api.paging import Listing, list_of
 from bot.api.requests import caller, require_admin
 from bot.api.types import Body, Json, JsonMap, MapName, Moment, Name, PageQuery, Parameters, UserId, View, names_only
-from bot.errors import FieldError, NotFound, ValidationFailed
+from bot.errors import FieldError, NotConfigured, NotFound, SecretsUnavailable, ValidationFailed
 from bot.llm.egress import base_url_problem
 from models import tenancy
 from models.access_patterns import erasure, users
@@ -83,7 +84,9 @@ class UserPatch(Body):
 class IntegrationView(View):
     """What is shown of a user's own credentials: a hint, by which a person tells keys apart."""
 
-    api_key_hint: str | None = Field(description="Null if this deployment's secret is not the one it was stored with.")
+    api_key_hint: str | None = Field(
+        description="Null if this deployment does not have the key that it was stored with, or cannot reach it now."
+    )
     base_url: str | None
 
 
@@ -126,20 +129,24 @@ def show(user: User) -> UserView:
         status=user.status,
         preferences=user.preferences,
         settings=user.settings,
-        api_integration_details={
-            name: _hint(user.user_id, name, sealed) for name, sealed in user.api_integration_details.items()
-        },
+        api_integration_details=_hints(user),
         created_at=user.created_at,
         updated_at=user.updated_at,
         last_active_at=user.last_active_at,
     )
 
 
-def _hint(user_id: str, name: str, sealed: str) -> IntegrationView:
-    try:
-        details = vault().open(user_id, name, sealed)
-    except ValueError:
-        return IntegrationView(api_key_hint=None, base_url=None)
+def _hints(user: User) -> dict[str, IntegrationView]:
+    """Return what is shown of a user's details. A profile can be read without the key service, but without hints."""
+    shown = {name: IntegrationView(api_key_hint=None, base_url=None) for name in user.api_integration_details}
+    with suppress(SecretsUnavailable, NotConfigured):
+        for name, sealed in user.api_integration_details.items():
+            with suppress(ValueError):
+                shown[name] = _hint(vault().open(user.user_id, name, sealed))
+    return shown
+
+
+def _hint(details: Mapping[str, Any]) -> IntegrationView:
     key = details["api_key"]
     # Of a short key, four characters would be too much.
     return IntegrationView(api_key_hint=f"…{key[-4:]}" if len(key) >= 16 else "…", base_url=details.get("base_url"))

@@ -1,13 +1,16 @@
 """Cursors: signed for one list, of one caller, with one set of filters."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.access.cursors import Cursors
+from bot.access.key_ring import KeyFile, KeyRing
 from bot.errors import InvalidCursor
 
-CURSORS = Cursors(b"a deployment's secret")
+CURSORS = Cursors(KeyRing(b"a deployment's secret"))
 LONGEST_ID = "conv_" + "0" * 26
 
 
@@ -26,7 +29,7 @@ def test_a_cursor_fits_its_own_scope_alone() -> None:
 
 def test_a_cursor_of_another_deployment_is_refused() -> None:
     with pytest.raises(InvalidCursor):
-        Cursors(b"another secret").read("list", CURSORS.sign("list", ["agt_1"]))
+        Cursors(KeyRing(b"another secret")).read("list", CURSORS.sign("list", ["agt_1"]))
 
 
 @given(st.text(max_size=60))
@@ -48,3 +51,26 @@ def test_a_cursor_can_stand_in_a_url_as_it_is_and_is_short() -> None:
     cursor = CURSORS.sign("list", ["2026-01-01T00:00:00.000000+00:00", LONGEST_ID])
     assert set(cursor) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.")
     assert len(cursor) < 200
+
+
+def test_a_cursor_survives_a_new_key_and_is_refused_when_the_old_one_is_gone() -> None:
+    old = Cursors(KeyRing(b"old")).sign("list", ["agt_1"])
+    both = Cursors(KeyRing(b"old", b"new"))
+    assert both.read("list", old) == ["agt_1"]
+    new = both.sign("list", ["agt_2"])
+    assert Cursors(KeyRing(b"new")).read("list", new) == ["agt_2"]
+    with pytest.raises(InvalidCursor):
+        Cursors(KeyRing(b"new")).read("list", old)
+
+
+def test_a_running_server_reads_what_another_process_signs_with_a_newer_key(tmp_path: Path) -> None:
+    here, there = KeyFile(tmp_path / "secret.key"), KeyFile(tmp_path / "secret.key")
+    server, other = Cursors(here), Cursors(there)
+    old = server.sign("list", ["agt_1"])
+    there.add()
+
+    assert server.read("list", other.sign("list", ["agt_2"])) == ["agt_2"]
+    assert server.read("list", old) == other.read("list", old) == ["agt_1"]
+    there.add()
+    here.refresh()  # as the vault does
+    assert server.read("list", other.sign("list", ["agt_3"])) == ["agt_3"]

@@ -37,6 +37,10 @@ GIVEN: dict[str, tuple[str, Any]] = {
     "BOT_URL": ("https://bot.example.com", "https://bot.example.com"),
     "BOT_API_KEY": ("tt_key", "tt_key"),
     "BOT_SECRET_KEY": ("s" * 32, "s" * 32),
+    "BOT_OLD_SECRET_KEYS": ('["a", "b"]', ("a", "b")),
+    "BOT_KMS_KEY_ID": ("alias/turntable", "alias/turntable"),
+    "AWS_ENDPOINT_URL_KMS": ("http://127.0.0.1:4566", "http://127.0.0.1:4566"),
+    "BOT_KMS_CONTEXT_TABLE": ("turntable", "turntable"),
     "BOT_DATA_DIR": ("/var/lib/bot", Path("/var/lib/bot")),
     "OPENAI_API_KEY": ("sk-key", "sk-key"),
     "OPENAI_BASE_URL": ("http://127.0.0.1:11434/v1", "http://127.0.0.1:11434/v1"),
@@ -72,6 +76,8 @@ def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(map(plain, value))
     return value.get_secret_value() if isinstance(value, SecretStr) else value
 
 

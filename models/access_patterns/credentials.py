@@ -1,0 +1,57 @@
+"""Users' integration details in bulk, for the operator who changes the key that they are encrypted with."""
+
+from collections.abc import Sequence
+
+from pynamodb.exceptions import UpdateError
+
+from models.access_patterns.declare import Budget, Request, access_pattern
+from models.access_patterns.users import is_active
+from models.attributes import to_json
+from models.changes import condition_failed, entry
+from models.reading import get_many
+from models.tenancy import UserId
+from models.user import User
+
+# DynamoDB's limit for one BatchGetItem.
+MAX_USERS = 100
+
+
+@access_pattern(
+    "AP-95",
+    "Users' encrypted details",
+    question="Which keys are the details of these users encrypted with? For the operator.",
+    requests=(Request("BatchGetItem", (User,), consistent=True),),
+    budget=Budget(1, 50, 0, "50 profiles of up to 4 KB"),
+)
+def get_users(user_ids: Sequence[str]) -> list[User]:
+    """Return up to 100 users, without those that are not there any more or are being deleted.
+
+    Raises:
+        Contended: DynamoDB kept leaving some unprocessed.
+    """
+    found = get_many([User.keyed(user_id=user_id) for user_id in user_ids], consistent=True)
+    return [user for user in found if user is not None]
+
+
+@access_pattern(
+    "AP-96",
+    "Replace encrypted details",
+    question="Keep these details under the newest key, unless the user has changed them. For the operator.",
+    requests=(Request("UpdateItem", (User,)),),
+    budget=Budget(1, 0, 1, "a profile of up to 1 KB"),
+)
+def replace_details(user_id: UserId, name: str, seen: str, sealed: str) -> bool:
+    """Replace the details under one name, if they are still those that were `seen`; return whether they were.
+
+    No other attribute changes: `updated_at` neither, for the user has changed nothing.
+    """
+    user = User.keyed(user_id=user_id)
+    path = entry(User.api_integration_details, name)
+    unchanged = is_active() & (path == {"S": to_json(seen)})
+    try:
+        user.update(actions=[path.set({"S": to_json(sealed)})], condition=unchanged)
+    except UpdateError as error:
+        if condition_failed(error):
+            return False
+        raise
+    return True
