@@ -1,16 +1,21 @@
 """API key: the door. Only the key's hash is stored, and it is the partition key: a lookup is one GetItem."""
 
+from typing import Literal
+
 from pynamodb.attributes import UnicodeAttribute
 
 from models.attributes import TimestampAttribute
 from models.keys import Key, KeyField
 from models.table import Item
 
+# `full`: all that the user may; `read`: reads alone; `agent`: one agent and the conversations with it, nothing else.
+Scope = Literal["full", "read", "agent"]
+
 ID_PREFIX = "key"
 
 
 class ApiKey(Item):
-    """What a presented key is looked up by. `role` is its user's when the key was made."""
+    """What a presented key is looked up by. Neither `scope` nor `role`, its user's when it was made, ever changes."""
 
     ENTITY = "ApiKey"
 
@@ -21,10 +26,15 @@ class ApiKey(Item):
     key_id = UnicodeAttribute()
     user_id = UnicodeAttribute()
     role = UnicodeAttribute(default="user")
+    scope = UnicodeAttribute(default="full")
+    agent_id = UnicodeAttribute(null=True)
 
 
 class ApiKeyEntry(Item):
-    """What a user's list of keys shows, in the user's partition; written and deleted with the `ApiKey` together."""
+    """What a user's list of keys shows, in the user's partition; written and deleted with the `ApiKey` together.
+
+    `last_used_at` is coarse: it is written at most once an hour.
+    """
 
     ENTITY = "ApiKeyEntry"
 
@@ -36,4 +46,7 @@ class ApiKeyEntry(Item):
     key_hash = UnicodeAttribute()
     name = UnicodeAttribute(null=True)
     hint = UnicodeAttribute()
+    scope = UnicodeAttribute(default="full")
+    agent_id = UnicodeAttribute(null=True)
     created_at = TimestampAttribute()
+    last_used_at = TimestampAttribute(null=True)

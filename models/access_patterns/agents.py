@@ -69,6 +69,7 @@ def create_agent(user_id: UserId, *, name: str, provider: str, model: str, **det
     budget=Budget(1, 1, 0, "an agent of up to 4 KB; half of it where a turn reads it eventually consistently"),
     routes=(
         "GET /api/v1/agents/{agent_id}",
+        "GET /api/v1/agents with a key of one agent",
         "PATCH /api/v1/agents/{agent_id} with nothing to change",
         "GET /api/v1/agents/{agent_id}/conversations",
         "POST /api/v1/conversations/{conversation_id}/messages",

@@ -1,12 +1,13 @@
 """API keys: looked up by hash with every request, listed and revoked by id in their user's partition."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from models import clock
 from models.access_patterns.declare import Budget, Request, Write, access_pattern
 from models.access_patterns.users import is_active
 from models.agent import Agent
-from models.api_key import ID_PREFIX, ApiKey, ApiKeyEntry
+from models.api_key import ID_PREFIX, ApiKey, ApiKeyEntry, Scope
+from models.changes import update_present
 from models.errors import ItemNotFound
 from models.ids import new_id
 from models.reading import Page, get, get_many, keys, query
@@ -23,14 +24,27 @@ from models.writing import ConditionFailed, Transaction
     requests=(
         Request(
             "TransactWriteItems",
-            writes=(Write("ConditionCheck", User), Write("Put", ApiKey), Write("Put", ApiKeyEntry)),
+            writes=(
+                Write("ConditionCheck", User),
+                Write("ConditionCheck", Agent, optional=True),
+                Write("Put", ApiKey),
+                Write("Put", ApiKeyEntry),
+            ),
         ),
     ),
-    budget=Budget(1, 0, 6, "a profile of up to 1 KB and the two items of the key"),
+    budget=Budget(1, 0, 6, "a profile of up to 1 KB and the two items of the key; 2 more with an agent of up to 1 KB"),
     routes=("POST /api/v1/api-keys",),
 )
 def create_api_key(
-    user_id: UserId, *, key_hash: str, hint: str, name: str | None = None, role: str, expires: datetime | None = None
+    user_id: UserId,
+    *,
+    key_hash: str,
+    hint: str,
+    name: str | None = None,
+    role: str,
+    expires: datetime | None = None,
+    scope: Scope = "full",
+    agent_id: str | None = None,
 ) -> ApiKeyEntry:
     """Store a key's hash, and its entry in the user's list.
 
@@ -41,9 +55,11 @@ def create_api_key(
         name: what it is for.
         role: the user's role.
         expires: when it stops to work.
+        scope: what it may be used for.
+        agent_id: the one agent of a key of the scope `agent`, which must be the user's.
 
     Raises:
-        ItemNotFound: there is no such user.
+        ItemNotFound: there is no such user, or the user has no such agent.
     """
     moment = clock.now()
     entry = ApiKeyEntry(
@@ -52,18 +68,31 @@ def create_api_key(
         key_hash=key_hash,
         name=name,
         hint=hint,
+        scope=scope,
+        agent_id=agent_id,
         created_at=moment,
         expires_at=expiry(expires),
     )
-    lookup = ApiKey(key_hash=key_hash, key_id=entry.key_id, user_id=user_id, role=role, expires_at=entry.expires_at)
+    lookup = ApiKey(
+        key_hash=key_hash,
+        key_id=entry.key_id,
+        user_id=user_id,
+        role=role,
+        scope=scope,
+        agent_id=agent_id,
+        expires_at=entry.expires_at,
+    )
     transaction = Transaction()
     transaction.check("user", User.keyed(user_id=user_id), is_active())
+    if agent_id is not None:
+        agent = Agent.keyed(user_id=user_id, agent_id=agent_id)
+        transaction.check("agent", agent, Agent.PK.exists() & (Agent.status == "active"))
     transaction.create("key", lookup)
     transaction.create("entry", entry)
     try:
         transaction.commit()
     except ConditionFailed as error:
-        raise ItemNotFound("user") from error
+        raise ItemNotFound("user" if "user" in error.parts else "agent") from error
     return entry
 
 
@@ -173,3 +202,25 @@ def revoke_api_key(user_id: UserId, key_id: str) -> None:
     transaction.delete("key", ApiKey.keyed(key_hash=entry.key_hash))
     transaction.delete("entry", entry)
     transaction.commit()
+
+
+@access_pattern(
+    "AP-27",
+    "Note that an API key is used",
+    question="Which of my keys does nobody use any more?",
+    requests=(Request("UpdateItem", (ApiKeyEntry,)),),
+    budget=Budget(1, 0, 1, "an entry of up to 1 KB"),
+)
+def note_api_key_use(user_id: UserId, key_id: str, moment: datetime, *, interval: timedelta) -> bool:
+    """Note when a key was used, unless a use less than `interval` before has been noted. Return whether it was.
+
+    The application calls it aside from its requests, so that none of them waits for it or fails with it.
+    """
+    entry = ApiKeyEntry.keyed(user_id=user_id, key_id=key_id)
+    last = ApiKeyEntry.last_used_at
+    long_ago = last.does_not_exist() | (last <= moment - interval)
+    try:
+        update_present(entry, [last.set(moment)], long_ago, "API key")
+    except ItemNotFound:
+        return False
+    return True

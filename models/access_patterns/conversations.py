@@ -106,6 +106,15 @@ def create_conversation(
         "PATCH /api/v1/conversations/{conversation_id} with nothing to change",
         "POST /api/v1/conversations/{conversation_id}/messages with the first turn of a process",
         "POST /api/v1/conversations/{conversation_id}/turns with the first turn of a process",
+        # A key of one agent wants to know whose conversation it is, once in a process.
+        "DELETE /api/v1/conversations/{conversation_id} with a key of one agent",
+        "GET /api/v1/conversations/{conversation_id}/messages with a key of one agent",
+        "GET /api/v1/conversations/{conversation_id}/messages/{message_id} with a key of one agent",
+        "DELETE /api/v1/conversations/{conversation_id}/messages/{message_id} with a key of one agent",
+        "GET /api/v1/conversations/{conversation_id}/state with a key of one agent",
+        "GET /api/v1/conversations/{conversation_id}/state/{key} with a key of one agent",
+        "PUT /api/v1/conversations/{conversation_id}/state/{key} with a key of one agent",
+        "DELETE /api/v1/conversations/{conversation_id}/state/{key} with a key of one agent",
     ),
 )
 def get_conversation(user_id: UserId, conversation_id: str) -> Conversation:
@@ -224,7 +233,7 @@ def _at(user_id: UserId, position: Position, **fields: Any) -> Conversation:
         ),
     ),
     budget=Budget(1, 2.5, 0, "a page of 50 entries of 350 bytes"),
-    routes=("GET /api/v1/agents/{agent_id}/conversations",),
+    routes=("GET /api/v1/agents/{agent_id}/conversations", "GET /api/v1/conversations with a key of one agent"),
 )
 def list_agent_conversations(
     user_id: UserId, agent_id: str, limit: int, *, after: Position | None = None

@@ -66,12 +66,17 @@ _OWN: dict[str, dict[str, str]] = {
         "key_id": "`key_…`, the id in the user's list.",
         "user_id": "Whom the key stands for.",
         "role": "The user's role when the key was made.",
+        "scope": "`full`, `read` (reads alone) or `agent` (one agent and the conversations with it).",
+        "agent_id": "The one agent of a key of the scope `agent`.",
     },
     "ApiKeyEntry": {
         "key_id": "`key_…`, made with the key.",
         "key_hash": "Leads to the `ApiKey`.",
         "name": "What it is for.",
         "hint": "The key's last four characters, by which a person tells keys apart.",
+        "scope": "As on the `ApiKey`, for the list.",
+        "agent_id": "As on the `ApiKey`, for the list.",
+        "last_used_at": "When it was last used, exact to the hour; absent, if it was not.",
     },
     "Conversation": {
         "conversation_id": "`conv_…`, made with the conversation.",

@@ -106,7 +106,15 @@ def samples() -> tuple[Item, ...]:
         _agent(AGENT, "Guide", "You are a friendly guide."),
         _agent(SECOND_AGENT, "Cook", "You cook with what is there."),
         ApiKey(key_hash=KEY, key_id="key_01laptop", user_id=ANN, role="admin"),
-        ApiKeyEntry(user_id=ANN, key_id="key_01laptop", key_hash=KEY, name="laptop", hint="x7Qa", created_at=_DAY),
+        ApiKeyEntry(
+            user_id=ANN,
+            key_id="key_01laptop",
+            key_hash=KEY,
+            name="laptop",
+            hint="x7Qa",
+            created_at=_DAY,
+            last_used_at=_at(hours=1),
+        ),
         UserState(
             user_id=ANN, kind="application", key="theme", value="dark", version=3, created_at=_DAY, updated_at=_DAY
         ),

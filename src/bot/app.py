@@ -5,11 +5,13 @@ from flask_openapi import Info
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from bot import __version__
+from bot.access.authentication import Authentication
 from bot.access.cursors import Cursors
 from bot.access.hints import AgentHints
 from bot.access.key_ring import key_ring_of
 from bot.access.kms import data_keys_of
 from bot.access.secrets import Vault
+from bot.access.uses import KeyUses
 from bot.api import (
     agents,
     api_keys,
@@ -68,18 +70,28 @@ def create_app(settings: Settings | None = None) -> Application:
     return app
 
 
+def start_background(app: Flask) -> None:
+    """Start what a serving process does aside from its requests."""
+    services: Services = app.extensions[EXTENSION]
+    services.uses.start()
+
+
 def let_turns_end(app: Flask) -> None:
     """Wait for the turns of an application whose clients have gone: they go on to their end, and are stored."""
     services: Services = app.extensions[EXTENSION]
     services.streams.close()
+    services.uses.close()
 
 
 def _services(settings: Settings) -> Services:
     ring = key_ring_of(settings)
     vault = Vault(ring, data_keys_of(settings))
     providers = _providers(settings)
+    uses = KeyUses()
     return Services(
         settings=settings,
+        authentication=Authentication(uses),
+        uses=uses,
         cursors=Cursors(ring),
         hints=AgentHints(),
         vault=vault,

@@ -72,6 +72,13 @@ class Forbidden(BotError):
     title = "This caller may not do that"
 
 
+class InsufficientScope(Forbidden):
+    """The API key is for reading alone, or for one agent alone, and this is something else."""
+
+    code = "insufficient_scope"
+    title = "This API key does not reach so far"
+
+
 class NotFound(BotError):
     """There is no such thing, or it belongs to somebody else: the two look the same."""
 

@@ -17,7 +17,7 @@ ROOT = Path(models.__file__).parents[1]
 # Who may say for whom something is done, and why. A new place is a decision to be reviewed, not an accident.
 MAY_ACT_FOR = {
     # The key that was presented stands for its user.
-    "src/bot/access/keys.py: authenticate",
+    "src/bot/access/keys.py: _caller",
     # A key for a user whose profile was just read, by the user or by the operator.
     "src/bot/access/keys.py: issue_key",
     # The route has checked that the caller is this user, or an administrator.

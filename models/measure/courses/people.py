@@ -1,5 +1,8 @@
 """Users, agents and API keys."""
 
+from datetime import timedelta
+
+from models import clock
 from models.access_patterns import agents, api_keys, credentials, users
 from models.access_patterns.users import normalise_email
 from models.measure.scenarios import Act, scenario
@@ -117,6 +120,22 @@ def create_api_key(world: World) -> Act:
     )
 
 
+@scenario("AP-20")
+def create_api_key_of_one_agent(world: World) -> Act:
+    """A new key of the scope `agent`."""
+    agent = world.new_agent()
+    digest = f"{world.messages:05}".rjust(64, "b")
+    return lambda: api_keys.create_api_key(
+        acting_for(agent.user_id),
+        key_hash=digest,
+        hint="AbCd",
+        name="widget",
+        role="user",
+        scope="agent",
+        agent_id=agent.agent_id,
+    )
+
+
 @scenario("AP-21")
 def find_api_key(world: World) -> Act:
     """A key that is valid."""
@@ -144,3 +163,12 @@ def find_api_key_and_agent(world: World) -> Act:
     agent = world.agent
     key = world.new_key(world.someone)
     return lambda: api_keys.find_api_key_and_agent(key.key_hash, agent.user_id, agent.agent_id)
+
+
+@scenario("AP-27")
+def note_api_key_use(world: World) -> Act:
+    """A key that was never used before."""
+    key = world.new_key(world.someone)
+    return lambda: api_keys.note_api_key_use(
+        acting_for(key.user_id), key.key_id, clock.now(), interval=timedelta(hours=1)
+    )

@@ -1,14 +1,15 @@
-"""API keys: made once, shown once, kept as hashes."""
+"""API keys: made once, shown once, kept as hashes, and never wider than what makes them."""
 
 import hashlib
 import secrets
-from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
-from bot.errors import Unauthenticated
+from bot.access.callers import Caller
+from bot.errors import FieldError, Unauthenticated, ValidationFailed
+from models.access_patterns import api_keys
 from models.access_patterns.api_keys import create_api_key, find_api_key, find_api_key_and_agent
 from models.agent import Agent
-from models.api_key import ApiKeyEntry
+from models.api_key import ApiKey, ApiKeyEntry, Scope
 from models.errors import ItemNotFound
 from models.tenancy import UserId, acting_for
 from models.user import User
@@ -17,32 +18,58 @@ PREFIX = "tt_"
 _LONGEST = 200
 
 
-@dataclass(frozen=True)
-class Caller:
-    """Who makes a request: the user whose key was presented."""
-
-    user_id: UserId
-    role: str
-    key_id: str
-
-    @property
-    def is_admin(self) -> bool:
-        """Whether the caller may manage users."""
-        return self.role == "admin"
-
-
-def issue_key(user: User, *, name: str | None = None, expires: datetime | None = None) -> tuple[str, ApiKeyEntry]:
+def issue_key(
+    user: User,
+    *,
+    name: str | None = None,
+    expires: datetime | None = None,
+    scope: Scope = "full",
+    agent_id: str | None = None,
+    by: Caller | None = None,
+) -> tuple[str, ApiKeyEntry]:
     """Make an API key for a user; return the key, which is never shown again, and its entry.
 
+    Args:
+        user: whose it is.
+        name: what it is for.
+        expires: when it stops to work; never if None, or with the key that makes it.
+        scope: what it may be used for.
+        agent_id: the one agent of a key of the scope `agent`.
+        by: who asks for it, in a request; the new key is no administrator's if they are none, and ends no later than
+            the key that they presented. None for the operator.
+
     Raises:
-        ItemNotFound: the user is gone.
+        ItemNotFound: the user is gone, or has no such agent.
+        ValidationFailed: it would outlive the key that makes it.
     """
+    role = user.role if by is None or by.is_admin else "user"
+    if by is not None and by.expires_at is not None:
+        expires = expires or by.expires_at
+        if expires > by.expires_at:
+            problem = f"must not be after the end of the key that makes it, {by.expires_at.isoformat()}"
+            raise ValidationFailed(f"expires_at: {problem}", fields=(FieldError("expires_at", problem),))
     # 32 random bytes cannot be guessed, so a plain hash is enough: there is nothing for a slow one to slow down.
     key = PREFIX + secrets.token_urlsafe(32)
     entry = create_api_key(
-        acting_for(user.user_id), key_hash=hash_of(key), hint=key[-4:], name=name, role=user.role, expires=expires
+        acting_for(user.user_id),
+        key_hash=hash_of(key),
+        hint=key[-4:],
+        name=name,
+        role=role,
+        expires=expires,
+        scope=scope,
+        agent_id=agent_id,
     )
     return key, entry
+
+
+def revoke_key(user_id: UserId, key_id: str) -> None:
+    """Shut a key out, from now on and everywhere.
+
+    Raises:
+        ItemNotFound: the user has no such key.
+    """
+    api_keys.revoke_api_key(user_id, key_id)
 
 
 def hash_of(key: str) -> str:
@@ -50,22 +77,18 @@ def hash_of(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
 
 
-def authenticate(authorization: str | None, expected: tuple[str, str] | None = None) -> tuple[Caller, Agent | None]:
-    """Return who sent an `Authorization: Bearer …` header.
+def caller_with_key(key: str, expected: tuple[str, str] | None = None) -> tuple[Caller, Agent | None]:
+    """Return for whom an API key stands, and an agent that is read along.
 
     Args:
-        authorization: the header.
-        expected: the owner and the id of an agent that will be needed; it is read along where it is the caller's.
+        key: what was presented.
+        expected: the owner and the id of an agent that will be needed.
 
     Cost: AP-21, 1 GetItem; with `expected` AP-24, 1 BatchGetItem.
 
     Raises:
-        Unauthenticated: it is missing, of another kind, or its key is unknown, revoked or expired.
+        Unauthenticated: the key is unknown, revoked or expired.
     """
-    scheme, _, key = (authorization or "").partition(" ")
-    key = key.strip()
-    if scheme.lower() != "bearer" or not key:
-        raise Unauthenticated("Send an API key as 'Authorization: Bearer tt_…'; `bot keys create` makes one.")
     if len(key) > _LONGEST or not key.isascii():
         raise Unauthenticated("This API key is not valid.")
     agent = None
@@ -76,5 +99,15 @@ def authenticate(authorization: str | None, expected: tuple[str, str] | None = N
             found, agent = find_api_key_and_agent(hash_of(key), *expected)
     except ItemNotFound as error:
         raise Unauthenticated("This API key is not valid.") from error
-    caller = Caller(acting_for(found.user_id), found.role, found.key_id)
-    return caller, agent if agent is not None and agent.user_id == caller.user_id else None
+    return _caller(found), agent
+
+
+def _caller(found: ApiKey) -> Caller:
+    return Caller(
+        acting_for(found.user_id),
+        found.role,
+        found.key_id,
+        found.scope,
+        found.agent_id,
+        None if found.expires_at is None else datetime.fromtimestamp(int(found.expires_at), UTC),
+    )

@@ -7,14 +7,15 @@ from pydantic import Field, JsonValue
 
 from bot.api.blueprint import answers, resource
 from bot.api.context import services
-from bot.api.conversations import ConversationEntryList, list_entries
+from bot.api.conversations import ConversationEntryList, list_with_agent
 from bot.api.paging import Listing, list_of
 from bot.api.requests import caller
 from bot.api.types import WHOLE, AgentId, Body, Json, Moment, Name, PageQuery, Parameters, UserId, View
 from bot.llm.providers import DEFAULT_OPENAI_MODEL
 from models.access_patterns import agents, erasure
-from models.access_patterns.conversations import list_agent_conversations
 from models.agent import Agent
+from models.errors import ItemNotFound
+from models.reading import Page
 
 api = resource("agents", "What answers: a provider, a model, a system message, functions, settings.")
 
@@ -164,11 +165,21 @@ def _plain(functions: list[Function]) -> list[dict[str, Any]]:
 
 @api.get("/agents", responses=answers({200: AgentViewList}, 400), summary="List agents")
 def list_all(query: PageQuery) -> dict[str, Any]:
-    """The caller's, oldest first."""
-    listing = Listing("agents", query.cursor)
+    """The caller's, oldest first; with a key of one agent, that one."""
+    only = caller().agent_id
+    listing = Listing("agents", query.cursor, only=only)
+    if only is not None:
+        return listing.answer(_alone(only), show, lambda agent: [agent.agent_id])
     after = listing.position[0] if listing.position else None
     page = agents.list_agents(caller().user_id, query.limit, after)
     return listing.answer(page, show, lambda agent: [agent.agent_id])
+
+
+def _alone(agent_id: str) -> Page[Agent]:
+    try:
+        return Page((agents.get_agent(caller().user_id, agent_id),), more=False)
+    except ItemNotFound:
+        return Page((), more=False)
 
 
 @api.get("/agents/<agent_id>", responses=answers({200: AgentView}, 404), summary="Read an agent")
@@ -208,7 +219,4 @@ def delete(path: AgentPath) -> Response:
 def list_agents_conversations(path: AgentPath, query: PageQuery) -> dict[str, Any]:
     """The caller's with this agent, latest activity first."""
     agents.get_agent(caller().user_id, path.agent_id)
-    return list_entries(
-        Listing("agent conversations", query.cursor, agent_id=path.agent_id),
-        lambda after: list_agent_conversations(caller().user_id, path.agent_id, query.limit, after=after),
-    )
+    return list_with_agent(path.agent_id, query)

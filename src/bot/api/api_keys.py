@@ -6,16 +6,16 @@ from typing import Any
 from flask import Response
 from pydantic import Field
 
-from bot.access.keys import issue_key
+from bot.access.keys import issue_key, revoke_key
 from bot.api.blueprint import answers, resource
 from bot.api.paging import Listing, list_of
 from bot.api.requests import caller
-from bot.api.types import Body, KeyId, Moment, MomentIn, Name, PageQuery, Parameters, View
+from bot.api.types import AgentId, Body, KeyId, Moment, MomentIn, Name, PageQuery, Parameters, View
 from bot.errors import FieldError, ValidationFailed
 from models import clock
 from models.access_patterns import api_keys
 from models.access_patterns.users import get_user
-from models.api_key import ApiKeyEntry
+from models.api_key import ApiKeyEntry, Scope
 
 # The calendar ends there, and a moment is rounded up to the second.
 _LAST_YEAR = 9999
@@ -23,11 +23,20 @@ _LAST_YEAR = 9999
 api = resource("api-keys", "What a program presents to be let in.")
 
 
+SCOPES = (
+    "`full`: all that the user may; `read`: GET alone; `agent`: one agent and the conversations with it, nothing else."
+)
+
+
 class KeyCreate(Body):
     """A new key for the caller."""
 
     name: Name | None = Field(None, description="What it is for.")
-    expires_at: MomentIn | None = Field(None, description="When it stops to work; never if not set.")
+    expires_at: MomentIn | None = Field(
+        None, description="When it stops to work; if not set, never, or with the key that makes it."
+    )
+    scope: Scope = Field("full", description=SCOPES)
+    agent_id: AgentId | None = Field(None, description="The one agent of a key of the scope `agent`.")
 
 
 class KeyPath(Parameters):
@@ -42,8 +51,11 @@ class KeyView(View):
     id: KeyId
     name: str | None
     hint: str
+    scope: Scope = Field(description=SCOPES)
+    agent_id: AgentId | None
     created_at: Moment
     expires_at: Moment | None
+    last_used_at: Moment | None = Field(description="Exact to the hour; null if it was not used yet.")
 
 
 class NewKeyView(KeyView):
@@ -60,18 +72,31 @@ def _fields(entry: ApiKeyEntry) -> dict[str, Any]:
         "id": entry.key_id,
         "name": entry.name,
         "hint": f"…{entry.hint}",
+        "scope": entry.scope,
+        "agent_id": entry.agent_id,
         "created_at": entry.created_at,
         "expires_at": None if entry.expires_at is None else datetime.fromtimestamp(entry.expires_at, UTC),
+        "last_used_at": entry.last_used_at,
     }
 
 
 @api.post("/api-keys", responses=answers({201: NewKeyView}, 400, 404, 413, 415), summary="Create an API key")
 def create(body: KeyCreate) -> tuple[dict[str, Any], int]:
-    """The key itself is in this answer and nowhere else."""
+    """The key itself is in this answer and nowhere else. It reaches no further than the key that makes it."""
+    if (body.scope == "agent") != (body.agent_id is not None):
+        problem = "is required with the scope 'agent'" if body.scope == "agent" else "is only for the scope 'agent'"
+        raise ValidationFailed(f"agent_id: {problem}", fields=(FieldError("agent_id", problem),))
     if body.expires_at is not None and not (clock.now() < body.expires_at and body.expires_at.year < _LAST_YEAR):
         problem = f"must be in the future, and before the year {_LAST_YEAR}"
         raise ValidationFailed(f"expires_at: {problem}", fields=(FieldError("expires_at", problem),))
-    key, entry = issue_key(get_user(caller().user_id), name=body.name, expires=body.expires_at)
+    key, entry = issue_key(
+        get_user(caller().user_id),
+        name=body.name,
+        expires=body.expires_at,
+        scope=body.scope,
+        agent_id=body.agent_id,
+        by=caller(),
+    )
     return NewKeyView(**_fields(entry), key=key).model_dump(mode="json"), 201
 
 
@@ -87,5 +112,5 @@ def list_all(query: PageQuery) -> dict[str, Any]:
 @api.delete("/api-keys/<key_id>", responses=answers({204: None}, 404), summary="Revoke an API key")
 def delete(path: KeyPath) -> Response:
     """From now on it opens nothing; also the one that makes this request."""
-    api_keys.revoke_api_key(caller().user_id, path.key_id)
+    revoke_key(caller().user_id, path.key_id)
     return Response(status=204)

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from bot.api.problems import Problem
 from bot.api.requests import check_parameters, require_caller
+from bot.api.scopes import check_scope
 
 SECURITY: list[dict[str, list[Any]]] = [{"api_key": []}]
 
@@ -23,6 +24,7 @@ def resource(name: str, description: str, *, prefix: str = "/api/v1") -> APIBlue
         abp_security=SECURITY,
     )
     blueprint.before_request(require_caller)
+    blueprint.before_request(check_scope)
     blueprint.before_request(check_parameters)
     return blueprint
 
@@ -38,7 +40,7 @@ def answers(success: Mapping[int, type[BaseModel] | dict[str, Any] | None], *pro
     documented: ResponseDict = {}
     for status, model in success.items():
         documented[status] = model
-    for problem in sorted({401, 422, 500, 503, *problems}):
+    for problem in sorted({401, 403, 422, 500, 503, *problems}):
         documented[problem] = problem_response()
     documented[414] = _LINE_TOO_LONG
     return documented

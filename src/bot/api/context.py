@@ -4,9 +4,11 @@ from dataclasses import dataclass
 
 from flask import current_app
 
+from bot.access.authentication import Authentication
 from bot.access.cursors import Cursors
 from bot.access.hints import AgentHints
 from bot.access.secrets import Vault
+from bot.access.uses import KeyUses
 from bot.llm.providers import Providers
 from bot.settings import Settings
 from bot.turns.service import TurnService
@@ -18,6 +20,8 @@ class Services:
     """Everything that is made once for a process, by `bot.app.create_app`."""
 
     settings: Settings
+    authentication: Authentication
+    uses: KeyUses
     cursors: Cursors
     hints: AgentHints
     vault: Vault

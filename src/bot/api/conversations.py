@@ -25,6 +25,7 @@ from bot.api.types import (
     UserId,
     View,
 )
+from bot.errors import FieldError, ValidationFailed
 from models.access_patterns import conversations, erasure
 from models.access_patterns.conversations import Position
 from models.conversation import Conversation, ConversationStatus
@@ -151,11 +152,20 @@ def list_entries(listing: Listing, read: Callable[[Position | None], Page[Conver
     )
 
 
+def list_with_agent(agent_id: str, query: PageQuery) -> dict[str, Any]:
+    """Answer the list of the caller's conversations with one agent."""
+    return list_entries(
+        Listing("agent conversations", query.cursor, agent_id=agent_id),
+        lambda after: conversations.list_agent_conversations(caller().user_id, agent_id, query.limit, after=after),
+    )
+
+
 @api.post(
     "/conversations", responses=answers({201: ConversationView}, 400, 404, 413, 415), summary="Start a conversation"
 )
 def create(body: ConversationCreate) -> tuple[dict[str, Any], int]:
     """With one of the caller's agents."""
+    caller().check_agent(body.agent_id)
     conversation = conversations.create_conversation(
         caller().user_id, body.agent_id, title=body.title, metadata=body.metadata
     )
@@ -165,7 +175,16 @@ def create(body: ConversationCreate) -> tuple[dict[str, Any], int]:
 
 @api.get("/conversations", responses=answers({200: ConversationEntryList}, 400), summary="List conversations")
 def list_all(query: ConversationQuery) -> dict[str, Any]:
-    """The caller's, latest activity first; of one status, or of all."""
+    """The caller's, latest activity first; of one status, or of all.
+
+    With a key of one agent, those with that agent; they are sorted by activity alone, so `status` is refused there.
+    """
+    only = caller().agent_id
+    if only is not None:
+        if query.status is not None:
+            problem = "cannot be chosen with a key of one agent"
+            raise ValidationFailed(f"status: {problem}", fields=(FieldError("status", problem),))
+        return list_with_agent(only, query)
     return list_entries(
         Listing("conversations", query.cursor, status=query.status),
         lambda after: conversations.list_conversations(caller().user_id, query.limit, status=query.status, after=after),

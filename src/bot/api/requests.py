@@ -12,8 +12,8 @@ from typing import Any, NoReturn
 from flask import Flask, Request, Response, current_app, g, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
+from bot.access.callers import Caller
 from bot.access.cursors import Cursors
-from bot.access.keys import Caller, authenticate
 from bot.api.context import services
 from bot.api.types import deeper_than
 from bot.errors import BotError, FieldError, Forbidden, MalformedRequest, UnsupportedMediaType, ValidationFailed
@@ -155,7 +155,7 @@ def require_caller() -> None:
     expected = None
     if request.endpoint in _TURNS and request.view_args:
         expected = services().hints.get(request.view_args["conversation_id"])
-    g.caller, g.agent = authenticate(request.headers.get("Authorization"), expected)
+    g.caller, g.agent = services().authentication.caller(request.headers.get("Authorization"), expected)
 
 
 def caller() -> Caller:

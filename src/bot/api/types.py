@@ -41,8 +41,11 @@ class View(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+ID_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
+
+
 def _id(what: str, example: str) -> Any:
-    return Field(pattern=r"^[A-Za-z0-9_-]{1,64}$", description=f"The {what}'s id.", examples=[example])
+    return Field(pattern=ID_PATTERN, description=f"The {what}'s id.", examples=[example])
 
 
 UserId = Annotated[str, _id("user", "usr_01k9zc3v9te8rbt8w4mhkt5m2x")]

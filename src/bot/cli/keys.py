@@ -1,15 +1,17 @@
 """`bot keys`: API keys, from the operator's side."""
 
 from datetime import UTC, datetime, timedelta
+from typing import get_args
 
 import click
 
-from bot.access.keys import issue_key
+from bot.access.keys import issue_key, revoke_key
 from bot.cli.local import with_table
 from bot.settings import Settings
 from models import clock
-from models.access_patterns.api_keys import list_api_keys, revoke_api_key
+from models.access_patterns.api_keys import list_api_keys
 from models.access_patterns.users import get_user_by_email
+from models.api_key import Scope
 from models.tenancy import acting_for
 
 _PAGE = 100
@@ -24,11 +26,28 @@ def keys() -> None:
 @click.option("--email", required=True, help="Whose key it will be.")
 @click.option("--name", help="What it is for.")
 @click.option("--days", type=click.IntRange(1, 3650), help="It stops to work after this many days; never if not set.")
+@click.option(
+    "--scope",
+    type=click.Choice(get_args(Scope)),
+    default="full",
+    show_default=True,
+    help="What it may be used for: all that the user may, reads alone, or one agent.",
+)
+@click.option("--agent", "agent_id", help="The one agent of a key of the scope 'agent'.")
 @with_table
-def create(settings: Settings, email: str, name: str | None, days: int | None) -> None:  # noqa: ARG001
+def create(
+    settings: Settings,  # noqa: ARG001
+    email: str,
+    name: str | None,
+    days: int | None,
+    scope: Scope,
+    agent_id: str | None,
+) -> None:
     """Create an API key, and print it alone on standard output. It is not shown again."""
+    if (scope == "agent") != (agent_id is not None):
+        raise click.UsageError("--scope agent and --agent belong together.")
     expires = clock.now() + timedelta(days=days) if days else None
-    key, _ = issue_key(get_user_by_email(email), name=name, expires=expires)
+    key, _ = issue_key(get_user_by_email(email), name=name, expires=expires, scope=scope, agent_id=agent_id)
     click.echo(key)
 
 
@@ -36,13 +55,18 @@ def create(settings: Settings, email: str, name: str | None, days: int | None) -
 @click.option("--email", required=True, help="Whose.")
 @with_table
 def list_(settings: Settings, email: str) -> None:  # noqa: ARG001
-    """List a user's keys: id, last characters, when made, when they end, name."""
+    """List a user's keys: id, last characters, when made, when they end, when last used, scope, name."""
     user, after = get_user_by_email(email), None
     while True:
         page = list_api_keys(acting_for(user.user_id), _PAGE, after)
         for entry in page.items:
             end = datetime.fromtimestamp(entry.expires_at, UTC).date() if entry.expires_at else "never"
-            click.echo(f"{entry.key_id}  …{entry.hint}  {entry.created_at.date()}  {end}  {entry.name or ''}".rstrip())
+            used = f"{entry.last_used_at:%Y-%m-%dT%H}" if entry.last_used_at else "unused"
+            scope = entry.agent_id or entry.scope
+            line = (
+                f"{entry.key_id}  …{entry.hint}  {entry.created_at.date()}  {end}  {used}  {scope}  {entry.name or ''}"
+            )
+            click.echo(line.rstrip())
         if not page.more:
             return
         after = page.items[-1].key_id
@@ -54,5 +78,5 @@ def list_(settings: Settings, email: str) -> None:  # noqa: ARG001
 @with_table
 def revoke(settings: Settings, email: str, key_id: str) -> None:  # noqa: ARG001
     """Revoke a key: from now on it opens nothing."""
-    revoke_api_key(acting_for(get_user_by_email(email).user_id), key_id)
+    revoke_key(acting_for(get_user_by_email(email).user_id), key_id)
     click.echo(f"Revoked {key_id}.")

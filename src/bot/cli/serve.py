@@ -4,9 +4,10 @@ from collections.abc import Callable
 from contextlib import ExitStack
 
 import click
+from flask import Flask
 
 from bot.access.keys import hash_of, issue_key
-from bot.app import create_app, let_turns_end
+from bot.app import create_app, let_turns_end, start_background
 from bot.cli.local import LocalServer, load
 from bot.local.engine import EmbeddedEngine
 from bot.local.model import EmbeddedModel, ModelUnavailable
@@ -50,7 +51,7 @@ def serve(local: bool, host: str | None, port: int | None, workers: int | None) 
         # Settings that do not work are told here, in one line, and not by each worker that stumbles over them.
         create_app(settings)
         run_server(
-            lambda: create_app(settings),
+            lambda: _application(settings),
             host=settings.host,
             port=settings.port,
             workers=settings.workers,
@@ -62,6 +63,12 @@ def serve(local: bool, host: str | None, port: int | None, workers: int | None) 
             on_worker_stop=let_turns_end,
             listener=listener,
         )
+
+
+def _application(settings: Settings) -> Flask:
+    app = create_app(settings)
+    start_background(app)
+    return app
 
 
 def _look_after(children: list[EmbeddedService]) -> None:

@@ -4,9 +4,11 @@ What the requests are is held against the declarations in every test (`tests/con
 """
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 
+from models import clock
 from models.access_patterns import AccessPattern, patterns
 from models.access_patterns.agents import create_agent, find_agent_owner, get_agent, list_agents, update_agent
 from models.access_patterns.api_keys import (
@@ -14,6 +16,7 @@ from models.access_patterns.api_keys import (
     find_api_key,
     find_api_key_and_agent,
     list_api_keys,
+    note_api_key_use,
     revoke_api_key,
 )
 from models.access_patterns.conversations import (
@@ -84,6 +87,7 @@ PLAIN: dict[str, Callable[[Ids], Run]] = {
     "AP-22": now(lambda ids: list_api_keys(ids.user_id, 10)),
     "AP-23": now(lambda ids: revoke_api_key(ids.user_id, ids.key_id)),
     "AP-24": now(lambda ids: find_api_key_and_agent(ids.key_hash, ids.user_id, ids.agent_id)),
+    "AP-27": now(lambda ids: note_api_key_use(ids.user_id, ids.key_id, clock.now(), interval=timedelta(hours=1))),
     "AP-30": now(lambda ids: create_conversation(ids.user_id, ids.agent_id)),
     "AP-31": now(lambda ids: get_conversation(ids.user_id, ids.conversation_id)),
     "AP-32": now(lambda ids: open_conversation(ids.user_id, ids.conversation_id, 20)),

@@ -3,12 +3,14 @@
 import inspect
 from collections.abc import Callable
 from dataclasses import fields, replace
+from datetime import timedelta
 
 import pytest
 
+from models import clock
 from models.access_patterns import patterns
 from models.access_patterns.agents import get_agent, update_agent
-from models.access_patterns.api_keys import find_api_key_and_agent, revoke_api_key
+from models.access_patterns.api_keys import create_api_key, find_api_key_and_agent, note_api_key_use, revoke_api_key
 from models.access_patterns.conversations import (
     create_conversation,
     get_conversation,
@@ -37,8 +39,10 @@ Call = Callable[[Ids], object]
 CALLS: dict[str, list[Call]] = {
     "AP-11": [lambda ids: get_agent(ids.user_id, ids.agent_id)],
     "AP-13": [lambda ids: update_agent(ids.user_id, ids.agent_id, {"name": "Mine"})],
+    "AP-20": [lambda ids: create_api_key(ids.user_id, key_hash="h", hint="h", role="user", agent_id=ids.agent_id)],
     "AP-23": [lambda ids: revoke_api_key(ids.user_id, ids.key_id)],
     "AP-24": [lambda ids: find_api_key_and_agent(ids.key_hash, ids.user_id, ids.agent_id)[1]],
+    "AP-27": [lambda ids: note_api_key_use(ids.user_id, ids.key_id, clock.now(), interval=timedelta(0)) or None],
     "AP-30": [lambda ids: create_conversation(ids.user_id, ids.agent_id)],
     "AP-31": [lambda ids: get_conversation(ids.user_id, ids.conversation_id)],
     "AP-32": [
@@ -92,7 +96,10 @@ REFUSED: list[Call] = [
 def takes_an_id(function: Callable[..., object]) -> bool:
     """Whether a pattern is the caller's, and takes the id of something beside."""
     names = list(inspect.signature(function).parameters)
-    return names[0] == "owner" or ("user_id" in names and any(n.endswith("_id") and n != "user_id" for n in names))
+    whose = {"user_id", "owner_id"}
+    return names[0] == "owner" or (
+        bool(whose.intersection(names)) and any(name.endswith("_id") and name not in whose for name in names)
+    )
 
 
 def outcome(call: Call, ids: Ids) -> object:
