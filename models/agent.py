@@ -1,12 +1,15 @@
 """Agent: who answers. A provider, a model and how to speak to it."""
 
-from pynamodb.attributes import NumberAttribute, UnicodeAttribute
+from pynamodb.attributes import BooleanAttribute, NumberAttribute, UnicodeAttribute, UnicodeSetAttribute
 
 from models.attributes import JsonAttribute, JsonMapAttribute, TimestampAttribute
 from models.keys import Key, KeyField
 from models.table import Item
 
 ID_PREFIX = "agt"
+
+# Their ids stand on the agent: a hundred take 3 KB, so that it is still read for half a unit with a turn.
+MAX_SHARED_WITH = 100
 
 
 class Agent(Item):
@@ -33,3 +36,17 @@ class Agent(Item):
     updated_at = TimestampAttribute()
     version = NumberAttribute(default=1)
     status = UnicodeAttribute(default_for_new="active")
+    # Absent: private. Whoever may use it is never shown more of it than its name and its description.
+    published = BooleanAttribute(null=True)
+    shared_with = UnicodeSetAttribute(null=True)
+    # Whether `own` credentials are used for other people's turns too; the owner has to say so.
+    share_credentials = BooleanAttribute(null=True)
+
+    @property
+    def shared_with_users(self) -> frozenset[str]:
+        """The ids of the users with whom it is shared by name."""
+        return frozenset(self.shared_with or ())
+
+    def usable_by(self, user_id: str) -> bool:
+        """Whether a user may talk to it: its owner, those it is shared with, and everybody where it is published."""
+        return self.user_id == user_id or bool(self.published) or user_id in self.shared_with_users

@@ -43,6 +43,8 @@ class Conversation(Item):
     listed_at = KeyMoment()
     user_id = UnicodeAttribute()
     agent_id = UnicodeAttribute()
+    # Whose the agent is, where it is not the user's own.
+    agent_owner_id = UnicodeAttribute(null=True)
     title = UnicodeAttribute(null=True)
     status = UnicodeAttribute(default_for_new="active")
     metadata = JsonMapAttribute(default=dict)

@@ -64,6 +64,15 @@ class Contended(TableError):
     """Too many writers met on one item; nothing was written, and trying again later will do."""
 
 
+class TooManyShares(TableError):
+    """An agent is shared with as many users by name as it can be."""
+
+    def __init__(self, limit: int) -> None:
+        """Carry the `limit`."""
+        super().__init__(f"An agent can be shared with {limit} users by name; publish it to share it with all.")
+        self.limit = limit
+
+
 class ItemTooLarge(TableError):
     """An item would pass DynamoDB's limit of 400 KB, or what is written together its limit of 4 MB."""
 

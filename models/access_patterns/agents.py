@@ -72,6 +72,7 @@ def create_agent(user_id: UserId, *, name: str, provider: str, model: str, **det
         "GET /api/v1/agents with a key of one agent",
         "PATCH /api/v1/agents/{agent_id} with nothing to change",
         "GET /api/v1/agents/{agent_id}/conversations",
+        "POST /api/v1/agents/{agent_id}/shares",
         "POST /api/v1/conversations/{conversation_id}/messages",
         "POST /api/v1/conversations/{conversation_id}/turns",
     ),

@@ -11,6 +11,7 @@ from pynamodb.expressions.update import Action
 
 from models import clock
 from models.access_patterns.declare import Budget, Request, Write, access_pattern
+from models.access_patterns.sharing import usable_by
 from models.access_patterns.users import is_active
 from models.agent import Agent
 from models.changes import actions_for, condition_failed, update_present
@@ -54,7 +55,7 @@ def owned_by(user_id: UserId) -> Condition:
 @access_pattern(
     "AP-30",
     "Start a conversation",
-    question="Begin to talk to one of my agents.",
+    question="Begin to talk to an agent that I have or may use.",
     requests=(
         Request(
             "TransactWriteItems",
@@ -65,27 +66,41 @@ def owned_by(user_id: UserId) -> Condition:
     routes=("POST /api/v1/conversations",),
 )
 def create_conversation(
-    user_id: UserId, agent_id: str, *, title: str | None = None, metadata: Mapping[str, Any] | None = None
+    user_id: UserId,
+    agent_id: str,
+    *,
+    owner_id: str | None = None,
+    title: str | None = None,
+    metadata: Mapping[str, Any] | None = None,
 ) -> Conversation:
-    """Create a conversation with an agent that this user has; the user counts as active now.
+    """Create a conversation with an agent that this user has or may use; the user counts as active now.
+
+    Args:
+        user_id: whose conversation it is.
+        agent_id: the agent.
+        owner_id: whose the agent is, if it is not the user's own; it must be shared with the user at this moment.
+        title: what it is about.
+        metadata: names and JSON values.
 
     Raises:
-        ItemNotFound: the user has no such agent.
+        ItemNotFound: there is no such agent that the user may use.
     """
     moment = clock.now()
     conversation = Conversation(
         conversation_id=new_id(ID_PREFIX, moment),
         user_id=user_id,
         agent_id=agent_id,
+        agent_owner_id=owner_id,
         title=title,
         metadata=dict(metadata or {}),
         started_at=moment,
         last_active_at=moment,
         listed_at=moment,
     )
-    agent = Agent.keyed(user_id=user_id, agent_id=agent_id)
+    agent = Agent.keyed(user_id=owner_id or user_id, agent_id=agent_id)
+    allowed = Agent.status == "active"
     transaction = Transaction()
-    transaction.check("agent", agent, Agent.PK.exists() & (Agent.status == "active"))
+    transaction.check("agent", agent, Agent.PK.exists() & (allowed if owner_id is None else usable_by(user_id)))
     transaction.create("conversation", conversation)
     transaction.update("user", User.keyed(user_id=user_id), [User.last_active_at.set(moment)], is_active())
     try:

@@ -111,7 +111,7 @@ def get_user(user_id: UserId) -> User:
     question="Which user has this email?",
     requests=(Request("GetItem", (EmailClaim,), consistent=True), Request("GetItem", (User,), consistent=True)),
     budget=Budget(2, 2, 0, "the claim, then a profile of up to 4 KB"),
-    routes=("GET /api/v1/users?email=",),
+    routes=("GET /api/v1/users?email=", "POST /api/v1/agents/{agent_id}/shares with an email"),
 )
 def get_user_by_email(email: str) -> User:
     """Return the user who has this email.

@@ -35,6 +35,8 @@ _RELATIONS = (
     ("User", "ApiKeyEntry", "has n"),
     ("User", "Agent", "has n"),
     ("ApiKeyEntry", "ApiKey", "lists 1"),
+    ("Agent", "AgentGrant", "is shared by n"),
+    ("Agent", "PublishedAgent", "is published as 1"),
     ("Agent", "Conversation", "talks in n"),
     ("Conversation", "ConversationState", "has n"),
     ("Conversation", "Message", "has n"),

@@ -16,12 +16,15 @@ _ORDER = (
     "ApiKeyEntry",
     "UserState",
     "Agent",
+    "AgentGrant",
+    "PublishedAgent",
     "Conversation",
     "ConversationState",
     "Message",
     "Turn",
     "TurnEntry",
 )
+_KINDS = {"S": "text", "N": "number", "M": "map", "B": "bytes", "BOOL": "true or false", "SS": "set of texts"}
 _DONE = {"Put": "makes it", "Update": "changes it", "Delete": "deletes it", "ConditionCheck": "checks it"}
 
 
@@ -83,7 +86,7 @@ def _keys_first(named: tuple[str, object]) -> tuple[bool, bool, str]:
 def _type(attribute: object) -> str:
     if isinstance(attribute, Key):
         return f"key: {code(attribute.template.text)}"
-    kind = {"S": "text", "N": "number", "M": "map", "B": "bytes"}[getattr(attribute, "attr_type", "S")]
+    kind = _KINDS[getattr(attribute, "attr_type", "S")]
     name = type(attribute).__name__
     if name.startswith("Json"):
         kind = "map of JSON texts" if kind == "map" else "JSON text"

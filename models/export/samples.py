@@ -9,6 +9,7 @@ from models.agent import Agent
 from models.api_key import ApiKey, ApiKeyEntry
 from models.conversation import Conversation
 from models.message import Message
+from models.share import AgentGrant, PublishedAgent
 from models.state import ConversationState, UserState
 from models.table import Item
 from models.turn import Turn, TurnEntry
@@ -42,7 +43,7 @@ def _user(user_id: str, name: str, email: str, role: str) -> list[Item]:
     return [user, EmailClaim(email=email, user_id=user_id)]
 
 
-def _agent(agent_id: str, name: str, system_message: str) -> Agent:
+def _agent(agent_id: str, name: str, system_message: str, **more: Any) -> Agent:
     return Agent(
         user_id=ANN,
         agent_id=agent_id,
@@ -53,6 +54,7 @@ def _agent(agent_id: str, name: str, system_message: str) -> Agent:
         settings={"temperature": 0.3},
         created_at=_DAY,
         updated_at=_DAY,
+        **more,
     )
 
 
@@ -104,7 +106,9 @@ def samples() -> tuple[Item, ...]:
         *_user(ANN, "Ann", "ann@example.com", "admin"),
         *_user(BEN, "Ben", "ben@example.com", "user"),
         _agent(AGENT, "Guide", "You are a friendly guide."),
-        _agent(SECOND_AGENT, "Cook", "You cook with what is there."),
+        _agent(SECOND_AGENT, "Cook", "You cook with what is there.", published=True, shared_with={BEN}),
+        AgentGrant(user_id=BEN, agent_id=SECOND_AGENT, owner_id=ANN, created_at=_DAY),
+        PublishedAgent(agent_id=SECOND_AGENT, owner_id=ANN, created_at=_DAY),
         ApiKey(key_hash=KEY, key_id="key_01laptop", user_id=ANN, role="admin"),
         ApiKeyEntry(
             user_id=ANN,

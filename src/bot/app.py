@@ -23,6 +23,7 @@ from bot.api import (
     messages,
     problems,
     requests,
+    sharing,
     states,
     users,
 )
@@ -65,7 +66,7 @@ def create_app(settings: Settings | None = None) -> Application:
     cors.install(app, settings.cors_origins)
     problems.install(app)
     docs.install(app)
-    for resource in (health, users, api_keys, agents, conversations, messages, states):
+    for resource in (health, users, api_keys, agents, sharing, conversations, messages, states):
         app.register_api(resource.api)
     return app
 

@@ -145,6 +145,13 @@ class CredentialsMissing(Conflict):
     title = "There are no credentials for the model provider"
 
 
+class AgentUnavailable(Conflict):
+    """The conversation's agent was deleted, or is not shared with the caller any more; what was said can be read."""
+
+    code = "agent_unavailable"
+    title = "The agent of this conversation answers no more"
+
+
 class TurnInterrupted(BotError):
     """The turn's worker lost the conversation to another one; what it had is kept on the turn, not in the messages."""
 

@@ -22,8 +22,10 @@ MAY_ACT_FOR = {
     "src/bot/access/keys.py: issue_key",
     # The route has checked that the caller is this user, or an administrator.
     "src/bot/api/users.py: _reachable",
+    # The agent's owner, for a turn of somebody whom the owner lends credentials to.
+    "src/bot/turns/credentials.py: lent_credentials",
     # The operator.
-    "src/bot/cli/agents.py: show",
+    "src/bot/cli/agents.py: _owner_of",
     "src/bot/cli/keys.py: list_",
     "src/bot/cli/keys.py: revoke",
     "src/bot/cli/turn_costs.py: measure_api",

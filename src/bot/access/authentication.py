@@ -19,7 +19,7 @@ class Authentication:
 
         Args:
             authorization: the header.
-            expected: the owner and the id of an agent that will be needed; it is read along where it is the caller's.
+            expected: the owner and the id of an agent that will be needed; it is read along if the caller may use it.
 
         Cost: AP-21, 1 GetItem; with `expected` AP-24, 1 BatchGetItem.
 
@@ -32,4 +32,4 @@ class Authentication:
             raise Unauthenticated("Send an API key as 'Authorization: Bearer tt_…'; `bot keys create` makes one.")
         caller, agent = caller_with_key(credential, expected)
         self._uses.note(caller)
-        return caller, agent if agent is not None and agent.user_id == caller.user_id else None
+        return caller, agent if agent is not None and agent.usable_by(caller.user_id) else None

@@ -13,6 +13,7 @@ from bot.api.requests import caller
 from bot.api.types import WHOLE, AgentId, Body, Json, Moment, Name, PageQuery, Parameters, UserId, View
 from bot.llm.providers import DEFAULT_OPENAI_MODEL
 from models.access_patterns import agents, erasure
+from models.access_patterns.sharing import get_shared_agent
 from models.agent import Agent
 from models.errors import ItemNotFound
 from models.reading import Page
@@ -62,6 +63,12 @@ class AgentSettings(Body):
 Functions = Annotated[list[Function], Field(max_length=128)]
 
 
+_LENT = (
+    "Whether the owner's own credentials are used for other people's turns too, where the agent is shared; only at the "
+    "deployment's base URL, never at one of the owner's own. If not, the deployment's credentials are."
+)
+
+
 class AgentCreate(Body):
     """A new agent. A name is enough; the rest has the deployment's defaults."""
 
@@ -72,6 +79,7 @@ class AgentCreate(Body):
     credentials: Literal["deployment", "own"] = Field(
         "deployment", description="Whose credentials are used: the deployment's, or the user's own."
     )
+    share_credentials: bool = Field(False, description=_LENT)
     system_message: SystemMessage | None = None
     functions: Functions = Field(default_factory=list)
     settings: AgentSettings = Field(default_factory=lambda: AgentSettings())
@@ -85,6 +93,7 @@ class AgentPatch(Body):
     provider: ProviderName | None = None
     model: ModelName | None = None
     credentials: Literal["deployment", "own"] | None = None
+    share_credentials: bool | None = Field(None, description=_LENT)
     system_message: SystemMessage | None = None
     functions: Functions | None = None
     settings: AgentSettings | None = None
@@ -103,6 +112,9 @@ class AgentView(View):
     system_message: str | None
     functions: list[dict[str, Json]]
     settings: dict[str, Json]
+    published: bool = Field(description="Whether all users of this deployment may talk to it.")
+    shared_with: list[UserId] = Field(description="The users who may talk to it by name.")
+    share_credentials: bool
     version: int
     created_at: Moment
     updated_at: Moment
@@ -130,6 +142,9 @@ def show(agent: Agent) -> AgentView:
         system_message=agent.system_message,
         functions=agent.functions or [],
         settings=agent.settings,
+        published=bool(agent.published),
+        shared_with=sorted(agent.shared_with_users),
+        share_credentials=bool(agent.share_credentials),
         version=int(agent.version),
         created_at=agent.created_at,
         updated_at=agent.updated_at,
@@ -142,6 +157,8 @@ def create(body: AgentCreate) -> tuple[dict[str, Any], int]:
     provider, model = _provider_and_model(body.provider, body.model)
     details = body.model_dump(exclude={"name", "provider", "model"}, exclude_none=True)
     details["functions"] = _plain(body.functions)
+    # Absent is false: what most agents are takes no room.
+    details["share_credentials"] = body.share_credentials or None
     agent = agents.create_agent(caller().user_id, name=body.name, provider=provider, model=model, **details)
     return show(agent).model_dump(mode="json"), 201
 
@@ -195,7 +212,7 @@ def update(path: AgentPath, body: AgentPatch) -> dict[str, Any]:
     if body.functions is not None:
         changes["functions"] = _plain(body.functions)
     # These an agent always has; null leaves them alone.
-    kept = {"name", "provider", "model", "credentials", "settings"}
+    kept = {"name", "provider", "model", "credentials", "share_credentials", "settings"}
     changes = {name: value for name, value in changes.items() if value is not None or name not in kept}
     if changes:
         agent = agents.update_agent(caller().user_id, path.agent_id, changes)
@@ -217,6 +234,9 @@ def delete(path: AgentPath) -> Response:
     summary="List an agent's conversations",
 )
 def list_agents_conversations(path: AgentPath, query: PageQuery) -> dict[str, Any]:
-    """The caller's with this agent, latest activity first."""
-    agents.get_agent(caller().user_id, path.agent_id)
+    """The caller's with this agent, latest activity first; nobody else's, whoever owns the agent."""
+    try:
+        agents.get_agent(caller().user_id, path.agent_id)
+    except ItemNotFound:
+        get_shared_agent(caller().user_id, path.agent_id)
     return list_with_agent(path.agent_id, query)

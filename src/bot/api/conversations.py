@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any
 
 from flask import Response
@@ -28,7 +29,9 @@ from bot.api.types import (
 from bot.errors import FieldError, ValidationFailed
 from models.access_patterns import conversations, erasure
 from models.access_patterns.conversations import Position
+from models.access_patterns.sharing import get_shared_agent
 from models.conversation import Conversation, ConversationStatus
+from models.errors import ItemNotFound
 from models.reading import Page
 
 api = resource("conversations", "A user talks with an agent.")
@@ -164,12 +167,23 @@ def list_with_agent(agent_id: str, query: PageQuery) -> dict[str, Any]:
     "/conversations", responses=answers({201: ConversationView}, 400, 404, 413, 415), summary="Start a conversation"
 )
 def create(body: ConversationCreate) -> tuple[dict[str, Any], int]:
-    """With one of the caller's agents."""
+    """With one of the caller's agents, or one that somebody shares with the caller."""
     caller().check_agent(body.agent_id)
-    conversation = conversations.create_conversation(
-        caller().user_id, body.agent_id, title=body.title, metadata=body.metadata
+    start = partial(
+        conversations.create_conversation,
+        caller().user_id,
+        body.agent_id,
+        title=body.title,
+        metadata=body.metadata,
     )
-    services().hints.remember(conversation.conversation_id, conversation.user_id, conversation.agent_id)
+    try:
+        conversation = start()
+    except ItemNotFound as error:
+        if error.what != "agent":
+            raise
+        conversation = start(owner_id=get_shared_agent(caller().user_id, body.agent_id).user_id)
+    owner_id = conversation.agent_owner_id or conversation.user_id
+    services().hints.remember(conversation.conversation_id, owner_id, conversation.agent_id)
     return show(conversation).model_dump(mode="json"), 201
 
 

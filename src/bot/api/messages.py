@@ -75,7 +75,7 @@ def _turn(conversation_id: str, question: Question, *, stream: bool) -> Any:
     turns = services().turns
     user_id = caller().user_id
     agent = agent_read_along() or turns.agent_of(user_id, conversation_id)
-    services().hints.remember(conversation_id, user_id, agent.agent_id)
+    services().hints.remember(conversation_id, agent.user_id, agent.agent_id)
     events = turns.run(turns.begin(user_id, conversation_id, question, agent), agent)
     if stream:
         return event_stream(services().streams.follow(events))

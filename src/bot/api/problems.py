@@ -90,6 +90,8 @@ def from_table(error: table.TableError) -> BotError:
             )
         case table.ConversationNotActive():
             return errors.ConversationClosed(f"{error} PATCH its status to 'active' to go on with it.")
+        case table.TooManyShares():
+            return errors.Conflict(str(error))
         case table.LeaseHeld():
             return errors.ConversationBusy(str(error), retry_after=min(error.retry_after, 5.0))
         case table.LeaseLost():

@@ -90,6 +90,6 @@ def _agent_of(who: Caller, conversation_id: str) -> str:
     if known is not None and known[0] == who.user_id:
         return known[1]
     conversation = get_conversation(who.user_id, conversation_id)
-    hints.remember(conversation_id, who.user_id, conversation.agent_id)
+    hints.remember(conversation_id, conversation.agent_owner_id or who.user_id, conversation.agent_id)
     found: str = conversation.agent_id
     return found

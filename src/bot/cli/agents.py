@@ -4,25 +4,77 @@ import click
 
 from bot.cli.local import with_table
 from bot.settings import Settings
+from models.access_patterns import sharing
 from models.access_patterns.agents import find_agent_owner, get_agent
-from models.tenancy import acting_for
+from models.access_patterns.users import get_user_by_email
+from models.tenancy import UserId, acting_for
 
 
 @click.group()
 def agents() -> None:
-    """Look at agents."""
+    """Look at agents, and say who may talk to them."""
+
+
+def _owner_of(agent_id: str) -> UserId:
+    return acting_for(find_agent_owner(agent_id))
+
+
+def _one_of(email: str | None, everyone: bool) -> None:
+    if (email is None) == (not everyone):
+        raise click.UsageError("Choose one of --with and --everyone.")
 
 
 @agents.command()
 @click.argument("agent_id")
 @with_table
 def show(settings: Settings, agent_id: str) -> None:  # noqa: ARG001
-    """Show whose an agent is and how it is set up; its system message stays its owner's."""
-    owner = find_agent_owner(agent_id)
-    agent = get_agent(acting_for(owner), agent_id)
+    """Show whose an agent is, how it is set up and who may talk to it; its system message stays its owner's."""
+    owner = _owner_of(agent_id)
+    agent = get_agent(owner, agent_id)
+    friends = ", ".join(sorted(agent.shared_with_users))
+    lent = ", lent to others" if agent.share_credentials else ""
     click.echo(f"{agent.agent_id}  {agent.name}")
     click.echo(f"  owner      {owner}")
-    click.echo(f"  provider   {agent.provider}, {agent.model}, with the credentials: {agent.credentials}")
+    click.echo(f"  shared     {'with everyone' if agent.published else friends or 'with nobody'}")
+    click.echo(f"  provider   {agent.provider}, {agent.model}, with the credentials: {agent.credentials}{lent}")
     click.echo(f"  settings   {', '.join(f'{name}={value}' for name, value in agent.settings.items()) or 'none'}")
     click.echo(f"  functions  {', '.join(each['name'] for each in agent.functions or []) or 'none'}")
     click.echo(f"  version    {int(agent.version)}, changed {agent.updated_at:%Y-%m-%d %H:%M} UTC")
+
+
+@agents.command()
+@click.argument("agent_id")
+@click.option("--with", "email", help="Share it with the user who has this email.")
+@click.option("--everyone", is_flag=True, help="Publish it to all users of this deployment.")
+@with_table
+def share(settings: Settings, agent_id: str, email: str | None, everyone: bool) -> None:  # noqa: ARG001
+    """Let others talk to an agent: one user, or everyone. They never see how it is set up."""
+    _one_of(email, everyone)
+    owner = _owner_of(agent_id)
+    if email is None:
+        sharing.publish_agent(owner, agent_id, published=True)
+        click.echo(f"Published {agent_id}.")
+    else:
+        grantee = get_user_by_email(email).user_id
+        if grantee == owner:
+            raise click.UsageError("It is that user's own.")
+        sharing.share_agent(owner, agent_id, grantee)
+        click.echo(f"Shared {agent_id} with {grantee}.")
+
+
+@agents.command()
+@click.argument("agent_id")
+@click.option("--with", "email", help="Take it back from the user who has this email.")
+@click.option("--everyone", is_flag=True, help="Withdraw it; those it is shared with by name keep it.")
+@with_table
+def unshare(settings: Settings, agent_id: str, email: str | None, everyone: bool) -> None:  # noqa: ARG001
+    """Let others talk to an agent no more, from now on; what was said stays theirs."""
+    _one_of(email, everyone)
+    owner = _owner_of(agent_id)
+    if email is None:
+        sharing.publish_agent(owner, agent_id, published=False)
+        click.echo(f"Withdrew {agent_id}.")
+    else:
+        grantee = get_user_by_email(email).user_id
+        sharing.unshare_agent(owner, agent_id, grantee)
+        click.echo(f"Took {agent_id} back from {grantee}.")

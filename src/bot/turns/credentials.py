@@ -1,8 +1,12 @@
-"""A user's own credentials for a provider, as they stand in the user's integration details."""
+"""A user's own credentials for a provider, as they stand in the user's integration details, and whom they serve."""
 
 from bot.access.secrets import Vault
 from bot.errors import CredentialsMissing
 from bot.llm.types import Credentials
+from models.access_patterns.users import get_user
+from models.agent import Agent
+from models.errors import ItemNotFound
+from models.tenancy import acting_for
 from models.user import User
 
 
@@ -30,3 +34,20 @@ def own_credentials(user: User, provider: str, vault: Vault) -> Credentials:
             "have: store them again under api_integration_details."
         ) from error
     return Credentials(details["api_key"], details.get("base_url"))
+
+
+def lent_credentials(agent: Agent, vault: Vault) -> Credentials | None:
+    """Return the credentials of an agent's owner for somebody else's turn, or None for the deployment's.
+
+    Never those of the user who talks: the owner chose where the agent's requests go. And never with an address of the
+    owner's, where the owner could read what others say. The owner must have said that they are lent.
+
+    Cost: nothing, but for lent ones AP-02.
+    """
+    if agent.credentials != "own" or not agent.share_credentials:
+        return None
+    try:
+        credentials = own_credentials(get_user(acting_for(agent.user_id)), agent.provider, vault)
+    except (CredentialsMissing, ItemNotFound):
+        return None
+    return credentials if credentials.base_url is None else None

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from bot.access.secrets import Vault
-from bot.errors import BotError, Conflict, NotConfigured, ProviderIncomplete
+from bot.errors import AgentUnavailable, BotError, Conflict, NotConfigured, ProviderIncomplete
 from bot.llm.providers import Providers, UnknownProvider
 from bot.llm.tokens import count_tools
 from bot.llm.types import Completion, ModelRequest, Provider, TextDelta
 from bot.turns.context import build_context
-from bot.turns.credentials import own_credentials
+from bot.turns.credentials import lent_credentials, own_credentials
 from bot.turns.endings import as_bot_error, unfinished, unstored
 from bot.turns.events import AnswerDelta, TurnEnded, TurnEvent, TurnStarted
 from bot.turns.leases import Held, LeaseKeeper
@@ -20,6 +20,7 @@ from bot.turns.tools import ToolResult, call_draft, check_calls, result_drafts
 from models.access_patterns.agents import get_agent
 from models.access_patterns.conversations import get_conversation
 from models.access_patterns.messages import Draft
+from models.access_patterns.sharing import get_shared_agent
 from models.access_patterns.turns import Begun, begin_turn, end_turn
 from models.access_patterns.users import get_user
 from models.agent import Agent
@@ -71,17 +72,23 @@ class TurnService:
     def agent_of(self, user_id: UserId, conversation_id: str) -> Agent:
         """Return the agent that answers in a conversation.
 
-        Cost: AP-31 and AP-11, 2 GetItem. A process that knows the conversation reads the agent along with the API key.
+        Cost: AP-31 and AP-11 (AP-18 for somebody else's), 2 GetItem. A process that knows the conversation reads the
+        agent along with the API key.
 
         Raises:
             ItemNotFound: the user has no such conversation.
-            Conflict: its agent is being deleted.
+            AgentUnavailable: its agent was deleted, or is not shared with the user any more.
         """
         conversation = get_conversation(user_id, conversation_id)
         try:
-            return get_agent(user_id, conversation.agent_id)
+            if conversation.agent_owner_id is None:
+                return get_agent(user_id, conversation.agent_id)
+            return get_shared_agent(user_id, conversation.agent_id, conversation.agent_owner_id)
         except ItemNotFound as error:
-            raise Conflict("The agent of this conversation has been deleted.") from error
+            raise AgentUnavailable(
+                "The agent of this conversation was deleted, or is not shared with you any more. "
+                "What was said stays, and can be read."
+            ) from error
 
     def begin(self, user_id: UserId, conversation_id: str, question: Question, agent: Agent) -> Begun:
         """Take the conversation's lease and store what the turn begins with. After this, it is kept.
@@ -165,10 +172,14 @@ class TurnService:
     def _provider(self, agent: Agent, user_id: UserId) -> Provider:
         try:
             # The others take no credentials, whatever the agent says.
-            if agent.provider == "openai" and (agent.credentials == "own" or "openai" not in self._providers.names()):
+            if agent.provider != "openai":
+                return self._providers.get(agent.provider)
+            if agent.user_id != user_id:
+                return self._providers.get("openai", lent_credentials(agent, self._vault))
+            if agent.credentials == "own" or "openai" not in self._providers.names():
                 user = get_user(user_id)
                 return self._providers.get("openai", own_credentials(user, "openai", self._vault))
-            return self._providers.get(agent.provider)
+            return self._providers.get("openai")
         except UnknownProvider as error:
             raise NotConfigured(f"This deployment has no provider '{agent.provider}'.") from error
 

@@ -14,7 +14,7 @@ from werkzeug.test import TestResponse
 from bot.access.keys import hash_of, issue_key
 from bot.api.scopes import FOR_ONE_AGENT
 from models.access_patterns.api_keys import create_api_key
-from tests.factories import new_email
+from tests.factories import make_user, new_email
 from tests.integration.api.caller import PREFIX, Caller
 from tests.integration.api.test_api_routes import OWN_NAMES, Route, routes, things_of, what_is_told
 
@@ -36,6 +36,12 @@ PROBES: Mapping[tuple[str, str], Probe] = {
     ("PATCH", "/agents/<agent_id>"): Probe(200, body={"name": "Bea"}),
     ("DELETE", "/agents/<agent_id>"): Probe(204),
     ("GET", "/agents/<agent_id>/conversations"): Probe(200, one_agent=True),
+    ("POST", "/agents/<agent_id>/shares"): Probe(201, body={"email": "<somebody>"}),
+    # The agents of the probes are not shared, so there is no share to end and no shared agent to see.
+    ("DELETE", "/agents/<agent_id>/shares/<user_id>"): Probe(404),
+    ("PUT", "/agents/<agent_id>/publication"): Probe(200, body={"published": False}),
+    ("GET", "/shared-agents"): Probe(200),
+    ("GET", "/shared-agents/<agent_id>"): Probe(404),
     ("GET", "/api-keys"): Probe(200),
     ("POST", "/api-keys"): Probe(201, body={}),
     ("DELETE", "/api-keys/<key_id>"): Probe(204),
@@ -94,7 +100,8 @@ def ask(caller: Caller, route: Route, things: Mapping[str, str], key: str | None
     """Ask for a route that names these things, in its path and in its body."""
     body = PROBES[route].body
     if body is not None:
-        filled = {**{f"<{slot}>": value for slot, value in things.items()}, "<new_email>": new_email()}
+        filled = {f"<{slot}>": value for slot, value in things.items()}
+        filled |= {"<new_email>": new_email(), "<somebody>": make_user().email}
         body = {name: filled.get(value, value) if isinstance(value, str) else value for name, value in body.items()}
     elif route.method in ("POST", "PUT", "PATCH"):
         body = {}

@@ -17,6 +17,8 @@ BODIES: Mapping[tuple[str, str], Any] = {
     ("POST", "/conversations/<conversation_id>/messages"): {"content": "Hello"},
     ("PUT", "/conversations/<conversation_id>/state/<key>"): {"value": 1},
     ("PUT", "/users/me/state/<key>"): {"value": 1},
+    ("POST", "/agents/<agent_id>/shares"): {"user_id": "usr_none"},
+    ("PUT", "/agents/<agent_id>/publication"): {"published": False},
 }
 # Names that a caller makes up within what is the caller's own; they identify nothing of anybody else's.
 OWN_NAMES = {"key"}
@@ -232,7 +234,7 @@ def test_a_query_parameter_that_is_sent_twice_is_refused_by_name(app: OpenAPI, a
         caller = Caller(app, role="admin") if route.path == "/users" else ann
         fields = caller.refused(422, "validation_failed", "GET", path, query_string="limit=1&limit=2")
         assert fields == {"limit": "must be sent once"}, str(route)
-    assert len(lists) == 8
+    assert len(lists) == 9
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ class Ids:
     turn_id: str
     key_id: str
     key_hash: str
+    grantee_id: str = ""
 
     @property
     def owner(self) -> Owner:

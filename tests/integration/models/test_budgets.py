@@ -30,6 +30,13 @@ from models.access_patterns.conversations import (
 )
 from models.access_patterns.erasure import delete_agent, delete_conversation, delete_user
 from models.access_patterns.messages import Draft, append_messages, delete_message, get_message, list_messages
+from models.access_patterns.sharing import (
+    get_shared_agent,
+    list_shared_agents,
+    publish_agent,
+    share_agent,
+    unshare_agent,
+)
 from models.access_patterns.states import delete_state, get_state, list_states, put_state
 from models.access_patterns.turns import begin_turn, end_turn, get_turn, renew_lease
 from models.access_patterns.users import (
@@ -41,7 +48,8 @@ from models.access_patterns.users import (
     update_user,
 )
 from models.conversation import Conversation
-from tests.factories import make_agent, new_email
+from models.tenancy import UserId, acting_for
+from tests.factories import make_agent, make_user, new_email
 from tests.integration.models.everything import LEASE, Ids, begin, make_everything
 from tests.wire import recorded
 
@@ -65,6 +73,27 @@ def with_lease(call: Callable[..., object]) -> Callable[[Ids], Run]:
     return prepare
 
 
+def with_somebody(call: Callable[[Ids, UserId], object]) -> Callable[[Ids], Run]:
+    """Make another user first."""
+
+    def prepare(ids: Ids) -> Run:
+        other = acting_for(make_user().user_id)
+        return lambda: call(ids, other)
+
+    return prepare
+
+
+def with_share(call: Callable[[Ids, UserId], object]) -> Callable[[Ids], Run]:
+    """Share the agent with a user first."""
+
+    def prepare(ids: Ids) -> Run:
+        grantee = acting_for(make_user().user_id)
+        share_agent(ids.user_id, ids.agent_id, grantee)
+        return lambda: call(ids, grantee)
+
+    return prepare
+
+
 def another_agent(ids: Ids) -> Run:
     agent = make_agent(get_user(ids.user_id))
     return lambda: delete_agent(ids.user_id, agent.agent_id)
@@ -82,6 +111,11 @@ PLAIN: dict[str, Callable[[Ids], Run]] = {
     "AP-12": now(lambda ids: list_agents(ids.user_id, 10)),
     "AP-13": now(lambda ids: update_agent(ids.user_id, ids.agent_id, {"name": "New"})),
     "AP-14": now(lambda ids: find_agent_owner(ids.agent_id)),
+    "AP-15": with_somebody(lambda ids, other: share_agent(ids.user_id, ids.agent_id, other)),
+    "AP-16": with_share(lambda ids, grantee: unshare_agent(ids.user_id, ids.agent_id, grantee)),
+    "AP-17": now(lambda ids: publish_agent(ids.user_id, ids.agent_id, published=True)),
+    "AP-18": with_share(lambda ids, grantee: get_shared_agent(grantee, ids.agent_id)),
+    "AP-19": with_share(lambda ids, grantee: list_shared_agents(grantee, 10)),
     "AP-20": now(lambda ids: create_api_key(ids.user_id, key_hash=f"x{ids.key_hash}", hint="abcd", role="user")),
     "AP-21": now(lambda ids: find_api_key(ids.key_hash)),
     "AP-22": now(lambda ids: list_api_keys(ids.user_id, 10)),

@@ -21,6 +21,7 @@ from models.access_patterns.conversations import (
 )
 from models.access_patterns.erasure import delete_agent, delete_conversation
 from models.access_patterns.messages import Draft, append_messages, delete_message, get_message, list_messages
+from models.access_patterns.sharing import get_shared_agent, publish_agent, share_agent, unshare_agent
 from models.access_patterns.states import delete_state, get_state, list_states, put_state
 from models.access_patterns.turns import begin_turn, get_turn
 from models.errors import ItemNotFound
@@ -40,6 +41,15 @@ CALLS: dict[str, list[Call]] = {
     "AP-11": [lambda ids: get_agent(ids.user_id, ids.agent_id)],
     "AP-13": [lambda ids: update_agent(ids.user_id, ids.agent_id, {"name": "Mine"})],
     "AP-20": [lambda ids: create_api_key(ids.user_id, key_hash="h", hint="h", role="user", agent_id=ids.agent_id)],
+    "AP-15": [
+        lambda ids: share_agent(ids.user_id, ids.agent_id, ids.grantee_id),
+    ],
+    "AP-16": [lambda ids: unshare_agent(ids.user_id, ids.agent_id, ids.grantee_id)],
+    "AP-17": [
+        lambda ids: publish_agent(ids.user_id, ids.agent_id, published=True),
+        lambda ids: publish_agent(ids.user_id, ids.agent_id, published=False),
+    ],
+    "AP-18": [lambda ids: get_shared_agent(ids.user_id, ids.agent_id)],
     "AP-23": [lambda ids: revoke_api_key(ids.user_id, ids.key_id)],
     "AP-24": [lambda ids: find_api_key_and_agent(ids.key_hash, ids.user_id, ids.agent_id)[1]],
     "AP-27": [lambda ids: note_api_key_use(ids.user_id, ids.key_id, clock.now(), interval=timedelta(0)) or None],
@@ -125,9 +135,16 @@ EVERY_CALL = [
 ]
 
 
+def make_shared() -> Ids:
+    """Return one of everything, with an agent that is shared with somebody, though not with who asks."""
+    ids, grantee = make_everything(), make_user()
+    share_agent(ids.user_id, ids.agent_id, grantee.user_id)
+    return replace(ids, grantee_id=grantee.user_id)
+
+
 @pytest.fixture(scope="module")
 def theirs(table: object) -> Ids:
-    return make_everything()
+    return make_shared()
 
 
 @pytest.mark.parametrize("call", EVERY_CALL)
@@ -149,7 +166,9 @@ def test_somebody_elses_answers_as_what_is_not_there(call: Call, theirs: Ids) ->
 
 @pytest.mark.parametrize("name", CALLS)
 def test_its_owner_is_let_in(name: str, theirs: Ids) -> None:
-    ids = make_everything() if name in ("AP-23", "AP-43", "AP-62", "AP-70", "AP-71") else theirs
+    ids = make_shared() if name in ("AP-16", "AP-17", "AP-18", "AP-23", "AP-43", "AP-62", "AP-70", "AP-71") else theirs
+    if name == "AP-18":  # its owner finds it there as everybody does
+        publish_agent(ids.user_id, ids.agent_id, published=True)
     for call in CALLS[name]:
         result = call(ids)
         assert not isinstance(result, Page) or result.items

@@ -26,12 +26,14 @@ NOT_PATTERNS = {
     "ensure_active",
     "extend",
     "is_active",
+    "leads_to",
     "normalise_email",
     "observe",
     "owned_by",
     "patterns",
     "place",
     "template",
+    "usable_by",
 }
 
 

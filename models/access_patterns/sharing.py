@@ -1,0 +1,272 @@
+"""Shared agents: given to named users or published to all, used by others, taken back at once.
+
+Who may use an agent stands on the agent: a turn reads it there, together with the caller's key, and pays nothing for
+it. What stands elsewhere (`AgentGrant`, `PublishedAgent`) only leads to it, and is written in the same transaction.
+"""
+
+from typing import Any
+
+from pynamodb.expressions.condition import Condition, size
+
+from models import clock
+from models.access_patterns.agents import get_agent
+from models.access_patterns.declare import Budget, Request, Write, access_pattern
+from models.access_patterns.users import is_active
+from models.agent import MAX_SHARED_WITH, Agent
+from models.errors import Contended, ItemNotFound, TooManyShares
+from models.reading import Page, get, get_many, keys, query
+from models.share import AgentGrant, PublishedAgent
+from models.tenancy import UserId
+from models.user import User
+from models.writing import ConditionFailed, Transaction
+
+_BATCH = 100  # DynamoDB's limit for one BatchGetItem
+
+
+def usable_by(user_id: UserId) -> Condition:
+    """Return the condition that an agent of somebody else's may be used by this user (see `Agent.usable_by`)."""
+    condition: Condition = (Agent.status == "active") & (
+        Agent.published.exists() | Agent.shared_with.contains(str(user_id))
+    )
+    return condition
+
+
+@access_pattern(
+    "AP-15",
+    "Share an agent with a user",
+    question="Let this user talk to my agent, without seeing how it is set up.",
+    requests=(
+        Request(
+            "TransactWriteItems",
+            writes=(Write("ConditionCheck", User), Write("Put", AgentGrant), Write("Update", Agent)),
+        ),
+        Request("GetItem", (Agent,), consistent=True),
+    ),
+    budget=Budget(2, 1, 6, "an agent and a profile of up to 1 KB each, and the grant"),
+    routes=("POST /api/v1/agents/{agent_id}/shares",),
+)
+def share_agent(user_id: UserId, agent_id: str, grantee_id: str) -> Agent:
+    """Let another user use an agent of this user; one who may already stays one who may.
+
+    Raises:
+        ItemNotFound: the user has no such agent, or there is no such other user.
+        TooManyShares: it is shared with as many users as an agent can be.
+    """
+    moment = clock.now()
+    transaction = Transaction()
+    transaction.check("grantee", User.keyed(user_id=grantee_id), is_active())
+    transaction.create("grant", AgentGrant(user_id=grantee_id, agent_id=agent_id, owner_id=user_id, created_at=moment))
+    room = Agent.shared_with.does_not_exist() | (size("shared_with") < MAX_SHARED_WITH)  # type: ignore[no-untyped-call]
+    actions = [Agent.shared_with.add({grantee_id}), Agent.updated_at.set(moment)]
+    agent = Agent.keyed(user_id=user_id, agent_id=agent_id)
+    transaction.update("agent", agent, actions, (Agent.status == "active") & room)
+    try:
+        transaction.commit()
+    except ConditionFailed as error:
+        found = get_agent(user_id, agent_id)
+        if grantee_id in found.shared_with_users:
+            return found
+        if "grantee" in error.parts:
+            raise ItemNotFound("user") from error
+        if len(found.shared_with_users) >= MAX_SHARED_WITH:
+            raise TooManyShares(MAX_SHARED_WITH) from error
+        raise Contended("The agent's shares kept changing; nothing was written.") from error
+    return get_agent(user_id, agent_id)
+
+
+@access_pattern(
+    "AP-16",
+    "Take an agent back from a user",
+    question="End this user's use of my agent, at once.",
+    requests=(
+        Request("TransactWriteItems", writes=(Write("Delete", AgentGrant), Write("Update", Agent))),
+        Request("GetItem", (Agent,), consistent=True, optional=True),
+    ),
+    budget=Budget(1, 0, 4, "an agent of up to 1 KB, and the grant"),
+    routes=("DELETE /api/v1/agents/{agent_id}/shares/{user_id}",),
+)
+def unshare_agent(user_id: UserId, agent_id: str, grantee_id: str) -> None:
+    """End another user's use of an agent of this user. What they said to it and heard from it stays theirs.
+
+    Raises:
+        ItemNotFound: the user has no such agent, or it is not shared with that user.
+    """
+    transaction = Transaction()
+    transaction.delete("grant", AgentGrant.keyed(user_id=grantee_id, agent_id=agent_id))
+    actions = [Agent.shared_with.delete({grantee_id}), Agent.updated_at.set(clock.now())]
+    shared = (Agent.status == "active") & Agent.shared_with.contains(grantee_id)
+    transaction.update("agent", Agent.keyed(user_id=user_id, agent_id=agent_id), actions, shared)
+    try:
+        transaction.commit()
+    except ConditionFailed as error:
+        get_agent(user_id, agent_id)
+        raise ItemNotFound("share") from error
+
+
+@access_pattern(
+    "AP-17",
+    "Publish or withdraw an agent",
+    question="Let everybody of this deployment talk to my agent, or nobody but those I named.",
+    requests=(
+        Request(
+            "TransactWriteItems",
+            writes=(
+                Write("Put", PublishedAgent, optional=True),
+                Write("Delete", PublishedAgent, optional=True),
+                Write("Update", Agent),
+            ),
+        ),
+        Request("GetItem", (Agent,), consistent=True),
+    ),
+    budget=Budget(2, 1, 4, "an agent of up to 1 KB, and its entry among the published ones"),
+    routes=("PUT /api/v1/agents/{agent_id}/publication",),
+)
+def publish_agent(user_id: UserId, agent_id: str, *, published: bool) -> Agent:
+    """Publish an agent of this user to all users, or withdraw it; one that is so already stays so.
+
+    Raises:
+        ItemNotFound: the user has no such agent.
+    """
+    moment = clock.now()
+    entry = PublishedAgent(agent_id=agent_id, owner_id=user_id, created_at=moment)
+    transaction = Transaction()
+    other: Condition
+    if published:
+        transaction.create("entry", entry)
+        actions, other = [Agent.published.set(True)], Agent.published.does_not_exist()
+    else:
+        transaction.delete("entry", entry)
+        actions, other = [Agent.published.remove()], Agent.published.exists()
+    agent = Agent.keyed(user_id=user_id, agent_id=agent_id)
+    moved = Agent.updated_at.set(moment)
+    transaction.update("agent", agent, [*actions, moved], (Agent.status == "active") & other)
+    try:
+        transaction.commit()
+    except ConditionFailed:
+        # It is so already, or there is none.
+        return get_agent(user_id, agent_id)
+    return get_agent(user_id, agent_id)
+
+
+@access_pattern(
+    "AP-18",
+    "Shared agent by id",
+    question="May I use this agent of somebody else's?",
+    requests=(
+        Request("BatchGetItem", (AgentGrant, PublishedAgent), consistent=True, optional=True),
+        Request("GetItem", (Agent,), consistent=True),
+    ),
+    budget=Budget(2, 3, 0, "a grant, an entry among the published ones, and an agent of up to 4 KB"),
+    routes=(
+        "GET /api/v1/shared-agents/{agent_id}",
+        "GET /api/v1/agents/{agent_id}/conversations with an agent of somebody else's",
+        "POST /api/v1/conversations with an agent of somebody else's",
+        "POST /api/v1/conversations/{conversation_id}/messages with an agent of somebody else's",
+        "POST /api/v1/conversations/{conversation_id}/turns with an agent of somebody else's",
+    ),
+)
+def get_shared_agent(user_id: UserId, agent_id: str, owner_id: str | None = None) -> Agent:
+    """Return an agent that is published, or shared with this user.
+
+    It looks where the user's own grants and the published agents are, never where a stranger's agents are: so an agent
+    that is not shared takes as long as one that does not exist.
+
+    Args:
+        user_id: who wants to use it.
+        agent_id: the agent.
+        owner_id: whose it is, where that is known: then only the agent is read.
+
+    Raises:
+        ItemNotFound: there is no such agent that this user may use.
+    """
+    if owner_id is None:
+        leads = get_many(
+            [AgentGrant.keyed(user_id=user_id, agent_id=agent_id), PublishedAgent.keyed(agent_id=agent_id)],
+            consistent=True,
+        )
+        owner_id = next((lead.owner_id for lead in leads if lead is not None), None)
+        if owner_id is None:
+            raise ItemNotFound("agent")
+    agent: Agent | None = get(Agent, user_id=owner_id, agent_id=agent_id)
+    if agent is None or not agent.usable_by(user_id):
+        raise ItemNotFound("agent")
+    return agent
+
+
+@access_pattern(
+    "AP-19",
+    "List shared agents",
+    question="Which agents of others may I talk to?",
+    requests=(
+        Request(
+            "Query",
+            (AgentGrant,),
+            sort_key="begins_with GRANT#",
+            consistent=True,
+            order="ascending",
+            page="1 to 100 and one more",
+        ),
+        Request(
+            "Query",
+            (PublishedAgent,),
+            sort_key="begins_with AGENT#",
+            consistent=True,
+            order="ascending",
+            page="1 to 100 and one more",
+        ),
+        Request("BatchGetItem", (Agent,)),
+    ),
+    budget=Budget(3, 32, 0, "a page of 50 agents of 1 KB, and two pages of 50 entries of 150 bytes"),
+    routes=("GET /api/v1/shared-agents",),
+)
+def list_shared_agents(user_id: UserId, limit: int, after: str | None = None) -> Page[Agent]:
+    """Return the agents that are published or shared with this user, oldest first, from the one after the id `after`.
+
+    Their names are read from the agents themselves, so a new name needs no second write, and an agent that is being
+    deleted is not shown, though something may still lead to it; a page is full all the same.
+    """
+    found: list[Agent] = []
+    while True:
+        leads, more = _leads(user_id, limit + 1 - len(found), after)
+        agents: list[Any] = []
+        for start in range(0, len(leads), _BATCH):
+            batch = leads[start : start + _BATCH]
+            agents += get_many([Agent.keyed(user_id=lead.owner_id, agent_id=lead.agent_id) for lead in batch])
+        found += [agent for agent in agents if agent is not None and agent.usable_by(user_id)]
+        if len(found) > limit or not more:
+            return Page(tuple(found[:limit]), len(found) > limit)
+        after = leads[-1].agent_id
+
+
+def _leads(user_id: UserId, count: int, after: str | None) -> tuple[list[Any], bool]:
+    """Return up to `count` leads to different agents in order of their ids, and whether more may follow."""
+    grants = query(
+        AgentGrant.PK.template.render(user_id=user_id),
+        AgentGrant.SK.startswith(AgentGrant.SK.template.prefix),
+        limit=count,
+        after=keys(AgentGrant.keyed(user_id=user_id, agent_id=after)) if after else None,
+        consistent=True,
+        peek=False,
+    )
+    published = query(
+        PublishedAgent.PK.template.render(),
+        PublishedAgent.SK.startswith(PublishedAgent.SK.template.prefix),
+        limit=count,
+        after=keys(PublishedAgent.keyed(agent_id=after)) if after else None,
+        consistent=True,
+        peek=False,
+    )
+    # Each list gives its first `count`, so the first `count` of both together are among them.
+    merged = {lead.agent_id: lead for lead in (*published.items, *grants.items)}
+    first = sorted(merged.values(), key=lambda lead: str(lead.agent_id))
+    return first[:count], len(first) > count or grants.more or published.more
+
+
+def leads_to(agent: Agent) -> list[tuple[str, str]]:
+    """Return the keys of everything that leads others to an agent: what is to go before the agent itself goes."""
+    leads: list[AgentGrant | PublishedAgent] = [
+        AgentGrant.keyed(user_id=user_id, agent_id=agent.agent_id) for user_id in agent.shared_with_users
+    ]
+    if agent.published:
+        leads.append(PublishedAgent.keyed(agent_id=agent.agent_id))
+    return [(lead.PK, lead.SK) for lead in leads]

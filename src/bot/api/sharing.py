@@ -1,0 +1,140 @@
+"""Sharing: an agent's owner lets others talk to it; they see what it is called and what it is for, and no more."""
+
+from typing import Any
+
+from flask import Response
+from pydantic import Field
+
+from bot.api.agents import AgentPath, AgentView, show
+from bot.api.blueprint import answers, resource
+from bot.api.paging import Listing, list_of
+from bot.api.requests import caller
+from bot.api.types import AgentId, Body, PageQuery, Parameters, UserId, View
+from bot.api.users import Email
+from bot.errors import FieldError, ValidationFailed
+from models.access_patterns import sharing
+from models.access_patterns.agents import get_agent
+from models.access_patterns.users import get_user_by_email
+from models.agent import Agent
+from models.errors import ItemNotFound
+
+api = resource("sharing", "Agents that others may talk to, without seeing how they are set up.")
+
+_NOBODY = "must be that of another user of this deployment"
+
+
+class ShareCreate(Body):
+    """With whom: one other user, by id or by email."""
+
+    user_id: UserId | None = None
+    email: Email | None = None
+
+
+class SharePath(Parameters):
+    """Which agent, and with whom it is shared."""
+
+    agent_id: AgentId
+    user_id: UserId
+
+
+class Publication(Body):
+    """Whether all users of this deployment may talk to the agent."""
+
+    published: bool
+
+
+class SharedAgentView(View):
+    """An agent that the caller may talk to, as everybody sees it who may."""
+
+    id: AgentId
+    name: str
+    description: str | None
+    published: bool = Field(description="Whether all users of this deployment may talk to it.")
+
+
+SharedAgentViewList = list_of(SharedAgentView)
+
+
+def show_shared(agent: Agent) -> SharedAgentView:
+    """Return what a user who may talk to an agent sees of it."""
+    return SharedAgentView(
+        id=agent.agent_id, name=agent.name, description=agent.description, published=bool(agent.published)
+    )
+
+
+@api.post(
+    "/agents/<agent_id>/shares",
+    responses=answers({201: AgentView}, 400, 404, 409, 413, 415),
+    summary="Share an agent with a user",
+)
+def create(path: AgentPath, body: ShareCreate) -> tuple[dict[str, Any], int]:
+    """From now on that user may talk to it; one who may already stays one who may."""
+    # Whether it is the caller's comes first: a stranger's agent must not answer by whom it could be shared with.
+    get_agent(caller().user_id, path.agent_id)
+    field, grantee_id = _grantee(body)
+    try:
+        agent = sharing.share_agent(caller().user_id, path.agent_id, grantee_id)
+    except ItemNotFound as error:
+        if error.what != "user":
+            raise
+        raise _refused(field) from error
+    return show(agent).model_dump(mode="json"), 201
+
+
+def _grantee(body: ShareCreate) -> tuple[str, str]:
+    """Return the field that names the other user, and the user's id."""
+    match body.user_id, body.email:
+        case str(user_id), None:
+            found = "user_id", user_id
+        case None, str(email):
+            try:
+                found = "email", str(get_user_by_email(email).user_id)
+            except ItemNotFound as error:
+                raise _refused("email") from error
+        case _:
+            problem = "send either user_id or email"
+            raise ValidationFailed(f"user_id: {problem}", fields=(FieldError("user_id", problem),))
+    if found[1] == caller().user_id:
+        raise _refused(found[0])
+    return found
+
+
+def _refused(field: str) -> ValidationFailed:
+    return ValidationFailed(f"{field}: {_NOBODY}", fields=(FieldError(field, _NOBODY),))
+
+
+@api.delete(
+    "/agents/<agent_id>/shares/<user_id>",
+    responses=answers({204: None}, 404),
+    summary="Take an agent back from a user",
+)
+def delete(path: SharePath) -> Response:
+    """No turn of theirs begins with it any more; what was said stays theirs."""
+    sharing.unshare_agent(caller().user_id, path.agent_id, path.user_id)
+    return Response(status=204)
+
+
+@api.put(
+    "/agents/<agent_id>/publication",
+    responses=answers({200: AgentView}, 400, 404, 413, 415),
+    summary="Publish or withdraw an agent",
+)
+def publish(path: AgentPath, body: Publication) -> dict[str, Any]:
+    """To all users of this deployment; withdrawn, those it is shared with by name may still talk to it."""
+    agent = sharing.publish_agent(caller().user_id, path.agent_id, published=body.published)
+    return show(agent).model_dump(mode="json")
+
+
+@api.get("/shared-agents", responses=answers({200: SharedAgentViewList}, 400), summary="List shared agents")
+def list_all(query: PageQuery) -> dict[str, Any]:
+    """Those that are published, and those that others share with the caller; oldest first."""
+    listing = Listing("shared-agents", query.cursor)
+    after = listing.position[0] if listing.position else None
+    page = sharing.list_shared_agents(caller().user_id, query.limit, after)
+    return listing.answer(page, show_shared, lambda agent: [agent.agent_id])
+
+
+@api.get("/shared-agents/<agent_id>", responses=answers({200: SharedAgentView}, 404), summary="Read a shared agent")
+def read(path: AgentPath) -> dict[str, Any]:
+    """What it is called and what it is for; never how it is set up."""
+    return show_shared(sharing.get_shared_agent(caller().user_id, path.agent_id)).model_dump(mode="json")
