@@ -36,6 +36,7 @@ class Agent(Item):
     updated_at = TimestampAttribute()
     version = NumberAttribute(default=1)
     status = UnicodeAttribute(default_for_new="active")
+    erasure_id = UnicodeAttribute(null=True)
     # Absent: private. Whoever may use it is never shown more of it than its name and its description.
     published = BooleanAttribute(null=True)
     shared_with = UnicodeSetAttribute(null=True)

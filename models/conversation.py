@@ -57,6 +57,9 @@ class Conversation(Item):
     input_tokens = NumberAttribute(default=0)
     output_tokens = NumberAttribute(default=0)
 
+    erasure_id = UnicodeAttribute(null=True)
+    retention_days = NumberAttribute(null=True)
+
     fence = NumberAttribute(default=0)
     lease_turn = UnicodeAttribute(null=True)
     lease_expires_at = TimestampAttribute(null=True)
@@ -66,3 +69,20 @@ class Conversation(Item):
         if self.lease_turn is None or self.lease_expires_at is None:
             return False
         return self.lease_expires_at > (moment or clock.now())
+
+
+class ConversationEntry(Item):
+    """Leads from a user, and from an agent of theirs, to a conversation; in the base table, so read consistently.
+
+    Lists come from the indexes, which follow a moment later; what must not miss a conversation (its removal, and the
+    user's export) comes here. It is written with the conversation and deleted after it.
+    """
+
+    ENTITY = "ConversationEntry"
+
+    PK = Key("USER#{user_id}", hash_key=True)
+    SK = Key("CONV#{agent_id}#{conversation_id}", range_key=True)
+
+    user_id = KeyField()
+    agent_id = KeyField()
+    conversation_id = KeyField()

@@ -37,6 +37,7 @@ class User(Item):
     name = UnicodeAttribute(null=True)
     role = UnicodeAttribute(default="user")
     status = UnicodeAttribute(default_for_new="active")
+    erasure_id = UnicodeAttribute(null=True)
     preferences = JsonMapAttribute(default=dict)
     settings = JsonMapAttribute(default=dict)
     api_integration_details = JsonMapAttribute(default=dict)

@@ -104,7 +104,7 @@ def get_agent(user_id: UserId, agent_id: str, *, consistent: bool = True) -> Age
         ),
     ),
     budget=Budget(1, 13, 0, "a page of 50 agents of 1 KB"),
-    routes=("GET /api/v1/agents",),
+    routes=("GET /api/v1/agents", "GET /api/v1/users/{user_id}/export"),
 )
 def list_agents(user_id: UserId, limit: int, after: str | None = None) -> Page[Agent]:
     """Return the user's agents in the order of their making, from the one after the id `after`."""

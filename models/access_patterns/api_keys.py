@@ -165,7 +165,7 @@ def find_api_key_and_agent(key_hash: str, owner_id: str, agent_id: str) -> tuple
         ),
     ),
     budget=Budget(1, 5, 0, "a page of 50 entries of 350 bytes"),
-    routes=("GET /api/v1/api-keys",),
+    routes=("GET /api/v1/api-keys", "GET /api/v1/users/{user_id}/export"),
 )
 def list_api_keys(user_id: UserId, limit: int, after: str | None = None) -> Page[ApiKeyEntry]:
     """Return the entries of the user's keys, oldest first, from the one after the id `after`."""

@@ -15,11 +15,12 @@ from models.access_patterns.sharing import usable_by
 from models.access_patterns.users import is_active
 from models.agent import Agent
 from models.changes import actions_for, condition_failed, update_present
-from models.conversation import ID_PREFIX, STATUSES, Conversation, ConversationStatus
+from models.conversation import ID_PREFIX, STATUSES, Conversation, ConversationEntry, ConversationStatus
 from models.errors import Contended, ItemNotFound
 from models.ids import new_id
 from models.message import Message
 from models.reading import Page, get, query
+from models.retention import expires_after
 from models.retries import MAX_ATTEMPTS, pause
 from models.tenancy import UserId
 from models.user import User
@@ -59,10 +60,15 @@ def owned_by(user_id: UserId) -> Condition:
     requests=(
         Request(
             "TransactWriteItems",
-            writes=(Write("ConditionCheck", Agent), Write("Put", Conversation), Write("Update", User)),
+            writes=(
+                Write("ConditionCheck", Agent),
+                Write("Put", Conversation),
+                Write("Put", ConversationEntry),
+                Write("Update", User),
+            ),
         ),
     ),
-    budget=Budget(1, 0, 8, "a header, an agent and a profile of up to 1 KB each, and two index entries"),
+    budget=Budget(1, 0, 10, "a header, an agent and a profile of up to 1 KB each, an entry, and two index entries"),
     routes=("POST /api/v1/conversations",),
 )
 def create_conversation(
@@ -72,6 +78,7 @@ def create_conversation(
     owner_id: str | None = None,
     title: str | None = None,
     metadata: Mapping[str, Any] | None = None,
+    retention_days: int | None = None,
 ) -> Conversation:
     """Create a conversation with an agent that this user has or may use; the user counts as active now.
 
@@ -81,6 +88,7 @@ def create_conversation(
         owner_id: whose the agent is, if it is not the user's own; it must be shared with the user at this moment.
         title: what it is about.
         metadata: names and JSON values.
+        retention_days: after how many days what is written in it expires; None keeps it.
 
     Raises:
         ItemNotFound: there is no such agent that the user may use.
@@ -96,12 +104,16 @@ def create_conversation(
         started_at=moment,
         last_active_at=moment,
         listed_at=moment,
+        retention_days=retention_days,
     )
     agent = Agent.keyed(user_id=owner_id or user_id, agent_id=agent_id)
     allowed = Agent.status == "active"
+    conversation.expires_at = expires_after(conversation, moment)
     transaction = Transaction()
     transaction.check("agent", agent, Agent.PK.exists() & (allowed if owner_id is None else usable_by(user_id)))
     transaction.create("conversation", conversation)
+    entry = ConversationEntry(user_id=user_id, agent_id=agent_id, conversation_id=conversation.conversation_id)
+    transaction.create("entry", entry)
     transaction.update("user", User.keyed(user_id=user_id), [User.last_active_at.set(moment)], is_active())
     try:
         transaction.commit()
@@ -130,6 +142,7 @@ def create_conversation(
         "GET /api/v1/conversations/{conversation_id}/state/{key} with a key of one agent",
         "PUT /api/v1/conversations/{conversation_id}/state/{key} with a key of one agent",
         "DELETE /api/v1/conversations/{conversation_id}/state/{key} with a key of one agent",
+        "GET /api/v1/users/{user_id}/export",
     ),
 )
 def get_conversation(user_id: UserId, conversation_id: str) -> Conversation:
@@ -295,7 +308,9 @@ def update_conversation(user_id: UserId, conversation_id: str, changes: Mapping[
     if not actions:
         return get_conversation(user_id, conversation_id)
     conversation = Conversation.keyed(conversation_id=conversation_id)
-    update_present(conversation, actions, owned_by(user_id), "conversation")
+    # DynamoDB removes late what has expired, and this update reads nothing before.
+    kept = Conversation.expires_at.does_not_exist() | (Conversation.expires_at > int(clock.now().timestamp()))
+    update_present(conversation, actions, owned_by(user_id) & kept, "conversation")
     return conversation
 
 

@@ -1,209 +1,282 @@
-"""Erasure: a thing is unreachable at once, then removed with all that is its own, then gone itself.
+"""Erasure: one write makes a thing unreachable and leaves a job, which removes it with all that is its own.
 
-Each step can be done twice. A removal that was cut short leaves its head item marked as `deleting`; the same call again
-goes on where it stopped.
+From that write on nothing can be added to the thing: whatever writes to a conversation, an agent or a user does so on
+condition that it is not being deleted. What was written before it, even in the same moment, is found by strongly
+consistent reads of the base table (`ConversationEntry`), so that no index that lags behind can hide a conversation.
+The job itself is AP-73, in `models.access_patterns.removal`.
 """
 
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
+from pynamodb.exceptions import UpdateError
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
 from models import clock
+from models.access_patterns.conversations import owned_by
 from models.access_patterns.declare import Budget, Request, Write, access_pattern
+from models.access_patterns.users import is_active
 from models.agent import Agent
-from models.api_key import ApiKey, ApiKeyEntry
-from models.changes import update_present
+from models.changes import condition_failed
 from models.conversation import Conversation
-from models.errors import ItemNotFound
-from models.message import Message
-from models.reading import query
-from models.state import ConversationState, UserState
+from models.erasure import ID_PREFIX, Erasure, ErasureKind, PendingErasure
+from models.errors import Contended, ItemNotFound
+from models.ids import new_id
+from models.reading import Page, get, get_even_gone, keys, query
+from models.retries import MAX_ATTEMPTS, pause
 from models.table import DELETING, Item
 from models.tenancy import UserId
-from models.turn import Turn, TurnEntry
-from models.user import EmailClaim, User
-from models.writing import ConditionFailed, Transaction, delete_batch
+from models.user import User
+from models.writing import ConditionFailed, Transaction
 
-_CHUNK = 100
-_HEADER = Conversation.SK.template.text
-_PROFILE = User.SK.template.text
-_CONTENTS = Request(
-    "Query",
-    (Message, ConversationState, TurnEntry),
-    sort_key="SK < THREAD",
-    consistent=True,
-    order="ascending",
-    page="100",
-)
-_CONTENTS_DELETED = tuple(
-    Write("Delete", entity, optional=True) for entity in (Message, ConversationState, TurnEntry, Turn)
-)
+
+@dataclass(frozen=True)
+class Hold:
+    """Who goes on with an erasure, and for how long without a sign of life."""
+
+    worker: str
+    lease: timedelta
+
+
+def _asking(entity: type[Item]) -> tuple[Request, ...]:
+    return (
+        Request(
+            "TransactWriteItems", writes=(Write("Update", entity), Write("Put", Erasure), Write("Put", PendingErasure))
+        ),
+        Request("GetItem", (entity,), consistent=True, optional=True),
+        Request("GetItem", (Erasure,), consistent=True, optional=True),
+    )
 
 
 @access_pattern(
     "AP-70",
     "Delete a conversation",
     question="Forget this conversation of mine, with everything in it.",
-    requests=(
-        Request("UpdateItem", (Conversation,)),
-        _CONTENTS,
-        Request("BatchWriteItem", writes=(*_CONTENTS_DELETED, Write("Delete", Conversation))),
-    ),
-    budget=Budget(
-        7, 8, 60, "20 messages of 1 KB in 10 turns; grows with the conversation, 25 items a request", grows=True
-    ),
+    requests=_asking(Conversation),
+    budget=Budget(1, 0, 8, "a header of up to 1 KB, which leaves two indexes, the job and its entry"),
     routes=("DELETE /api/v1/conversations/{conversation_id}",),
 )
-def delete_conversation(user_id: UserId, conversation_id: str) -> None:
-    """Delete a conversation of this user with its messages, its state and the records of its turns.
+def delete_conversation(user_id: UserId, conversation_id: str, *, asked_by: str, hold: Hold) -> Erasure:
+    """Make a conversation unreachable, and return the job that removes it: its messages, state, turns, and itself.
 
-    A turn that runs at this moment loses its lease, and will write nothing.
+    A turn that runs at this moment loses its lease, and will write nothing. A conversation that is being deleted
+    already gives the job that runs.
+
+    Args:
+        user_id: whose conversation it must be.
+        conversation_id: the conversation.
+        asked_by: who wants it gone; the receipt says so.
+        hold: who goes on with the job.
 
     Raises:
         ItemNotFound: the user has no such conversation.
     """
-    header = Conversation.keyed(conversation_id=conversation_id, listed_at=clock.now(), status=DELETING)
-    actions: list[Action] = [
-        # No list of any status shows it now; but the indexes still lead to it, should its removal be cut short.
-        Conversation.user_activity.set(header.user_activity),
+    header = Conversation.keyed(conversation_id=conversation_id)
+    job = _job(user_id, "conversation", conversation_id, asked_by, hold)
+    return _ask(job, header, unreachable(), owned_by(user_id), lambda found: found.user_id == user_id)
+
+
+def unreachable() -> list[Action]:
+    """Return what makes a conversation leave all lists, and its turn lose the lease."""
+    return [
+        Conversation.user_activity.remove(),
+        Conversation.agent_activity.remove(),
         Conversation.lease_turn.remove(),
         Conversation.fence.add(1),
     ]
-    _mark(header, actions, Conversation.user_id == user_id, "conversation")
-    _empty(header.PK, _HEADER)
-    delete_batch([(header.PK, header.SK)])
 
 
 @access_pattern(
     "AP-71",
     "Delete an agent",
     question="Forget this agent of mine, with all conversations that I had with it.",
-    requests=(
-        Request("UpdateItem", (Agent,)),
-        Request("Query", (Conversation,), index="conversations_by_agent", order="ascending", page="100"),
-        Request("UpdateItem", (Conversation,), optional=True),
-        replace(_CONTENTS, optional=True),
-        Request(
-            "BatchWriteItem",
-            writes=(*_CONTENTS_DELETED, Write("Delete", Conversation, optional=True), Write("Delete", Agent)),
-        ),
-    ),
-    budget=Budget(3, 1, 4, "an agent without conversations; those of AP-70 more for each conversation", grows=True),
+    requests=_asking(Agent),
+    budget=Budget(1, 0, 7, "an agent of up to 1 KB, which leaves its index, the job and its entry"),
     routes=("DELETE /api/v1/agents/{agent_id}",),
 )
-def delete_agent(user_id: UserId, agent_id: str) -> None:
-    """Delete an agent of this user and the user's conversations with it; no new ones begin meanwhile.
+def delete_agent(user_id: UserId, agent_id: str, *, asked_by: str, hold: Hold) -> Erasure:
+    """Make an agent unreachable, and return the job that removes it and its owner's conversations with it.
+
+    No new conversation begins meanwhile: each begins on condition that its agent is active.
 
     Raises:
         ItemNotFound: the user has no such agent.
     """
     agent = Agent.keyed(user_id=user_id, agent_id=agent_id)
-    _mark(agent, [Agent.agent_key.remove()], None, "agent")
-    partition = Conversation.user_agent.template.render(user_id=user_id, agent_id=agent_id)
-    _delete_conversations(user_id, "conversations_by_agent", partition)
-    delete_batch([(agent.PK, agent.SK)])
+    job = _job(user_id, "agent", agent_id, asked_by, hold)
+    return _ask(job, agent, [Agent.agent_key.remove()], Agent.status == "active")
 
 
 @access_pattern(
     "AP-72",
     "Delete a user",
     question="Forget this person, with everything that is theirs.",
-    requests=(
-        Request("UpdateItem", (User,)),
-        Request("Query", (ApiKeyEntry,), sort_key="begins_with KEY#", consistent=True, order="ascending", page="100"),
-        Request("Query", (Conversation,), index="conversations_by_user", order="ascending", page="100"),
-        Request("UpdateItem", (Conversation,), optional=True),
-        replace(_CONTENTS, optional=True),
-        Request(
-            "Query",
-            (Agent, ApiKeyEntry, UserState),
-            sort_key="SK < PROFILE",
-            consistent=True,
-            order="ascending",
-            page="100",
-        ),
-        Request(
-            "BatchWriteItem",
-            writes=(
-                *_CONTENTS_DELETED,
-                Write("Delete", Conversation, optional=True),
-                Write("Delete", ApiKey, optional=True),
-                Write("Delete", ApiKeyEntry, optional=True),
-                Write("Delete", Agent, optional=True),
-                Write("Delete", UserState, optional=True),
-            ),
-            optional=True,
-        ),
-        Request("TransactWriteItems", writes=(Write("Delete", EmailClaim), Write("Delete", User))),
-    ),
-    budget=Budget(9, 5, 12, "a user with one key; those of AP-70 more for each conversation", grows=True),
+    requests=_asking(User),
+    budget=Budget(1, 0, 7, "a profile of up to 1 KB and its change in the index, the job and its entry"),
     routes=("DELETE /api/v1/users/{user_id}", "DELETE /api/v1/users/me"),
 )
-def delete_user(user_id: UserId) -> None:
-    """Delete a user: the keys first, then the conversations, agents and state, then the email and the profile.
+def delete_user(user_id: UserId, *, asked_by: str, hold: Hold) -> Erasure:
+    """Make a user unreachable, and return the job that removes everything of theirs; the email goes last.
 
     Raises:
         ItemNotFound: there is no such user.
     """
     user = User.keyed(user_id=user_id)
-    _mark(user, [], None, "user")
-    _shut_out(user_id)
-    _delete_conversations(user_id, "conversations_by_user", user_id)
-    _empty(user.PK, _PROFILE)
+    return _ask(_job(user_id, "user", user_id, asked_by, hold), user, [], is_active())
+
+
+def _job(user_id: UserId, kind: ErasureKind, target_id: str, asked_by: str, hold: Hold) -> Erasure:
+    moment = clock.now()
+    return Erasure(
+        erasure_id=new_id(ID_PREFIX, moment),
+        user_id=user_id,
+        kind=kind,
+        target_id=target_id,
+        asked_by=asked_by,
+        asked_at=moment,
+        removed={},
+        worker=hold.worker,
+        lease_expires_at=moment + hold.lease,
+    )
+
+
+def _ask(
+    job: Erasure,
+    head: Item,
+    actions: list[Action],
+    reachable: Condition,
+    ours: Callable[[Any], bool] = lambda _found: True,
+) -> Erasure:
+    """Mark the head item and write the job, both or neither; where the item is marked, return the job that did so."""
+    entity: Any = type(head)
     transaction = Transaction()
-    ours = EmailClaim.PK.does_not_exist() | (EmailClaim.user_id == user_id)
-    transaction.delete("email", EmailClaim(email=user.email), ours)
-    transaction.delete("user", user)
-    # The claim is another user's only where somebody else has finished this removal meanwhile.
-    with suppress(ConditionFailed):
+    marks = [entity.status.set(DELETING), entity.erasure_id.set(job.erasure_id), *actions]
+    transaction.update(job.kind, head, marks, reachable)
+    transaction.create("erasure", job)
+    transaction.create("pending", PendingErasure(erasure_id=job.erasure_id))
+    try:
         transaction.commit()
+    except ConditionFailed as error:
+        fields = {name: getattr(head, name) for name in (*entity.PK.template.fields, *entity.SK.template.fields)}
+        found: Any = get_even_gone(entity, **fields)
+        if found is None or not ours(found) or found.erasure_id is None:
+            raise ItemNotFound(job.kind) from error
+        return _found(found.erasure_id)
+    return job
 
 
-def _mark(item: Item, actions: list[Action], condition: Condition | None, what: str) -> None:
-    """Make an item unreachable; one that is marked already is marked again. Loads the item."""
-    status = type(item).get_attributes()["status"]
-    update_present(item, [*actions, status.set(DELETING)], condition, what)
+def _found(erasure_id: str) -> Erasure:
+    job: Erasure | None = get(Erasure, erasure_id=erasure_id)
+    if job is None:
+        raise ItemNotFound("erasure")
+    return job
 
 
-def _shut_out(user_id: UserId) -> None:
-    """Delete the user's API keys, expired ones too: first what they are looked up by, then their entries."""
-    partition = ApiKeyEntry.PK.template.render(user_id=user_id)
-    entries = ApiKeyEntry.SK.startswith(ApiKeyEntry.SK.template.prefix)
-    while found := _raw(partition, entries, "key_hash"):
-        lookups = [ApiKey.keyed(key_hash=raw["key_hash"]["S"]) for raw in found]
-        delete_batch([(lookup.PK, lookup.SK) for lookup in lookups])
-        delete_batch(_keys(found))
+@access_pattern(
+    "AP-74",
+    "Erasure by id",
+    question="Is what I asked to forget forgotten?",
+    requests=(Request("GetItem", (Erasure,), consistent=True),),
+    budget=Budget(1, 1, 0, "a job or a receipt"),
+    routes=("GET /api/v1/erasures/{erasure_id}",),
+)
+def get_erasure(user_id: UserId, erasure_id: str) -> Erasure:
+    """Return an erasure of what was this user's.
+
+    Raises:
+        ItemNotFound: there is none of theirs.
+    """
+    job = _found(erasure_id)
+    if job.user_id != user_id:
+        raise ItemNotFound("erasure")
+    return job
 
 
-def _delete_conversations(user_id: UserId, index: str, partition: str) -> None:
-    """Delete the conversations that an index leads to, those too whose removal was cut short."""
-    while found := query(partition, None, index=index, limit=_CHUNK, attributes=["PK", "SK"], peek=False).items:
-        for key, _ in _keys(found):
-            fields = Conversation.PK.template.parse(key) or {}
-            # The index may be a moment behind and lead to what is gone.
-            with suppress(ItemNotFound):
-                delete_conversation(user_id, **fields)
+@access_pattern(
+    "AP-77",
+    "Any erasure by id",
+    question="What has become of this request to forget? For an administrator, and for the operator.",
+    requests=(Request("GetItem", (Erasure,), consistent=True),),
+    budget=Budget(1, 1, 0, "a job or a receipt"),
+    routes=("GET /api/v1/erasures/{erasure_id} with an administrator's key",),
+)
+def find_erasure(erasure_id: str) -> Erasure:
+    """Return an erasure, whoever's it is: who has been deleted cannot ask any more.
+
+    Raises:
+        ItemNotFound: there is none.
+    """
+    return _found(erasure_id)
 
 
-def _empty(partition: str, head: str) -> None:
-    """Delete all items of a partition that sort before its head item, and the records of the turns they belong to."""
-    while found := _raw(partition, head > Message.SK, "turn_id"):
-        turns = {raw["turn_id"]["S"] for raw in found if "turn_id" in raw}
-        # The turns go first: once the messages are gone, nothing leads to them.
-        records = [Turn.keyed(turn_id=turn_id) for turn_id in sorted(turns)]
-        delete_batch([(record.PK, record.SK) for record in records])
-        delete_batch(_keys(found))
+@access_pattern(
+    "AP-75",
+    "Erasures that are not completed",
+    question="What is there still to remove? Asked by each server at its start and each minute.",
+    requests=(
+        Request(
+            "Query",
+            (PendingErasure,),
+            sort_key="begins_with PENDING#",
+            consistent=True,
+            order="ascending",
+            page="1 to 100 and one more",
+        ),
+    ),
+    budget=Budget(1, 2, 0, "a page of 50 entries"),
+)
+def list_pending_erasures(limit: int, after: str | None = None) -> Page[PendingErasure]:
+    """Return the open jobs of all users, oldest first, from the one after the id `after`."""
+    return query(
+        PendingErasure.PK.template.render(),
+        PendingErasure.SK.startswith(PendingErasure.SK.template.prefix),
+        limit=limit,
+        after=keys(PendingErasure.keyed(erasure_id=after)) if after else None,
+        consistent=True,
+    )
 
 
-def _raw(partition: str, sort: Condition, attribute: str) -> tuple[Any, ...]:
-    """Return the keys of the first items of a part of a partition, and one attribute more, whatever they are."""
-    attributes = ["PK", "SK", attribute]
-    return query(partition, sort, limit=_CHUNK, consistent=True, attributes=attributes, peek=False).items
+@access_pattern(
+    "AP-76",
+    "Take over an erasure",
+    question="Has the worker of this job died, and may I go on with it?",
+    requests=(Request("GetItem", (Erasure,), consistent=True), Request("UpdateItem", (Erasure,))),
+    budget=Budget(2, 1, 1, "a job whose lease has run out"),
+    routes=(
+        "DELETE /api/v1/conversations/{conversation_id} with what is being deleted already",
+        "DELETE /api/v1/agents/{agent_id} with what is being deleted already",
+        "DELETE /api/v1/users/{user_id} with who is being deleted already",
+    ),
+)
+def take_erasure(erasure_id: str, hold: Hold) -> Erasure | None:
+    """Take the lease of a job with a higher fence; None where it is completed, or another worker goes on with it.
 
-
-def _keys(found: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]:
-    return [(raw["PK"]["S"], raw["SK"]["S"]) for raw in found]
+    Raises:
+        ItemNotFound: there is no such job.
+    """
+    for attempt in range(MAX_ATTEMPTS):
+        job = _found(erasure_id)
+        if job.completed or (job.leased and job.worker != hold.worker):
+            return None
+        if job.leased:
+            # Ours: the write below was done, though its answer was lost.
+            return job
+        fence = int(job.fence)
+        moment = clock.now()
+        actions: list[Action] = [
+            Erasure.fence.set(fence + 1),
+            Erasure.worker.set(hold.worker),
+            Erasure.lease_expires_at.set(moment + hold.lease),
+        ]
+        try:
+            job.update(actions=actions, condition=(Erasure.fence == fence) & Erasure.completed_at.does_not_exist())
+        except UpdateError as error:
+            if not condition_failed(error):
+                raise
+            pause(attempt)
+        else:
+            return job
+    raise Contended("Other workers kept taking this erasure.")

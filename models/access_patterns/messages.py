@@ -11,11 +11,13 @@ from pynamodb.expressions.update import Action
 from models import clock
 from models.access_patterns.conversations import activity, get_conversation, owned_by
 from models.access_patterns.declare import Budget, Request, Write, access_pattern
+from models.changes import set_or_remove
 from models.conversation import Conversation
 from models.errors import Contended, ConversationNotActive, ItemNotFound, ItemTooLarge
 from models.ids import moment_of, new_id
 from models.message import ID_PREFIX, ROLES, Message, MessageType, Sender
 from models.reading import Page, get, query
+from models.retention import expires_after, header_expires
 from models.retries import MAX_ATTEMPTS, pause
 from models.table import MAX_TEXT_BYTES
 from models.tenancy import UserId
@@ -113,6 +115,7 @@ def place(conversation: Conversation, drafts: Sequence[Draft]) -> list[Message]:
                 attributes=dict(draft.attributes) if draft.attributes else None,
                 turn_id=draft.turn_id,
                 llm_response_id=draft.llm_response_id,
+                expires_at=expires_after(conversation, moment),
             )
         )
         moment += clock.MICROSECOND
@@ -134,7 +137,11 @@ def extend(
     last = conversation.last_message_at
     unmoved = Conversation.last_message_at.does_not_exist() if last is None else Conversation.last_message_at == last
     unmoved &= Conversation.status == conversation.status
+    ends = header_expires(conversation, messages[-1].ts if messages else clock.now())
     changes = list(actions)
+    if ends != conversation.expires_at:
+        changes.append(set_or_remove(Conversation.expires_at, ends))
+        conversation.expires_at = ends
     if messages:
         newest = messages[-1].ts
         changes += [*activity(conversation, newest), Conversation.last_message_at.set(newest)]
@@ -160,7 +167,7 @@ def extend(
         ),
     ),
     budget=Budget(2, 15, 0, "a page of 50 messages of 1 KB; one Query more for each MB"),
-    routes=("GET /api/v1/conversations/{conversation_id}/messages",),
+    routes=("GET /api/v1/conversations/{conversation_id}/messages", "GET /api/v1/users/{user_id}/export"),
 )
 def list_messages(
     user_id: UserId,

@@ -12,7 +12,8 @@ from models.attributes import to_json
 from models.changes import set_or_remove
 from models.conversation import Conversation
 from models.errors import Contended, ItemNotFound, ItemTooLarge, VersionMismatch
-from models.reading import Page, get, keys, query
+from models.reading import Page, get, get_many, keys, query
+from models.retention import expires_after, shorter
 from models.retries import MAX_ATTEMPTS, pause
 from models.state import ConversationState, StateKind, UserState
 from models.table import MAX_TEXT_BYTES, expiry
@@ -95,8 +96,8 @@ def get_state(owner: Owner, kind: StateKind, key: str) -> State:
     "Put state",
     question="Remember this under this key, if nobody else changed it since I looked.",
     requests=(
-        Request("GetItem", (ConversationState, UserState), consistent=True),
-        _OWNER,
+        Request("BatchGetItem", (ConversationState, Conversation), consistent=True, optional=True),
+        Request("GetItem", (UserState,), consistent=True, optional=True),
         Request(
             "TransactWriteItems",
             writes=(
@@ -109,7 +110,7 @@ def get_state(owner: Owner, kind: StateKind, key: str) -> State:
             ),
         ),
     ),
-    budget=Budget(2, 1, 4, "a value and its owner of up to 1 KB each"),
+    budget=Budget(2, 2, 4, "a value and its owner of up to 1 KB each; 1 RCU for a user's own"),
     routes=tuple(f"PUT {route}" for route in _ROUTES),
 )
 def put_state(
@@ -129,7 +130,7 @@ def put_state(
         key: its name.
         value: any JSON value.
         if_version: only if the stored version is this one; 0 means only if there is none; None means in any case.
-        ttl: after this time it is gone.
+        ttl: after this time it is gone; sooner, where the conversation's retention is shorter.
 
     Raises:
         ItemNotFound: the owner is not there, or not this user's.
@@ -141,12 +142,12 @@ def put_state(
     if size > MAX_TEXT_BYTES:
         raise ItemTooLarge("value", size, MAX_TEXT_BYTES)
     for attempt in range(MAX_ATTEMPTS):
-        stored: State | None = get(owner.entity, kind=kind, key=key, **owner.fields)
+        stored, header = _stored(owner, kind, key)
         version = int(stored.version) if stored else 0
         if if_version is not None and if_version != version:
-            owner.ensure()
             raise VersionMismatch(version)
         moment = clock.now()
+        ends = [expiry(moment + ttl) if ttl else None, expires_after(header, moment) if header else None]
         state = owner.entity(
             kind=kind,
             key=key,
@@ -154,7 +155,7 @@ def put_state(
             version=version + 1,
             created_at=stored.created_at if stored else moment,
             updated_at=moment,
-            expires_at=expiry(moment + ttl) if ttl else None,
+            expires_at=shorter(*ends),
             **owner.fields,
         )
         transaction = Transaction()
@@ -169,6 +170,24 @@ def put_state(
         else:
             return state
     raise Contended("Other writers kept changing this state; nothing was written.")
+
+
+def _stored(owner: Owner, kind: StateKind, key: str) -> tuple[State | None, Conversation | None]:
+    """Return what is stored under a key, and the conversation that it belongs to, if it is one's.
+
+    Raises:
+        ItemNotFound: the conversation is not this user's.
+    """
+    if owner.conversation_id is None:
+        return get(UserState, kind=kind, key=key, user_id=owner.user_id), None
+    wanted = [
+        ConversationState.keyed(kind=kind, key=key, conversation_id=owner.conversation_id),
+        Conversation.keyed(conversation_id=owner.conversation_id),
+    ]
+    stored, header = get_many(wanted, consistent=True)
+    if header is None or header.user_id != owner.user_id:
+        raise ItemNotFound("conversation")
+    return stored, header
 
 
 def _write(transaction: Transaction, state: State, stored_version: int) -> None:
@@ -251,7 +270,11 @@ def delete_state(owner: Owner, kind: StateKind, key: str, *, if_version: int | N
         ),
     ),
     budget=Budget(2, 15, 0, "a page of 50 values of 1 KB; one Query more for each MB"),
-    routes=("GET /api/v1/users/me/state", "GET /api/v1/conversations/{conversation_id}/state"),
+    routes=(
+        "GET /api/v1/users/me/state",
+        "GET /api/v1/conversations/{conversation_id}/state",
+        "GET /api/v1/users/{user_id}/export",
+    ),
 )
 def list_states(
     owner: Owner, limit: int, *, kind: StateKind | None = None, after: tuple[StateKind, str] | None = None

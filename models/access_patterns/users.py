@@ -91,6 +91,7 @@ def create_user(email: str, *, name: str | None = None, role: Role = "user", **p
         "POST /api/v1/api-keys",
         "POST /api/v1/conversations/{conversation_id}/messages with an agent on its owner's credentials",
         "POST /api/v1/conversations/{conversation_id}/turns with an agent on its owner's credentials",
+        "GET /api/v1/users/{user_id}/export",
     ),
 )
 def get_user(user_id: UserId) -> User:

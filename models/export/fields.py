@@ -31,6 +31,7 @@ _SHARED = {
     "created_at": "When it was made.",
     "updated_at": "When it was changed last.",
     "version": "Counts the changes, from 1.",
+    "erasure_id": "The erasure that removes it, while that goes on.",
     "status": "`deleting` while its removal goes on: nobody sees it any more.",
 }
 
@@ -104,6 +105,7 @@ _OWN: dict[str, dict[str, str]] = {
         "turn_count": "How many turns have begun.",
         "input_tokens": "The tokens of all questions, as the providers counted them.",
         "output_tokens": "The tokens of all answers, as the providers counted them.",
+        "retention_days": "After how many days what is written in it expires; absent: never (see `models.retention`).",
         "fence": "Grows with every lease: who holds an older one writes nothing.",
         "lease_turn": "The turn that runs at this moment.",
         "lease_expires_at": "Until when, unless the lease is renewed.",
@@ -132,6 +134,22 @@ _OWN: dict[str, dict[str, str]] = {
         "partial_text": "What an unfinished answer had come to.",
     },
     "TurnEntry": {},
+    "ConversationEntry": {},
+    "Erasure": {
+        "erasure_id": "`era_…`, made with the job.",
+        "user_id": "Whose the thing is.",
+        "kind": "`conversation`, `agent` or `user`.",
+        "target_id": "The id of what is removed.",
+        "asked_by": "The id of the user who asked, or `operator`.",
+        "asked_at": "When it was asked for.",
+        "completed_at": "When all was removed; with it, the item is the receipt.",
+        "removed": "How many items of each kind, as JSON.",
+        "counted": "Up to where they are counted, as JSON: a step of the walk, and a sort key.",
+        "fence": "Grows with every worker: who holds an older one counts nothing.",
+        "worker": "Who goes on with it.",
+        "lease_expires_at": "Until when, unless the worker renews it.",
+    },
+    "PendingErasure": {"erasure_id": "The erasure that is not completed."},
     "UserState": {
         "kind": "`session` or `application`.",
         "key": "Its name.",

@@ -7,7 +7,8 @@ from typing import Any
 
 from models.agent import Agent
 from models.api_key import ApiKey, ApiKeyEntry
-from models.conversation import Conversation
+from models.conversation import Conversation, ConversationEntry
+from models.erasure import Erasure, PendingErasure
 from models.message import Message
 from models.share import AgentGrant, PublishedAgent
 from models.state import ConversationState, UserState
@@ -22,6 +23,7 @@ ANN, BEN = "usr_01ann", "usr_02ben"
 AGENT, SECOND_AGENT = "agt_01guide", "agt_02cook"
 CONVERSATION, ANOTHER = "conv_01lisbon", "conv_02soup"
 ANSWERED, FAILED = "turn_01answered", "turn_02failed"
+ERASURE = "era_01ben"
 KEY = "5e884898da28047151d0e56f8dc62927"
 
 
@@ -160,6 +162,21 @@ def samples() -> tuple[Item, ...]:
             error={"code": "provider_incomplete", "detail": "The model provider's answer was cut off."},
         ),
         TurnEntry(conversation_id=CONVERSATION, turn_id=FAILED),
+        ConversationEntry(user_id=ANN, agent_id=AGENT, conversation_id=CONVERSATION),
+        ConversationEntry(user_id=ANN, agent_id=SECOND_AGENT, conversation_id=ANOTHER),
+        Erasure(
+            erasure_id=ERASURE,
+            user_id=BEN,
+            kind="user",
+            target_id=BEN,
+            asked_by=ANN,
+            asked_at=_at(hours=2),
+            removed={"Message": 300, "Turn": 140},
+            counted=["conv_03old", "MSG#2030-01-06T09:00:00.000000Z"],
+            worker="worker_01",
+            lease_expires_at=_at(hours=2, seconds=30),
+        ),
+        PendingErasure(erasure_id=ERASURE),
     ]
     return tuple(sorted(made, key=lambda item: (item.PK, item.SK)))
 

@@ -14,7 +14,7 @@ from models.access_patterns.conversations import create_conversation
 from models.access_patterns.users import create_user
 from models.agent import Agent
 from models.api_key import ApiKeyEntry
-from models.conversation import Conversation
+from models.conversation import Conversation, ConversationEntry
 from models.ids import new_id
 from models.measure.probe import own_client
 from models.message import Message
@@ -177,8 +177,10 @@ class World:
                 updated_at=moment,
             )
             for status in ("active", "completed", "archived"):
+                conversation_id = new_id("conv", moment)
+                yield ConversationEntry(user_id=owner, agent_id=agent.agent_id, conversation_id=conversation_id)
                 yield Conversation(
-                    conversation_id=new_id("conv", moment),
+                    conversation_id=conversation_id,
                     listed_at=moment,
                     user_id=owner,
                     agent_id=agent.agent_id,

@@ -18,6 +18,8 @@ from bot.api import (
     conversations,
     cors,
     docs,
+    erasures,
+    exports,
     headers,
     health,
     messages,
@@ -29,6 +31,7 @@ from bot.api import (
 )
 from bot.api.context import EXTENSION, Services
 from bot.api.openapi import Application
+from bot.erasures import Erasures
 from bot.llm.providers import Providers
 from bot.settings import Settings
 from bot.turns.leases import LeaseKeeper
@@ -66,7 +69,7 @@ def create_app(settings: Settings | None = None) -> Application:
     cors.install(app, settings.cors_origins)
     problems.install(app)
     docs.install(app)
-    for resource in (health, users, api_keys, agents, sharing, conversations, messages, states):
+    for resource in (health, users, api_keys, agents, sharing, conversations, messages, states, erasures, exports):
         app.register_api(resource.api)
     return app
 
@@ -75,6 +78,7 @@ def start_background(app: Flask) -> None:
     """Start what a serving process does aside from its requests."""
     services: Services = app.extensions[EXTENSION]
     services.uses.start()
+    services.erasures.start()
 
 
 def let_turns_end(app: Flask) -> None:
@@ -82,6 +86,7 @@ def let_turns_end(app: Flask) -> None:
     services: Services = app.extensions[EXTENSION]
     services.streams.close()
     services.uses.close()
+    services.erasures.close()
 
 
 def _services(settings: Settings) -> Services:
@@ -99,6 +104,7 @@ def _services(settings: Settings) -> Services:
         providers=providers,
         turns=TurnService(providers, vault, LeaseKeeper(settings.lease), embedded_context=settings.embedded_context),
         streams=TurnStreams(settings.threads),
+        erasures=Erasures(settings.lease),
     )
 
 

@@ -172,6 +172,14 @@ class Settings(BaseSettings):
         30.0, alias="BOT_LEASE_SECONDS", ge=1, le=900, description="How long a dead worker blocks its conversation."
     )
 
+    retention_days: int | None = Field(
+        None,
+        alias="BOT_RETENTION_DAYS",
+        ge=1,
+        le=36500,
+        description="After how many days what is said expires; an agent can shorten it. Unset, it is kept.",
+    )
+
     # Set by `bot serve --local`, not by the environment.
     embedded_base_url: str | None = Field(None, exclude=True)
     embedded_model: str | None = Field(None, exclude=True)

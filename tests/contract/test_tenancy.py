@@ -21,9 +21,9 @@ MAY_ACT_FOR = {
     # A key for a user whose profile was just read, by the user or by the operator.
     "src/bot/access/keys.py: issue_key",
     # The route has checked that the caller is this user, or an administrator.
-    "src/bot/api/users.py: _reachable",
     # The agent's owner, for a turn of somebody whom the owner lends credentials to.
     "src/bot/turns/credentials.py: lent_credentials",
+    "src/bot/api/users.py: reachable",
     # The operator.
     "src/bot/cli/agents.py: _owner_of",
     "src/bot/cli/keys.py: list_",
@@ -31,6 +31,7 @@ MAY_ACT_FOR = {
     "src/bot/cli/turn_costs.py: measure_api",
     "src/bot/cli/users.py: delete",
     "src/bot/access/rotation.py: _replace",
+    "src/bot/cli/users.py: export",
     # The sample data's own users.
     "src/bot/seed/writer.py: _titles",
     "src/bot/seed/writer.py: _write_agents",
@@ -47,6 +48,10 @@ FOR_NOBODY = {
     "AP-21": "says who the caller is",
     "AP-24": "says who the caller is",
     "AP-95": "the operator's, all users",
+    "AP-73": "goes on with a job, which says whose the thing is",
+    "AP-75": "the servers' own, the open jobs of all users",
+    "AP-76": "the servers' own",
+    "AP-77": "an administrator's and the operator's",
 }
 # What carries its owner with it, as a `UserId`.
 CARRIERS = (Owner, Lease)

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from models.access_patterns import conversations, messages
+from models.access_patterns import conversations, entries, messages
 from models.access_patterns.messages import Draft
 from models.measure.scenarios import Act, scenario
 from models.measure.world import ANSWER, PAGE, QUESTION, World
@@ -73,6 +73,13 @@ def set_conversation_status(world: World) -> Act:
     return lambda: conversations.set_conversation_status(
         acting_for(conversation.user_id), conversation.conversation_id, "completed"
     )
+
+
+@scenario("AP-78")
+def list_conversation_entries(world: World) -> Act:
+    """A full page."""
+    owner = acting_for(world.agent.user_id)
+    return lambda: entries.list_conversation_entries(owner, PAGE)
 
 
 @scenario("AP-40")

@@ -8,11 +8,12 @@ from pydantic import Field, JsonValue
 from bot.api.blueprint import answers, resource
 from bot.api.context import services
 from bot.api.conversations import ConversationEntryList, list_with_agent
+from bot.api.erasures import DELETED, deleted
 from bot.api.paging import Listing, list_of
 from bot.api.requests import caller
 from bot.api.types import WHOLE, AgentId, Body, Json, Moment, Name, PageQuery, Parameters, UserId, View
 from bot.llm.providers import DEFAULT_OPENAI_MODEL
-from models.access_patterns import agents, erasure
+from models.access_patterns import agents
 from models.access_patterns.sharing import get_shared_agent
 from models.agent import Agent
 from models.errors import ItemNotFound
@@ -221,11 +222,14 @@ def update(path: AgentPath, body: AgentPatch) -> dict[str, Any]:
     return show(agent).model_dump(mode="json")
 
 
-@api.delete("/agents/<agent_id>", responses=answers({204: None}, 404), summary="Delete an agent")
+@api.delete("/agents/<agent_id>", responses=answers(DELETED, 404), summary="Delete an agent")
 def delete(path: AgentPath) -> Response:
-    """With all conversations that the caller had with it."""
-    erasure.delete_agent(caller().user_id, path.agent_id)
-    return Response(status=204)
+    """With all conversations that the caller had with it.
+
+    204 when all is removed. 202 when it is much: it is unreachable at once, and `Location` tells when it is removed.
+    """
+    user_id = caller().user_id
+    return deleted(services().erasures.agent(user_id, path.agent_id, asked_by=user_id))
 
 
 @api.get(

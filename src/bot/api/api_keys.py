@@ -80,6 +80,11 @@ def _fields(entry: ApiKeyEntry) -> dict[str, Any]:
     }
 
 
+def show(entry: ApiKeyEntry) -> KeyView:
+    """Return a key as the API shows one."""
+    return KeyView(**_fields(entry))
+
+
 @api.post("/api-keys", responses=answers({201: NewKeyView}, 400, 404, 413, 415), summary="Create an API key")
 def create(body: KeyCreate) -> tuple[dict[str, Any], int]:
     """The key itself is in this answer and nowhere else. It reaches no further than the key that makes it."""
@@ -106,7 +111,7 @@ def list_all(query: PageQuery) -> dict[str, Any]:
     listing = Listing("api-keys", query.cursor)
     after = listing.position[0] if listing.position else None
     page = api_keys.list_api_keys(caller().user_id, query.limit, after)
-    return listing.answer(page, lambda entry: KeyView(**_fields(entry)), lambda entry: [entry.key_id])
+    return listing.answer(page, show, lambda entry: [entry.key_id])
 
 
 @api.delete("/api-keys/<key_id>", responses=answers({204: None}, 404), summary="Revoke an API key")

@@ -9,6 +9,7 @@ from bot.access.cursors import Cursors
 from bot.access.hints import AgentHints
 from bot.access.secrets import Vault
 from bot.access.uses import KeyUses
+from bot.erasures import Erasures
 from bot.llm.providers import Providers
 from bot.settings import Settings
 from bot.turns.service import TurnService
@@ -28,6 +29,7 @@ class Services:
     providers: Providers
     turns: TurnService
     streams: TurnStreams
+    erasures: Erasures
 
 
 EXTENSION = "bot"

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from bot.api.blueprint import answers, resource
 from bot.api.context import services
+from bot.api.erasures import DELETED, deleted
 from bot.api.message_views import MessageView, show_message
 from bot.api.paging import Listing, list_of
 from bot.api.requests import caller
@@ -27,7 +28,7 @@ from bot.api.types import (
     View,
 )
 from bot.errors import FieldError, ValidationFailed
-from models.access_patterns import conversations, erasure
+from models.access_patterns import conversations
 from models.access_patterns.conversations import Position
 from models.access_patterns.sharing import get_shared_agent
 from models.conversation import Conversation, ConversationStatus
@@ -175,6 +176,7 @@ def create(body: ConversationCreate) -> tuple[dict[str, Any], int]:
         body.agent_id,
         title=body.title,
         metadata=body.metadata,
+        retention_days=services().settings.retention_days,
     )
     try:
         conversation = start()
@@ -240,8 +242,11 @@ def update(path: ConversationPath, body: ConversationPatch) -> dict[str, Any]:
     return show(conversation).model_dump(mode="json")
 
 
-@api.delete("/conversations/<conversation_id>", responses=answers({204: None}, 404), summary="Delete a conversation")
+@api.delete("/conversations/<conversation_id>", responses=answers(DELETED, 404), summary="Delete a conversation")
 def delete(path: ConversationPath) -> Response:
-    """With its messages, its state and the records of its turns."""
-    erasure.delete_conversation(caller().user_id, path.conversation_id)
-    return Response(status=204)
+    """With its messages, its state and the records of its turns.
+
+    204 when all is removed. 202 when it is much: it is unreachable at once, and `Location` tells when it is removed.
+    """
+    user_id = caller().user_id
+    return deleted(services().erasures.conversation(user_id, path.conversation_id, asked_by=user_id))

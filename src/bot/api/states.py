@@ -95,7 +95,8 @@ class StateView(View):
 StateViewList = list_of(StateView)
 
 
-def _show(state: State) -> StateView:
+def show(state: State) -> StateView:
+    """Return state as the API shows it."""
     return StateView(
         key=state.key,
         kind=state.kind,
@@ -111,17 +112,17 @@ def _list(owner: Owner, query: StateQuery) -> dict[str, Any]:
     listing = Listing("state", query.cursor, conversation_id=owner.conversation_id, kind=query.kind)
     after: Any = tuple(listing.position) if listing.position else None
     page = states.list_states(owner, query.limit, kind=query.kind, after=after)
-    return listing.answer(page, _show, lambda state: [state.kind, state.key])
+    return listing.answer(page, show, lambda state: [state.kind, state.key])
 
 
 def _get(owner: Owner, kind: StateKind, key: str) -> dict[str, Any]:
-    return _show(states.get_state(owner, kind, key)).model_dump(mode="json")
+    return show(states.get_state(owner, kind, key)).model_dump(mode="json")
 
 
 def _put(owner: Owner, kind: StateKind, key: str, body: StatePut) -> dict[str, Any]:
     ttl = timedelta(seconds=body.ttl_seconds) if body.ttl_seconds else None
     state = states.put_state(owner, kind, key, body.value, if_version=body.if_version, ttl=ttl)
-    return _show(state).model_dump(mode="json")
+    return show(state).model_dump(mode="json")
 
 
 def _delete(owner: Owner, kind: StateKind, key: str, if_version: int | None) -> Response:

@@ -8,14 +8,15 @@ from flask import Response
 from pydantic import Field
 
 from bot.api.blueprint import answers, resource
-from bot.api.context import settings, vault
+from bot.api.context import services, settings, vault
+from bot.api.erasures import DELETED, deleted
 from bot.api.paging import Listing, list_of
 from bot.api.requests import caller, require_admin
 from bot.api.types import Body, Json, JsonMap, MapName, Moment, Name, PageQuery, Parameters, UserId, View, names_only
 from bot.errors import FieldError, NotConfigured, NotFound, SecretsUnavailable, ValidationFailed
 from bot.llm.egress import base_url_problem
 from models import tenancy
-from models.access_patterns import erasure, users
+from models.access_patterns import users
 from models.access_patterns.conversations import list_conversations
 from models.errors import ItemNotFound
 from models.reading import Page
@@ -185,7 +186,7 @@ def _by_email(email: str) -> Page[User]:
 @api.get("/users/<user_id>", responses=answers({200: UserView}, 404), summary="Read a user")
 def read(path: UserPath) -> dict[str, Any]:
     """`me` is the caller; another's profile is for an administrator."""
-    user_id = _reachable(path.user_id)
+    user_id = reachable(path.user_id)
     user = users.get_user(user_id)
     # The profile is not written with each message; the newest conversation knows better.
     newest = list_conversations(user_id, 1).items
@@ -197,7 +198,7 @@ def read(path: UserPath) -> dict[str, Any]:
 @api.patch("/users/<user_id>", responses=answers({200: UserView}, 400, 404, 409, 413, 415), summary="Update a user")
 def update(path: UserPath, body: UserPatch) -> dict[str, Any]:
     """Fields that are not sent stay as they are."""
-    user_id = _reachable(path.user_id)
+    user_id = reachable(path.user_id)
     changes = body.model_dump(exclude_unset=True)
     if body.api_integration_details:
         changes["api_integration_details"] = _sealed(user_id, body.api_integration_details)
@@ -226,14 +227,17 @@ def _sealed(user_id: str, details: Mapping[str, IntegrationDetails | None]) -> d
     return sealed
 
 
-@api.delete("/users/<user_id>", responses=answers({204: None}, 404), summary="Delete a user")
+@api.delete("/users/<user_id>", responses=answers(DELETED, 404), summary="Delete a user")
 def delete(path: UserPath) -> Response:
-    """With everything that is theirs: keys, agents, conversations, messages and state."""
-    erasure.delete_user(_reachable(path.user_id))
-    return Response(status=204)
+    """With everything that is theirs: keys, agents, conversations, messages and state.
+
+    204 when all is removed. 202 when it is much: it is unreachable at once, and `Location` tells when it is removed;
+    after the caller's own deletion an administrator can read that.
+    """
+    return deleted(services().erasures.user(reachable(path.user_id), asked_by=caller().user_id))
 
 
-def _reachable(user_id: str) -> tenancy.UserId:
+def reachable(user_id: str) -> tenancy.UserId:
     """Return the id of a user whom the caller may reach: oneself, or anybody for an administrator."""
     if user_id == ME:
         return caller().user_id

@@ -14,7 +14,10 @@ from bot.local.children import EmbeddedUnavailable
 from models.errors import TableError
 
 # Each is read when it is asked for: `bot chat` need not wait for what `bot serve` imports.
-COMMANDS = ("serve", "chat", "seed", "table", "users", "keys", "agents", "secrets", "patterns", "docs", "openapi")
+COMMANDS = (
+    *("serve", "chat", "seed", "table", "users", "keys", "agents"),
+    *("secrets", "erasures", "patterns", "docs", "openapi"),
+)
 
 
 class Commands(click.Group):

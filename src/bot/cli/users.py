@@ -1,10 +1,12 @@
 """`bot users`: people, from the operator's side."""
 
+from typing import TextIO
+
 import click
 
+from bot.cli.erasures import OPERATOR, remove
 from bot.cli.local import with_table
 from bot.settings import Settings
-from models.access_patterns.erasure import delete_user
 from models.access_patterns.users import create_user, get_user_by_email, list_users
 from models.tenancy import acting_for
 
@@ -42,10 +44,25 @@ def list_(settings: Settings) -> None:  # noqa: ARG001
 
 @users.command()
 @click.option("--email", required=True, help="Whose.")
+@click.option("--output", type=click.File("w", encoding="utf-8", lazy=False), default="-", help="Where to; - is here.")
+@with_table
+def export(settings: Settings, email: str, output: TextIO) -> None:
+    """Write everything of a user's as JSON Lines; the last line says that it is complete."""
+    # Imported here: no other command of this group needs the application.
+    from bot.api.export_lines import export as lines_of
+    from bot.app import create_app
+
+    user = get_user_by_email(email)
+    with create_app(settings).app_context():
+        output.writelines(lines_of(user, acting_for(user.user_id)))
+
+
+@users.command()
+@click.option("--email", required=True, help="Whose.")
 @click.confirmation_option(prompt="Delete this user with all agents, conversations, messages, state and keys?")
 @with_table
-def delete(settings: Settings, email: str) -> None:  # noqa: ARG001
+def delete(settings: Settings, email: str) -> None:
     """Delete a user, with everything that is theirs."""
     user = get_user_by_email(email)
-    delete_user(acting_for(user.user_id))
-    click.echo(f"Deleted {user.user_id}.")
+    job = remove(settings, lambda erasures: erasures.user(acting_for(user.user_id), asked_by=OPERATOR))
+    click.echo(f"Deleted {user.user_id}. The receipt is {job.erasure_id}.")

@@ -65,8 +65,15 @@ def things_of(caller: Caller) -> dict[str, str]:
         "message_id": message_id,
         "turn_id": turn["id"],
         "key_id": caller.key_entry.key_id,
+        "erasure_id": erased(caller),
         "key": "cart",
     }
+
+
+def erased(caller: Caller) -> str:
+    """Return the id of the erasure of something of the caller's."""
+    answer = caller.call("DELETE", f"/conversations/{caller.conversation()}")
+    return answer.headers["Location"].rpartition("/")[2]
 
 
 def what_is_told(answer: TestResponse) -> tuple[int, Any, dict[str, str]]:

@@ -10,6 +10,7 @@ from models.access_patterns.turns import Begun, begin_turn, end_turn
 from models.conversation import Conversation
 from models.ids import new_id
 from models.user import User
+from tests.erasing import delete_conversation
 from tests.factories import make_agent, make_conversation, make_user
 
 LEASE = timedelta(seconds=30)
@@ -27,6 +28,7 @@ class Ids:
     turn_id: str
     key_id: str
     key_hash: str
+    erasure_id: str
     grantee_id: str = ""
 
     @property
@@ -55,6 +57,7 @@ def make_everything() -> Ids:
         turn.turn_id,
         key.key_id,
         key_hash,
+        delete_conversation(user.user_id, make_conversation(agent).conversation_id).erasure_id,
     )
 
 

@@ -5,11 +5,12 @@ What the requests are is held against the declarations in every test (`tests/con
 
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 
 import pytest
 
 from models import clock
-from models.access_patterns import AccessPattern, patterns
+from models.access_patterns import AccessPattern, erasure, patterns
 from models.access_patterns.agents import create_agent, find_agent_owner, get_agent, list_agents, update_agent
 from models.access_patterns.api_keys import (
     create_api_key,
@@ -28,8 +29,9 @@ from models.access_patterns.conversations import (
     set_conversation_status,
     update_conversation,
 )
-from models.access_patterns.erasure import delete_agent, delete_conversation, delete_user
+from models.access_patterns.entries import list_conversation_entries
 from models.access_patterns.messages import Draft, append_messages, delete_message, get_message, list_messages
+from models.access_patterns.removal import erase
 from models.access_patterns.sharing import (
     get_shared_agent,
     list_shared_agents,
@@ -49,7 +51,8 @@ from models.access_patterns.users import (
 )
 from models.conversation import Conversation
 from models.tenancy import UserId, acting_for
-from tests.factories import make_agent, make_user, new_email
+from tests.erasing import ask_for_user, dead_job, hold
+from tests.factories import make_user, new_email
 from tests.integration.models.everything import LEASE, Ids, begin, make_everything
 from tests.wire import recorded
 
@@ -94,9 +97,9 @@ def with_share(call: Callable[[Ids, UserId], object]) -> Callable[[Ids], Run]:
     return prepare
 
 
-def another_agent(ids: Ids) -> Run:
-    agent = make_agent(get_user(ids.user_id))
-    return lambda: delete_agent(ids.user_id, agent.agent_id)
+def a_job(ids: Ids) -> Run:
+    job, mine = ask_for_user(ids.user_id)
+    return lambda: erase(job, mine)
 
 
 PLAIN: dict[str, Callable[[Ids], Run]] = {
@@ -141,9 +144,17 @@ PLAIN: dict[str, Callable[[Ids], Run]] = {
     "AP-61": now(lambda ids: put_state(ids.owner, "session", "key", 2)),
     "AP-62": now(lambda ids: delete_state(ids.owner, "session", "key")),
     "AP-63": now(lambda ids: list_states(ids.owner, 10)),
-    "AP-70": now(lambda ids: delete_conversation(ids.user_id, ids.conversation_id)),
-    "AP-71": another_agent,
-    "AP-72": now(lambda ids: delete_user(ids.user_id)),
+    "AP-70": now(
+        lambda ids: erasure.delete_conversation(ids.user_id, ids.conversation_id, asked_by=ids.user_id, hold=hold())
+    ),
+    "AP-71": now(lambda ids: erasure.delete_agent(ids.user_id, ids.agent_id, asked_by=ids.user_id, hold=hold())),
+    "AP-72": now(lambda ids: erasure.delete_user(ids.user_id, asked_by=ids.user_id, hold=hold())),
+    "AP-73": a_job,
+    "AP-74": now(lambda ids: erasure.get_erasure(ids.user_id, ids.erasure_id)),
+    "AP-75": now(lambda ids: erasure.list_pending_erasures(10)),
+    "AP-76": lambda ids: partial(erasure.take_erasure, dead_job(ids.user_id), hold()),
+    "AP-78": now(lambda ids: list_conversation_entries(ids.user_id, 10)),
+    "AP-77": now(lambda ids: erasure.find_erasure(ids.erasure_id)),
 }
 
 

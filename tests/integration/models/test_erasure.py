@@ -1,6 +1,7 @@
 """Erasure: what is deleted looks missing at once and leaves nothing behind, even if it is cut short and done again."""
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -18,24 +19,35 @@ from models.access_patterns.conversations import (
     set_conversation_status,
     update_conversation,
 )
-from models.access_patterns.erasure import delete_agent, delete_conversation, delete_user
+from models.access_patterns.erasure import list_pending_erasures, take_erasure
 from models.access_patterns.messages import Draft, append_messages, delete_message, list_messages
+from models.access_patterns.removal import erase
+from models.access_patterns.sharing import publish_agent, share_agent
 from models.access_patterns.states import Owner, list_states, put_state
 from models.access_patterns.turns import begin_turn, end_turn, renew_lease
 from models.access_patterns.users import change_email, get_user, get_user_by_email, list_users, update_user
 from models.agent import Agent
 from models.conversation import STATUSES, Conversation
+from models.erasure import Erasure
 from models.errors import Contended, EmailTaken, ItemNotFound, LeaseLost
+from models.measure.shapes import entity_of
 from models.message import Message
+from tests import raw
+from tests.erasing import delete_agent, delete_conversation, delete_user, hold
 from tests.factories import append, make_agent, make_conversation, make_user, new_email, say
 from tests.fake_clock import FakeClock
-from tests.raw import hide, whole_table
+from tests.raw import hide
 from tests.together import at_once
 from tests.wire import Cut, cut_off, others_come_first
 
 pytestmark = pytest.mark.usefixtures("empty_table")
 
 LEASE = timedelta(seconds=30)
+
+
+def whole_table() -> dict[tuple[str, str], dict[str, Any]]:
+    """Return the table but for the receipts, which stay."""
+    return {keys: item for keys, item in raw.whole_table().items() if not keys[0].startswith("ERASURE#")}
 
 
 def turn(conversation: Conversation, *contents: str, answer: Sequence[Draft] = (), end: bool = True) -> None:
@@ -80,15 +92,21 @@ def make_neighbour() -> dict[tuple[str, str], dict[str, Any]]:
     return whole_table()
 
 
-def finish(delete: Callable[[], None], after: int) -> bool:
-    """Cut a removal short after so many writes, then do it again; return whether it was cut at all."""
+def counted(keys: Collection[tuple[str, str]]) -> dict[str, int]:
+    """Return how many items of each kind a receipt must name for these; what only leads to another is not counted."""
+    kinds = [entity_of({"PK": {"S": pk}, "SK": {"S": sk}}) for pk, sk in keys]
+    leads = {"ConversationEntry", "ApiKey", "EmailClaim"}
+    return dict(Counter(kind.ENTITY for kind in kinds if kind is not None and kind.ENTITY not in leads))
+
+
+def finish(delete: Callable[[], Erasure], after: int, clock: FakeClock) -> tuple[Erasure, bool]:
+    """Cut a removal short after so many writes, and ask again when the lease has run out; say whether it was cut."""
     try:
         with cut_off(after):
-            delete()
+            return delete(), False
     except Cut:
-        delete()
-        return True
-    return False
+        clock.advance(seconds=31)
+        return delete(), True
 
 
 class TestConversation:
@@ -171,8 +189,8 @@ class TestConversation:
         conversation = make_conversation()
         live(conversation)
         outcomes = at_once([partial(delete_conversation, conversation.user_id, conversation.conversation_id)] * 4)
-        assert None in outcomes
-        assert all(each is None or isinstance(each, ItemNotFound) for each in outcomes)
+        assert all(isinstance(each, Erasure | ItemNotFound) for each in outcomes)
+        assert any(isinstance(each, Erasure) and each.completed for each in outcomes)
         assert not [keys for keys in whole_table() if not keys[0].startswith(("USER#", "EMAIL#"))]
 
     def test_writers_beside_a_removal_leave_nothing_behind(self) -> None:
@@ -189,12 +207,13 @@ class TestConversation:
             for _ in range(10):
                 turn(conversation, "Hello", answer=[Draft("agent", "Hi!")])
 
-        def delete() -> None:
+        def delete() -> Erasure:
             say(conversation, "one more")
-            delete_conversation(conversation.user_id, conversation.conversation_id)
+            return delete_conversation(conversation.user_id, conversation.conversation_id)
 
-        outcomes = at_once([write, answer, delete])
-        assert outcomes[2] is None
+        works: list[Callable[[], object]] = [write, answer, delete]
+        outcomes = at_once(works)
+        assert isinstance(outcomes[2], Erasure)
         assert all(isinstance(each, ItemNotFound | LeaseLost | Contended) for each in outcomes[:2])
         assert not [keys for keys in whole_table() if not keys[0].startswith(("USER#", "EMAIL#"))]
 
@@ -222,11 +241,9 @@ class TestAgent:
     def test_a_conversation_that_is_gone_when_its_turn_comes_is_no_error(self) -> None:
         conversation = make_conversation()
         ids = conversation.user_id, conversation.conversation_id
-        # The first update marks the agent; the second would mark the conversation that the index has shown.
-        acts: list[Callable[[], object]] = [lambda: None, partial(delete_conversation, *ids)]
-        with others_come_first("UpdateItem", lambda: acts.pop(0)(), times=2):
+        # The first update would mark the conversation that the entry has shown.
+        with others_come_first("UpdateItem", partial(delete_conversation, *ids), times=1):
             delete_agent(conversation.user_id, conversation.agent_id)
-        assert acts == []
         assert not [keys for keys in whole_table() if keys[1] not in ("PROFILE", "EMAIL")]
 
 
@@ -252,6 +269,17 @@ class TestUser:
                 look()
         assert make_user(email=user.email).user_id != user.user_id
 
+    def test_what_was_shared_is_taken_back_on_both_sides(self) -> None:
+        owner, grantee, agent = make_user(), make_user(), make_agent()
+        mine = make_agent(owner)
+        share_agent(owner.user_id, mine.agent_id, grantee.user_id)
+        publish_agent(owner.user_id, mine.agent_id, published=True)
+        share_agent(agent.user_id, agent.agent_id, owner.user_id)
+        share_agent(agent.user_id, agent.agent_id, grantee.user_id)
+        delete_user(owner.user_id)
+        assert not [keys for keys, item in whole_table().items() if owner.user_id in str((keys, item))]
+        assert get_agent(agent.user_id, agent.agent_id).shared_with == {grantee.user_id}
+
     def test_a_changed_email_is_freed_too(self) -> None:
         user = make_user()
         changed = change_email(user.user_id, new_email())
@@ -259,14 +287,16 @@ class TestUser:
         assert whole_table() == {}
         make_user(email=changed.email)
 
-    def test_a_removal_that_comes_late_leaves_the_email_to_its_new_owner(self) -> None:
+    def test_a_worker_that_comes_late_leaves_the_email_to_its_new_owner(self, fake_clock: FakeClock) -> None:
         user = make_user()
 
         def others() -> None:
-            delete_user(user.user_id)
+            fake_clock.advance(seconds=31)
+            assert delete_user(user.user_id).completed
             make_user(email=user.email, name="New")
 
-        with others_come_first("TransactWriteItems", others, times=1):
+        acts = [lambda: None, others]
+        with pytest.raises(LeaseLost), others_come_first("TransactWriteItems", lambda: acts.pop(0)(), times=2):
             delete_user(user.user_id)
         assert get_user_by_email(user.email).name == "New"
 
@@ -274,49 +304,64 @@ class TestUser:
 class TestCutShort:
     """Whatever write was the last to go out: the removal done again ends it, and leaves nothing."""
 
-    def test_a_conversation(self) -> None:
+    def test_a_conversation(self, fake_clock: FakeClock) -> None:
         agent = make_agent()
         before = whole_table().keys()
         for after in range(100):
             conversation = make_conversation(agent)
             live(conversation)
-            cut = finish(partial(delete_conversation, agent.user_id, conversation.conversation_id), after)
+            there = counted(whole_table().keys() - before)
+            erase = partial(delete_conversation, agent.user_id, conversation.conversation_id)
+            receipt, cut = finish(erase, after, fake_clock)
             assert whole_table().keys() == before, after
+            assert receipt.completed
+            assert receipt.removed == there, after
             if not cut:
                 break
-        assert 3 <= after < 99
+        assert 4 <= after < 99
 
-    def test_an_agent_with_conversations(self) -> None:
+    def test_an_agent_with_conversations(self, fake_clock: FakeClock) -> None:
         user = make_user()
         before = whole_table().keys()
         for after in range(100):
             agent = make_agent(user)
             turn(make_conversation(agent), "Hello")
             say(make_conversation(agent), "Hello")
-            cut = finish(partial(delete_agent, user.user_id, agent.agent_id), after)
+            there = counted(whole_table().keys() - before)
+            receipt, cut = finish(partial(delete_agent, user.user_id, agent.agent_id), after, fake_clock)
             assert whole_table().keys() == before, after
+            assert receipt.removed == there, after
             if not cut:
                 break
         assert 5 <= after < 99
 
-    def test_a_user_with_everything(self) -> None:
+    def test_a_user_with_everything(self, fake_clock: FakeClock) -> None:
         for after in range(100):
             user = make_user()
             turn(make_conversation(make_agent(user)), "Hello")
             put_state(Owner(user.user_id), "session", "key", 1)
             create_api_key(user.user_id, key_hash="hash", hint="abcd", role="user")
-            cut = finish(partial(delete_user, user.user_id), after)
+            there = counted(whole_table().keys())
+            receipt, cut = finish(partial(delete_user, user.user_id), after, fake_clock)
             assert whole_table() == {}, after
+            assert receipt.removed == there, after
             if not cut:
                 break
         assert 7 <= after < 99
 
-    def test_a_user_whose_conversation_was_being_removed(self) -> None:
+    def test_a_user_whose_conversation_was_being_removed(self, fake_clock: FakeClock) -> None:
         conversation = make_conversation()
         live(conversation)
         with pytest.raises(Cut), cut_off(after=2):
             delete_conversation(conversation.user_id, conversation.conversation_id)
         delete_user(conversation.user_id)
+        (pending,) = list_pending_erasures(10).items
+        assert take_erasure(pending.erasure_id, hold()) is None, "its worker may live"
+        fake_clock.advance(seconds=31)
+        mine = hold()
+        job = take_erasure(pending.erasure_id, mine)
+        assert job is not None
+        erase(job, mine)
         assert whole_table() == {}
 
 

@@ -16,13 +16,13 @@ from models.access_patterns.conversations import (
     list_conversations,
     set_conversation_status,
 )
-from models.access_patterns.erasure import delete_conversation
 from models.access_patterns.messages import list_messages
 from models.access_patterns.states import Owner, list_states, put_state
 from models.access_patterns.users import list_users
 from models.conversation import STATUSES, Conversation
 from models.state import KINDS
 from models.table import Item
+from tests.erasing import delete_conversation
 from tests.factories import make_agent, make_conversation, make_user, say
 from tests.fake_clock import FakeClock
 from tests.integration.models.paging import Fetch, read_to_the_end

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from models.access_patterns import patterns
+from models.access_patterns import erasure, patterns
 from models.access_patterns.agents import create_agent, get_agent, list_agents, update_agent
 from models.access_patterns.api_keys import create_api_key, list_api_keys, revoke_api_key
 from models.access_patterns.conversations import (
@@ -16,15 +16,17 @@ from models.access_patterns.conversations import (
     set_conversation_status,
     update_conversation,
 )
-from models.access_patterns.erasure import delete_agent, delete_conversation, delete_user
 from models.access_patterns.messages import Draft, append_messages, delete_message
 from models.access_patterns.states import Owner, delete_state, get_state, list_states, put_state
 from models.access_patterns.turns import end_turn, get_turn, renew_lease
 from models.access_patterns.users import change_email, create_user, get_user, get_user_by_email, update_user
 from models.conversation import Conversation
+from models.erasure import Erasure
 from models.errors import ItemNotFound
+from tests.erasing import dead_job, delete_user, hold
 from tests.fake_clock import FakeClock
 from tests.integration.models.everything import LEASE, Ids, begin, make_everything
+from tests.raw import whole_table
 from tests.wire import lost_answers
 
 pytestmark = pytest.mark.usefixtures("table")
@@ -147,19 +149,47 @@ CASES: dict[str, Case] = {
         0,
     ),
     "AP-70": (
-        lambda ids: delete_conversation(ids.user_id, ids.conversation_id),
-        lambda ids: (
-            missing(get_conversation, ids.user_id, ids.conversation_id) and missing(get_turn, ids.user_id, ids.turn_id)
-        ),
-        True,
+        lambda ids: erasure.delete_conversation(ids.user_id, ids.conversation_id, asked_by="me", hold=hold()),
+        lambda ids: (missing(get_conversation, ids.user_id, ids.conversation_id), open_jobs(ids)),
+        (True, ["conversation"]),
     ),
     "AP-71": (
-        lambda ids: delete_agent(ids.user_id, ids.agent_id),
-        lambda ids: missing(get_agent, ids.user_id, ids.agent_id),
-        True,
+        lambda ids: erasure.delete_agent(ids.user_id, ids.agent_id, asked_by="me", hold=hold()),
+        lambda ids: (missing(get_agent, ids.user_id, ids.agent_id), open_jobs(ids)),
+        (True, ["agent"]),
     ),
-    "AP-72": (lambda ids: delete_user(ids.user_id), lambda ids: missing(get_user, ids.user_id), True),
+    "AP-72": (
+        lambda ids: erasure.delete_user(ids.user_id, asked_by="me", hold=hold()),
+        lambda ids: (missing(get_user, ids.user_id), open_jobs(ids)),
+        (True, ["user"]),
+    ),
+    "AP-73": (
+        lambda ids: delete_user(ids.user_id).removed,
+        lambda ids: (missing(get_turn, ids.user_id, ids.turn_id), left_of(ids), open_jobs(ids)),
+        (True, [], []),
+    ),
+    "AP-76": (
+        lambda ids: erasure.take_erasure(dead_job(ids.user_id), hold()) is not None or pytest.fail("not taken"),
+        lambda ids: [(int(job.fence), job.leased) for job in jobs(ids)],
+        [(2, True)],
+    ),
 }
+
+
+def jobs(ids: Ids) -> list[Erasure]:
+    """Return the open jobs for this user's things."""
+    found = [erasure.find_erasure(each.erasure_id) for each in erasure.list_pending_erasures(100).items]
+    return [job for job in found if job.user_id == ids.user_id]
+
+
+def open_jobs(ids: Ids) -> list[str]:
+    return [job.kind for job in jobs(ids)]
+
+
+def left_of(ids: Ids) -> list[tuple[str, str]]:
+    """Return the keys of what is left of a user and a conversation."""
+    wanted = (f"USER#{ids.user_id}", f"CONV#{ids.conversation_id}", f"TURN#{ids.turn_id}")
+    return [keys for keys in whole_table() if keys[0].startswith(wanted)]
 
 
 EVERY_WRITE = [

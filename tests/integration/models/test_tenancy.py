@@ -19,7 +19,7 @@ from models.access_patterns.conversations import (
     set_conversation_status,
     update_conversation,
 )
-from models.access_patterns.erasure import delete_agent, delete_conversation
+from models.access_patterns.erasure import get_erasure
 from models.access_patterns.messages import Draft, append_messages, delete_message, get_message, list_messages
 from models.access_patterns.sharing import get_shared_agent, publish_agent, share_agent, unshare_agent
 from models.access_patterns.states import delete_state, get_state, list_states, put_state
@@ -28,6 +28,7 @@ from models.errors import ItemNotFound
 from models.ids import new_id
 from models.reading import Page
 from models.table import Item
+from tests.erasing import delete_agent, delete_conversation
 from tests.factories import make_user
 from tests.integration.models.everything import LEASE, Ids, make_everything
 from tests.raw import whole_table
@@ -90,6 +91,7 @@ CALLS: dict[str, list[Call]] = {
         lambda ids: put_state(ids.owner, "session", "key", 1),
     ],
     "AP-63": [lambda ids: list_states(ids.owner, 10)],
+    "AP-74": [lambda ids: get_erasure(ids.user_id, ids.erasure_id)],
     "AP-70": [lambda ids: delete_conversation(ids.user_id, ids.conversation_id)],
     "AP-71": [lambda ids: delete_agent(ids.user_id, ids.agent_id)],
 }

@@ -13,7 +13,6 @@ from models.access_patterns.conversations import (
     open_conversation,
     set_conversation_status,
 )
-from models.access_patterns.erasure import delete_conversation
 from models.access_patterns.messages import Draft, delete_message
 from models.access_patterns.turns import Begun, begin_turn, end_turn, get_turn, renew_lease
 from models.conversation import Conversation
@@ -21,6 +20,7 @@ from models.errors import Contended, ConversationNotActive, ItemNotFound, ItemTo
 from models.message import Message
 from models.table import MAX_TEXT_BYTES
 from models.turn import TurnStatus
+from tests.erasing import delete_conversation
 from tests.factories import make_conversation, say
 from tests.fake_clock import FakeClock
 from tests.raw import stored, whole_table

@@ -50,6 +50,7 @@ GIVEN: dict[str, tuple[str, Any]] = {
     "BOT_PROVIDER_TIMEOUT": ("1.5", 1.5),
     "BOT_PROVIDER_RETRIES": ("0", 0),
     "BOT_LEASE_SECONDS": ("5", 5.0),
+    "BOT_RETENTION_DAYS": ("30", 30),
 }
 
 
@@ -130,6 +131,7 @@ def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
         ("BOT_PROVIDER_TIMEOUT", "0"),
         ("BOT_PROVIDER_RETRIES", "-1"),
         ("BOT_LEASE_SECONDS", "0.5"),
+        ("BOT_RETENTION_DAYS", "0"),
     ],
 )
 def test_a_value_that_is_not_allowed_is_refused_by_the_variables_name(

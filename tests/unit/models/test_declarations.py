@@ -34,6 +34,7 @@ NOT_PATTERNS = {
     "place",
     "template",
     "usable_by",
+    "unreachable",
 }
 
 

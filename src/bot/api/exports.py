@@ -1,0 +1,32 @@
+"""A user's export: everything of theirs in one stream."""
+
+from typing import Any
+
+from flask import Response, stream_with_context
+
+from bot.api.blueprint import answers, resource
+from bot.api.export_lines import export
+from bot.api.users import UserPath, reachable
+from models.access_patterns.users import get_user
+
+api = resource("exports", "Everything of a user's, to take along.")
+
+_JSON_LINES: dict[str, Any] = {
+    "description": "JSON Lines: an object a line, each with its `type`. The last line has the type `end` and counts "
+    "the others; an export without it was cut off.",
+    "content": {"application/jsonl": {"schema": {"type": "string"}}},
+}
+
+
+@api.get("/users/<user_id>/export", responses=answers({200: _JSON_LINES}, 404), summary="Export a user")
+def read(path: UserPath) -> Response:
+    """Profile, keys (their hints), agents, state, conversations with their messages and state, turns.
+
+    `me` is the caller; another's export is for an administrator.
+    """
+    owner = reachable(path.user_id)
+    # Read before the answer begins, while it can still be a 404.
+    user = get_user(owner)
+    lines = stream_with_context(export(user, owner))
+    headers = {"Content-Disposition": f'attachment; filename="{owner}.jsonl"'}
+    return Response(lines, headers=headers, content_type="application/jsonl; charset=utf-8")
