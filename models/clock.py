@@ -5,6 +5,7 @@ Source of the form: RFC 3339, at a fixed width of 27 characters, so that the ord
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 
 MICROSECOND = timedelta(microseconds=1)
 _WIDTH = 27
@@ -15,6 +16,11 @@ def _system_clock() -> datetime:
 
 
 _source: Callable[[], datetime] = _system_clock
+_measured = True
+_ahead = timedelta(0)
+# A `Date` header is cut to the second, and the answer took its time: less than this is no difference.
+_TOLERANCE = timedelta(seconds=2)
+_HALF = timedelta(milliseconds=500)
 
 
 def now() -> datetime:
@@ -22,11 +28,37 @@ def now() -> datetime:
     return _source()
 
 
-def set_clock(source: Callable[[], datetime]) -> Callable[[], datetime]:
-    """Replace the source of time (tests: a fake clock; chaos runs: a skewed one); return the one before."""
-    global _source
+def set_clock(source: Callable[[], datetime], *, measured: bool | None = None) -> Callable[[], datetime]:
+    """Replace the source of time; return the one before.
+
+    `measured` says whether it is compared with DynamoDB's clock: the system's own is, a fake one that stands still is
+    not, a skewed one of a chaos run may be.
+    """
+    global _source, _measured, _ahead
     previous, _source = _source, source
+    _measured = source is _system_clock if measured is None else measured
+    _ahead = timedelta(0)
     return previous
+
+
+def table_now() -> datetime:
+    """Return the present moment by DynamoDB's clock, which is the same for all hosts; leases are judged by it.
+
+    A host whose own clock is five minutes fast would take every lease for expired otherwise.
+    """
+    return now() + _ahead
+
+
+def observe(date: str | None) -> None:
+    """Learn from the `Date` header of an answer of DynamoDB's how far its clock is ahead of this host's."""
+    global _ahead
+    if date is None or not _measured:
+        return
+    try:
+        difference = parsedate_to_datetime(date) + _HALF - now()
+    except (TypeError, ValueError):
+        return
+    _ahead = difference if abs(difference) > _TOLERANCE else timedelta(0)
 
 
 def to_timestamp(moment: datetime) -> str:

@@ -27,8 +27,9 @@ class Conversation(Item):
     somebody last said something. The index keys carry `listed_at`, which follows `last_active_at` at most once a
     minute: moving an index key costs a delete and an insert in each index.
 
-    The lease: while a turn runs, `lease_turn` names it and `lease_expires_at` says until when. `fence` grows with every
-    lease and never goes back, so a worker that was away too long finds its fence passed and writes nothing.
+    The lease: while a turn runs, `lease_turn` names it and `lease_expires_at` says until when, by DynamoDB's clock.
+    `fence` grows with every lease and never goes back, so a worker that was away too long finds its fence passed and
+    writes nothing. `cancel_turn` names the turn that shall stop: once it stands there, that turn cannot complete.
     """
 
     ENTITY = "Conversation"
@@ -63,12 +64,13 @@ class Conversation(Item):
     fence = NumberAttribute(default=0)
     lease_turn = UnicodeAttribute(null=True)
     lease_expires_at = TimestampAttribute(null=True)
+    cancel_turn = UnicodeAttribute(null=True)
 
     def leased(self, moment: datetime | None = None) -> bool:
-        """Whether a turn holds the lease at `moment` (by default now)."""
+        """Whether a turn holds the lease at `moment` (by default now, by DynamoDB's clock)."""
         if self.lease_turn is None or self.lease_expires_at is None:
             return False
-        return self.lease_expires_at > (moment or clock.now())
+        return self.lease_expires_at > (moment or clock.table_now())
 
 
 class ConversationEntry(Item):

@@ -1,5 +1,10 @@
 """What can go wrong in the table, in the table's own words; the application gives each a status."""
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # The entities raise these errors.
+    from models.turn import Turn
+
 
 class TableError(Exception):
     """Base of all errors that the data layer raises."""
@@ -56,8 +61,21 @@ class LeaseHeld(TableError):
         self.retry_after = retry_after
 
 
+class LeaseExpired(TableError):
+    """The worker of the conversation's turn is gone: its lease has run out. `settle_turn` frees the conversation."""
+
+    def __init__(self, turn: "Turn") -> None:
+        """Carry the `turn` that was left behind."""
+        super().__init__(f"The worker of turn {turn.turn_id} stopped before it ended.")
+        self.turn = turn
+
+
 class LeaseLost(TableError):
     """This worker's lease was taken over: what it wanted to write was not written."""
+
+
+class CancelRequested(TableError):
+    """The turn that was about to complete has been cancelled; nothing was written."""
 
 
 class Contended(TableError):

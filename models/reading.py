@@ -63,6 +63,8 @@ def get_many(wanted: Sequence[Item], *, consistent: bool = False) -> list[Any]:
     """
     found: dict[tuple[str, str], Item | None] = {}
     pending: list[Any] = [keys(item) for item in wanted]
+    if not wanted:
+        return []
     for attempt in range(MAX_ATTEMPTS):
         answer = connection().batch_get_item(pending, consistent_read=consistent)
         name = settings().name

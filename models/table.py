@@ -166,8 +166,12 @@ def _connect(settings: TableSettings) -> TableConnection:
         aws_secret_access_key=settings.secret_access_key,
     )
     # Making a botocore client is not thread-safe; using one is. So it is made here, under the lock.
-    _ = made.connection.client
+    made.connection.client.meta.events.register("after-call.dynamodb", _observe_clock)
     return made
+
+
+def _observe_clock(http_response: Any, **_: Any) -> None:
+    clock.observe(http_response.headers.get("date"))
 
 
 _connections = _Connections()

@@ -1,16 +1,25 @@
-"""Turn: how one run of an agent ended, with whatever text there was if it did not end well."""
+"""Turn: one run of an agent; how it ended, with whatever text there was if it did not end well."""
 
-from typing import Literal
+from datetime import timedelta
+from typing import Any, Literal
 
 from pynamodb.attributes import NumberAttribute, UnicodeAttribute
 
 from models.attributes import JsonAttribute, TimestampAttribute
 from models.keys import Key, KeyField
-from models.table import Item
+from models.table import MAX_TEXT_BYTES, Item
 
-TurnStatus = Literal["completed", "failed", "cancelled", "interrupted"]
+TurnEnd = Literal["completed", "failed", "cancelled", "interrupted"]
+TurnStatus = Literal["running", "completed", "failed", "cancelled", "interrupted"]
 
 ID_PREFIX = "turn"
+
+EVENTS_KEPT = timedelta(hours=24)
+"""How long the events of a turn can be replayed."""
+
+MOST_UNSTORED = 1000
+"""Events that a worker may have passed on and not yet stored; the end of a turn that it left behind is numbered after
+them, so that no client takes it for an event it has seen."""
 
 
 class TurnEntry(Item):
@@ -26,18 +35,23 @@ class TurnEntry(Item):
 
 
 class Turn(Item):
-    """One run of an agent, written when it ends. While it runs, it is the lease on its conversation's header.
+    """One run of an agent. Its key holds its owner, and ids sort by time: a user's turns of a day are one Query.
 
-    `error` has `code` and `detail`; `partial_text` is what an unfinished answer had come to.
+    A streamed or background turn is written as `running` when it begins; a plain one only when it ends, and while it
+    runs it is the lease on its conversation's header.
+
+    `error` has `code` and `detail`; `partial_text` is what an unfinished answer had come to. `first_message_at` and
+    `last_message_at` are the sort keys between which the turn's messages stand; `last_event` is the number of the event
+    that told its end.
     """
 
     ENTITY = "Turn"
 
-    PK = Key("TURN#{turn_id}", hash_key=True)
-    SK = Key("TURN", range_key=True)
+    PK = Key("USER#{user_id}#TURNS", hash_key=True)
+    SK = Key("TURN#{turn_id}", range_key=True)
 
+    user_id = KeyField()
     turn_id = KeyField()
-    user_id = UnicodeAttribute()
     conversation_id = UnicodeAttribute()
     agent_id = UnicodeAttribute()
     status = UnicodeAttribute()
@@ -45,8 +59,46 @@ class Turn(Item):
     model = UnicodeAttribute(null=True)
     started_at = TimestampAttribute()
     ended_at = TimestampAttribute(null=True)
+    first_message_at = TimestampAttribute(null=True)
+    last_message_at = TimestampAttribute(null=True)
+    last_event = NumberAttribute(null=True)
     finish_reason = UnicodeAttribute(null=True)
     input_tokens = NumberAttribute(null=True)
     output_tokens = NumberAttribute(null=True)
     error = JsonAttribute(null=True)
     partial_text = UnicodeAttribute(null=True)
+
+
+class TurnEvents(Item):
+    """Some consecutive pieces of an answer's text, as they were streamed; `last` is the number of the last one.
+
+    The key holds the last number, so "everything after N" is one condition on it, wherever the pieces were divided.
+    """
+
+    ENTITY = "TurnEvents"
+
+    PK = Key("TURN#{turn_id}", hash_key=True)
+    SK = Key("EVENT#{last}", range_key=True)
+
+    turn_id = KeyField()
+    last = KeyField()
+    texts = JsonAttribute()
+
+    @property
+    def numbered(self) -> list[tuple[int, str]]:
+        """Each piece with its number in the turn."""
+        first = int(self.last) - len(self.texts) + 1
+        return list(enumerate(self.texts, first))
+
+
+def event_key(number: int) -> str:
+    """Return an event's number as it stands in a key: ten digits, so that keys sort as numbers do."""
+    return f"{number:010}"
+
+
+def unfinished(text: str, code: str, detail: str) -> dict[str, Any]:
+    """Return what a turn's record keeps of an answer that is not whole: why, and the text as far as it fits an item."""
+    kept = text.encode()[:MAX_TEXT_BYTES].decode(errors="ignore")
+    if len(kept) < len(text):
+        detail = f"{detail} Of the partial text only the beginning is kept."
+    return {"error": {"code": code, "detail": detail}, "partial_text": kept or None}

@@ -271,7 +271,7 @@ def delete_message(user_id: UserId, conversation_id: str, message_id: str) -> No
     transaction = Transaction()
     transaction.delete("message", message, Message.message_id == message_id)
     if message.turn_id:
-        transaction.delete("turn", Turn.keyed(turn_id=message.turn_id))
+        transaction.delete("turn", Turn.keyed(user_id=user_id, turn_id=message.turn_id))
     header = Conversation.keyed(conversation_id=conversation_id)
     transaction.update("conversation", header, [Conversation.message_count.add(-1)], owned_by(user_id))
     try:

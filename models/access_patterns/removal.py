@@ -188,7 +188,7 @@ def _remove(job: Erasure, hold: Hold, step: str, found: Sequence[Raw]) -> None:
     """Count a page, then delete it."""
     counted = [raw for raw in found if job.counts_to(step, raw["SK"]["S"])]
     new = found[len(counted) :]
-    turns, known = _named_turns(found), _named_turns(counted)
+    turns, known = _named_turns(job, found), _named_turns(job, counted)
     there = [turn for turn in get_many(list(turns.values()), consistent=True) if turn is not None] if turns else []
     kinds = [raw["entity"]["S"] for raw in new] + [turn.ENTITY for turn in there if turn.turn_id not in known]
     _count(job, hold, (step, found[-1]["SK"]["S"]), Counter(kinds))
@@ -209,10 +209,10 @@ def _give_back(grant: AgentGrant) -> None:
         update_present(agent, [Agent.shared_with.delete({grant.user_id})], None, "agent")
 
 
-def _named_turns(found: Sequence[Raw]) -> dict[str, Turn]:
+def _named_turns(job: Erasure, found: Sequence[Raw]) -> dict[str, Turn]:
     """Return the keys of the turns that items of a conversation name, by their ids."""
     named = sorted({raw["turn_id"]["S"] for raw in found if "turn_id" in raw})
-    return {turn_id: Turn.keyed(turn_id=turn_id) for turn_id in named}
+    return {turn_id: Turn.keyed(user_id=job.user_id, turn_id=turn_id) for turn_id in named}
 
 
 def _keys(items: Iterable[Item]) -> list[tuple[str, str]]:

@@ -17,15 +17,17 @@ from models import clock
 from models.access_patterns.conversations import get_conversation, open_conversation, owned_by
 from models.access_patterns.declare import Budget, Request, Write, access_pattern
 from models.access_patterns.messages import Draft, ensure_active, extend, place
-from models.changes import condition_failed
+from models.access_patterns.turn_events import turn_messages
+from models.changes import condition_failed, set_or_remove
 from models.conversation import Conversation
-from models.errors import Contended, ItemNotFound, LeaseHeld, LeaseLost
-from models.ids import moment_of, new_id
+from models.errors import CancelRequested, Contended, ItemNotFound, LeaseExpired, LeaseHeld, LeaseLost
+from models.ids import new_id
 from models.message import Message
+from models.orphans import running_turn
 from models.reading import get
 from models.retries import MAX_ATTEMPTS, pause
 from models.tenancy import UserId
-from models.turn import ID_PREFIX, Turn, TurnEntry, TurnStatus
+from models.turn import ID_PREFIX, Turn, TurnEnd, TurnEntry
 from models.writing import ConditionFailed, Transaction
 
 Compose = Callable[[tuple[Message, ...]], Sequence[Draft]]
@@ -33,13 +35,31 @@ Compose = Callable[[tuple[Message, ...]], Sequence[Draft]]
 
 @dataclass(frozen=True)
 class Lease:
-    """The right to write the end of a turn. It holds as long as the header carries this turn and this fence."""
+    """The right to write the end of a turn. It holds as long as the header carries this turn and this fence.
+
+    `announced`: the turn has a record already, as running. `first_message_at`: the message that began it.
+    """
 
     turn_id: str
     user_id: UserId
     conversation: Conversation
     fence: int
     started_at: datetime
+    announced: bool = False
+    first_message_at: datetime | None = None
+
+    @property
+    def turn(self) -> Turn:
+        """The turn's record while it runs."""
+        return Turn(
+            user_id=self.user_id,
+            turn_id=self.turn_id,
+            conversation_id=self.conversation.conversation_id,
+            agent_id=self.conversation.agent_id,
+            status="running",
+            started_at=self.started_at,
+            first_message_at=self.first_message_at,
+        )
 
 
 @dataclass(frozen=True)
@@ -78,16 +98,28 @@ class Begun:
             ),
         ),
     ),
-    budget=Budget(2, 6, 8, "a window of 20 and a message of up to 1 KB; 4 of it only when the activity indexes move"),
+    budget=Budget(
+        2,
+        6,
+        8,
+        "a plain turn with a window of 20 and a message of up to 1 KB; 4 of it only when the activity indexes move; "
+        "2 WCU more where it is announced",
+    ),
     routes=(
         "POST /api/v1/conversations/{conversation_id}/messages",
         "POST /api/v1/conversations/{conversation_id}/turns",
     ),
 )
-def begin_turn(user_id: UserId, conversation_id: str, compose: Compose, *, window: int, lease: timedelta) -> Begun:
+def begin_turn(
+    user_id: UserId,
+    conversation_id: str,
+    compose: Compose,
+    *,
+    window: int,
+    lease: timedelta,
+    announced: bool = False,
+) -> Begun:
     """Read the conversation's newest messages, take its lease and store the messages that begin the turn.
-
-    A lease that has run out is taken over with a higher fence; the turn that held it is recorded as interrupted.
 
     Args:
         user_id: whose conversation it must be.
@@ -96,11 +128,13 @@ def begin_turn(user_id: UserId, conversation_id: str, compose: Compose, *, windo
             what is there. It may be called again when another writer came between, and may refuse by raising.
         window: how many of the messages that are there are read.
         lease: for how long; it is renewed while the turn runs.
+        announced: also write the turn's record, as running, so that it can be followed from its first moment.
 
     Raises:
         ItemNotFound: the user has no such conversation.
         ConversationNotActive: it is completed or archived.
         LeaseHeld: another turn is running.
+        LeaseExpired: the worker of the last turn died; settle that turn first.
         ItemTooLarge: a message does not fit in an item.
         Contended: other writers kept coming first; nothing was written.
     """
@@ -108,24 +142,33 @@ def begin_turn(user_id: UserId, conversation_id: str, compose: Compose, *, windo
         opened = open_conversation(user_id, conversation_id, window)
         conversation = opened.conversation
         ensure_active(conversation)
-        moment = clock.now()
+        moment = clock.table_now()
         if conversation.leased(moment):
             raise LeaseHeld(conversation.lease_turn, (conversation.lease_expires_at - moment).total_seconds())
-        turn_id = new_id(ID_PREFIX, moment)
+        if conversation.lease_turn is not None:
+            raise LeaseExpired(running_turn(conversation))
+        started = clock.now()
+        turn_id = new_id(ID_PREFIX, started)
         drafts = compose(opened.messages)
         messages = place(conversation, [replace(draft, turn_id=turn_id) for draft in drafts])
-        transaction = Transaction()
-        if conversation.lease_turn is not None:
-            _record(transaction, _orphan(conversation, moment), named=False)
         fence = int(conversation.fence) + 1
+        began = messages[0].ts if messages else None
+        held = Lease(turn_id, user_id, conversation, fence, started, announced, began)
+        transaction = Transaction()
+        if announced:
+            _record(transaction, held.turn, named=bool(messages))
         extend(
             transaction,
             conversation,
             messages,
-            owned_by(user_id) & (Conversation.status == "active") & _free(moment) & (Conversation.fence == fence - 1),
+            owned_by(user_id)
+            & (Conversation.status == "active")
+            & Conversation.lease_turn.does_not_exist()
+            & (Conversation.fence == fence - 1),
             Conversation.fence.set(fence),
             Conversation.lease_turn.set(turn_id),
             Conversation.lease_expires_at.set(moment + lease),
+            Conversation.cancel_turn.remove(),
             Conversation.turn_count.add(1),
         )
         try:
@@ -136,36 +179,15 @@ def begin_turn(user_id: UserId, conversation_id: str, compose: Compose, *, windo
         if messages:
             conversation.last_message_at = messages[-1].ts
         conversation.message_count += len(messages)
-        return Begun(
-            Lease(turn_id, user_id, conversation, fence, moment), opened.messages, tuple(messages), opened.more
-        )
+        return Begun(held, opened.messages, tuple(messages), opened.more)
     raise Contended("Other writers kept changing this conversation; nothing was written.")
 
 
-def _free(moment: datetime) -> Condition:
-    condition: Condition = Conversation.lease_turn.does_not_exist() | (Conversation.lease_expires_at <= moment)
-    return condition
-
-
 def _record(transaction: Transaction, turn: Turn, *, named: bool) -> None:
-    """Add the record of a turn that has ended to a transaction, and what leads to it if it is `named` by no message."""
+    """Add the record of a turn to a transaction, and what leads to it if it is `named` by no message."""
     transaction.create("turn", turn)
     if not named:
         transaction.create("entry", TurnEntry(conversation_id=turn.conversation_id, turn_id=turn.turn_id))
-
-
-def _orphan(conversation: Conversation, moment: datetime) -> Turn:
-    turn_id = conversation.lease_turn
-    return Turn(
-        turn_id=turn_id,
-        user_id=conversation.user_id,
-        conversation_id=conversation.conversation_id,
-        agent_id=conversation.agent_id,
-        status="interrupted",
-        started_at=moment_of(turn_id, ID_PREFIX) or moment,
-        ended_at=moment,
-        error={"code": "interrupted", "detail": "The worker that ran this turn stopped before it ended."},
-    )
 
 
 def _holds(lease: Lease) -> Condition:
@@ -189,7 +211,7 @@ def renew_lease(lease: Lease, duration: timedelta) -> None:
     header = Conversation.keyed(conversation_id=lease.conversation.conversation_id)
     try:
         header.update(
-            actions=[Conversation.lease_expires_at.set(clock.now() + duration)],
+            actions=[Conversation.lease_expires_at.set(clock.table_now() + duration)],
             condition=_holds(lease),
         )
     except UpdateError as error:
@@ -207,12 +229,23 @@ def renew_lease(lease: Lease, duration: timedelta) -> None:
             "TransactWriteItems",
             writes=(
                 Write("Put", Message, optional=True),
-                Write("Put", Turn),
+                Write("Put", Turn, optional=True),
                 Write("Put", TurnEntry, optional=True),
                 Write("Update", Conversation),
+                Write("Update", Turn, optional=True),
             ),
         ),
         Request("GetItem", (Conversation,), consistent=True, optional=True),
+        Request("GetItem", (Turn,), consistent=True, optional=True),
+        Request(
+            "Query",
+            (Message,),
+            sort_key="between MSG#{ts} and MSG#{ts}",
+            consistent=True,
+            order="ascending",
+            page="100",
+            optional=True,
+        ),
     ),
     budget=Budget(1, 0, 8, "an answer of 1,200 characters, a header and a turn of up to 1 KB"),
     routes=(
@@ -221,9 +254,12 @@ def renew_lease(lease: Lease, duration: timedelta) -> None:
     ),
 )
 def end_turn(
-    lease: Lease, status: TurnStatus, drafts: Sequence[Draft], record: Mapping[str, Any]
+    lease: Lease, status: TurnEnd, drafts: Sequence[Draft], record: Mapping[str, Any]
 ) -> tuple[Turn, list[Message]]:
     """Store the answer, the turn's record and the counters and free the lease, all or nothing.
+
+    Where this end, or another that this worker wrote before, turns out to be stored already (its acknowledgement was
+    lost), that one is returned.
 
     Args:
         lease: the turn's lease.
@@ -233,39 +269,63 @@ def end_turn(
 
     Raises:
         LeaseLost: the lease was taken over; nothing was written.
+        CancelRequested: the turn was to complete, but somebody has cancelled it; nothing was written.
         Contended: others kept appending; nothing was written.
     """
     conversation = lease.conversation
+    condition = _holds(lease)
+    if status == "completed":
+        condition &= Conversation.cancel_turn.does_not_exist()
     for attempt in range(MAX_ATTEMPTS):
         messages = place(conversation, [replace(draft, turn_id=lease.turn_id) for draft in drafts])
-        turn = Turn(
-            turn_id=lease.turn_id,
-            user_id=lease.user_id,
-            conversation_id=conversation.conversation_id,
-            agent_id=conversation.agent_id,
-            status=status,
-            started_at=lease.started_at,
-            ended_at=clock.now(),
-            **record,
-        )
+        turn = _ended(lease, status, messages, record)
         transaction = Transaction()
-        _record(transaction, turn, named=bool(messages))
-        extend(transaction, conversation, messages, _holds(lease), *_release(record))
+        if lease.announced:
+            transaction.update("turn", turn, _conclusion(turn), Turn.status == "running")
+        else:
+            _record(transaction, turn, named=bool(messages))
+        extend(transaction, conversation, messages, condition, *_release(record))
         try:
             transaction.commit()
         except ConditionFailed:
-            # Either the lease is gone for good, or somebody appended beside us: the header tells.
-            conversation = _reread(lease)
+            # The end stands already, or the lease is gone for good, or somebody appended beside us: the header tells.
+            try:
+                conversation = _reread(lease)
+            except LeaseLost:
+                return _stored_end(lease)
+            if status == "completed" and conversation.cancel_turn == lease.turn_id:
+                raise CancelRequested(lease.turn_id) from None
             pause(attempt)
         else:
             return turn, messages
     raise Contended("Other writers kept changing this conversation; the turn's end was not written.")
 
 
+def _ended(lease: Lease, status: TurnEnd, messages: Sequence[Message], record: Mapping[str, Any]) -> Turn:
+    turn = lease.turn
+    turn.status = status
+    turn.ended_at = clock.now()
+    if messages:
+        turn.first_message_at = lease.first_message_at or messages[0].ts
+        turn.last_message_at = messages[-1].ts
+    for name, value in record.items():
+        setattr(turn, name, value)
+    return turn
+
+
+def _conclusion(turn: Turn) -> list[Action]:
+    """Return the actions that make a running turn's record one that has ended."""
+    attributes = Turn.get_attributes()
+    told = set(attributes) - {"PK", "SK", "entity", "user_id", "turn_id", "conversation_id", "agent_id", "started_at"}
+    values = {name: getattr(turn, name) for name in sorted(told)}
+    return [set_or_remove(attributes[name], value) for name, value in values.items() if value is not None]
+
+
 def _release(record: Mapping[str, Any]) -> list[Action]:
     return [
         Conversation.lease_turn.remove(),
         Conversation.lease_expires_at.remove(),
+        Conversation.cancel_turn.remove(),
         Conversation.input_tokens.add(record.get("input_tokens") or 0),
         Conversation.output_tokens.add(record.get("output_tokens") or 0),
     ]
@@ -281,21 +341,14 @@ def _reread(lease: Lease) -> Conversation:
     return conversation
 
 
-@access_pattern(
-    "AP-53",
-    "Turn by id",
-    question="How did this turn end?",
-    requests=(Request("GetItem", (Turn,), consistent=True),),
-    budget=Budget(1, 1, 0, "a turn of up to 4 KB"),
-    routes=("GET /api/v1/turns/{turn_id}",),
-)
-def get_turn(user_id: UserId, turn_id: str) -> Turn:
-    """Return the record of a turn of this user that has ended.
+def _stored_end(lease: Lease) -> tuple[Turn, list[Message]]:
+    """Return the end of a turn as this worker has stored it before, without learning so.
 
     Raises:
-        ItemNotFound: the user has no such turn, or it still runs.
+        LeaseLost: it has not: another worker has recorded the turn as interrupted, or the conversation is gone.
     """
-    turn: Turn | None = get(Turn, turn_id=turn_id)
-    if turn is None or turn.user_id != user_id:
-        raise ItemNotFound("turn")
-    return turn
+    turn: Turn | None = get(Turn, user_id=lease.user_id, turn_id=lease.turn_id)
+    # Only the worker of a turn ends it in any other way.
+    if turn is None or turn.status in ("running", "interrupted"):
+        raise LeaseLost(lease.turn_id)
+    return turn, [message for message in turn_messages(turn) if message.sender == "agent"]

@@ -108,7 +108,8 @@ _OWN: dict[str, dict[str, str]] = {
         "retention_days": "After how many days what is written in it expires; absent: never (see `models.retention`).",
         "fence": "Grows with every lease: who holds an older one writes nothing.",
         "lease_turn": "The turn that runs at this moment.",
-        "lease_expires_at": "Until when, unless the lease is renewed.",
+        "lease_expires_at": "Until when, by DynamoDB's clock, unless the lease is renewed.",
+        "cancel_turn": "The turn that shall stop; it cannot complete any more.",
     },
     "Message": {
         "ts": "UTC in microseconds, 27 characters; strictly increasing in a conversation.",
@@ -122,11 +123,14 @@ _OWN: dict[str, dict[str, str]] = {
         "llm_response_id": "The provider's id of the answer.",
     },
     "Turn": {
-        "status": "`completed`, `failed`, `cancelled` or `interrupted`.",
+        "status": "`running`, `completed`, `failed`, `cancelled` or `interrupted`; a plain turn is written at its end.",
         "provider": "Who answered.",
         "model": "Which model.",
         "started_at": "When it began.",
         "ended_at": "When it ended.",
+        "first_message_at": "The `ts` of the first message that it stored.",
+        "last_message_at": "The `ts` of the last one.",
+        "last_event": "The number of the event that told its end.",
         "finish_reason": "Why the model stopped.",
         "input_tokens": "The tokens of the question with its context.",
         "output_tokens": "The tokens of the answer.",
@@ -150,6 +154,10 @@ _OWN: dict[str, dict[str, str]] = {
         "lease_expires_at": "Until when, unless the worker renews it.",
     },
     "PendingErasure": {"erasure_id": "The erasure that is not completed."},
+    "TurnEvents": {
+        "last": "The number of the last piece, in ten digits.",
+        "texts": "The pieces, as JSON.",
+    },
     "UserState": {
         "kind": "`session` or `application`.",
         "key": "Its name.",

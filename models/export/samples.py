@@ -13,7 +13,7 @@ from models.message import Message
 from models.share import AgentGrant, PublishedAgent
 from models.state import ConversationState, UserState
 from models.table import Item
-from models.turn import Turn, TurnEntry
+from models.turn import Turn, TurnEntry, TurnEvents, event_key
 from models.user import EmailClaim, User
 
 DynamoItem = Mapping[str, Mapping[str, Any]]
@@ -153,11 +153,29 @@ def samples() -> tuple[Item, ...]:
             1.1, "msg_02", "agent", "assistant", "The castle, early.", turn_id=ANSWERED, llm_response_id="resp_01"
         ),
         _message(5, "msg_03", "user", "user", "And in the evening?", turn_id=FAILED),
-        _turn(ANSWERED, "completed", 1, finish_reason="stop", input_tokens=1410, output_tokens=230),
+        _turn(
+            ANSWERED,
+            "completed",
+            1,
+            finish_reason="stop",
+            input_tokens=1410,
+            output_tokens=230,
+            first_message_at=_at(minutes=1),
+            last_message_at=_at(minutes=1.1),
+            last_event=5,
+        ),
+        TurnEvents(
+            turn_id=ANSWERED,
+            last=event_key(4),
+            texts=["The castle", ", ", "early."],
+            expires_at=int(_at(days=1).timestamp()),
+        ),
         _turn(
             FAILED,
             "failed",
             5,
+            first_message_at=_at(minutes=5),
+            last_event=4,
             partial_text="In the evening you",
             error={"code": "provider_incomplete", "detail": "The model provider's answer was cut off."},
         ),

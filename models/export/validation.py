@@ -7,6 +7,7 @@ https://github.com/awslabs/mcp/tree/main/src/dynamodb-mcp-server
 """
 
 import json
+import operator as operator_
 import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping
@@ -128,7 +129,10 @@ def _sort_condition(declared: str, sample: Item) -> tuple[str, dict[str, str], C
             {":first": lower, ":last": upper},
             lambda key: lower <= key <= upper,
         )
-    return f"#sort {operator} :sort", {":sort": first}, lambda key: key < first if operator == "<" else key == first
+    if operator == ">":
+        first = _FIELD.sub("", rest)
+    compare = {"<": operator_.lt, ">": operator_.gt, "=": operator_.eq}[operator]
+    return f"#sort {operator} :sort", {":sort": first}, lambda key: compare(key, first)
 
 
 def _rendered(text: str, sample: Item) -> str:
@@ -137,6 +141,16 @@ def _rendered(text: str, sample: Item) -> str:
         if isinstance(attribute, Key) and attribute.template.text == text:
             return str(getattr(sample, attribute.attr_name))
     return _FIELD.sub(lambda field: str(getattr(sample, field[1])), text)
+
+
+def _put(request: Request) -> tuple[str, str]:
+    sample = sample_of(request.entities[0])
+    return _command(
+        "put-item",
+        table_name=TABLE,
+        item={**stored(sample), **_keys(sample, _NEW)},
+        condition_expression="attribute_not_exists(PK)",
+    ), "nothing: the item is there"
 
 
 def _update(request: Request) -> tuple[str, str]:
@@ -192,6 +206,7 @@ _COMMANDS: dict[str, Callable[[Request], tuple[str, str]]] = {
     "GetItem": _get,
     "BatchGetItem": _batch_get,
     "Query": _query,
+    "PutItem": _put,
     "UpdateItem": _update,
     "TransactWriteItems": _transact,
     "BatchWriteItem": _batch_write,

@@ -27,6 +27,7 @@ from bot.api import (
     requests,
     sharing,
     states,
+    turns,
     users,
 )
 from bot.api.context import EXTENSION, Services
@@ -69,7 +70,19 @@ def create_app(settings: Settings | None = None) -> Application:
     cors.install(app, settings.cors_origins)
     problems.install(app)
     docs.install(app)
-    for resource in (health, users, api_keys, agents, sharing, conversations, messages, states, erasures, exports):
+    for resource in (
+        health,
+        users,
+        api_keys,
+        agents,
+        sharing,
+        conversations,
+        messages,
+        turns,
+        states,
+        erasures,
+        exports,
+    ):
         app.register_api(resource.api)
     return app
 
@@ -85,6 +98,7 @@ def let_turns_end(app: Flask) -> None:
     """Wait for the turns of an application whose clients have gone: they go on to their end, and are stored."""
     services: Services = app.extensions[EXTENSION]
     services.streams.close()
+    services.leases.close()
     services.uses.close()
     services.erasures.close()
 
@@ -94,6 +108,7 @@ def _services(settings: Settings) -> Services:
     vault = Vault(ring, data_keys_of(settings))
     providers = _providers(settings)
     uses = KeyUses()
+    leases = LeaseKeeper(settings.lease)
     return Services(
         settings=settings,
         authentication=Authentication(uses),
@@ -102,7 +117,8 @@ def _services(settings: Settings) -> Services:
         hints=AgentHints(),
         vault=vault,
         providers=providers,
-        turns=TurnService(providers, vault, LeaseKeeper(settings.lease), embedded_context=settings.embedded_context),
+        leases=leases,
+        turns=TurnService(providers, vault, leases, embedded_context=settings.embedded_context),
         streams=TurnStreams(settings.threads),
         erasures=Erasures(settings.lease),
     )

@@ -152,8 +152,23 @@ class AgentUnavailable(Conflict):
     title = "The agent of this conversation answers no more"
 
 
+class TurnCancelled(Conflict):
+    """The turn was cancelled; what it had said is kept on the turn, not in the messages."""
+
+    code = "turn_cancelled"
+    title = "The turn was cancelled"
+
+
+class Overloaded(BotError):
+    """This process runs as many turns as it can; another try may meet another one."""
+
+    status = 503
+    code = "overloaded"
+    title = "Too many turns are running"
+
+
 class TurnInterrupted(BotError):
-    """The turn's worker lost the conversation to another one; what it had is kept on the turn, not in the messages."""
+    """The turn's worker stopped, or lost the conversation; what it had is kept on the turn, not in the messages."""
 
     status = 503
     code = "turn_interrupted"
@@ -251,6 +266,12 @@ class NotConfigured(BotError):
     status = 503
     code = "not_configured"
     title = "This deployment is not configured for that"
+
+
+def as_told(code: str, detail: str) -> BotError:
+    """Return an error that was kept by its code, as it was told the first time."""
+    found = next((kind for kind in kinds() if kind.code == code), BotError)
+    return found(detail)
 
 
 def kinds() -> list[type[BotError]]:

@@ -52,6 +52,12 @@ FOR_NOBODY = {
     "AP-75": "the servers' own, the open jobs of all users",
     "AP-76": "the servers' own",
     "AP-77": "an administrator's and the operator's",
+    "AP-54": "takes a turn that was read for its owner",
+    "AP-55": "takes a turn that was read for its owner",
+    "AP-56": "writes what this process's own turn says",
+    "AP-57": "follows a turn that was read for its owner",
+    "AP-58": "takes a turn that was read for its owner",
+    "AP-59": "looks at the turns that run in this process",
 }
 # What carries its owner with it, as a `UserId`.
 CARRIERS = (Owner, Lease)

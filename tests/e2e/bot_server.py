@@ -4,6 +4,7 @@ import json
 import os
 import queue
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -126,6 +127,11 @@ class BotServer:
         except subprocess.TimeoutExpired:
             self.process.kill()
             raise
+
+    def kill(self) -> None:
+        """End it as a crash would: the master and its workers, at once."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.wait()
 
     def __enter__(self) -> Self:
         return self

@@ -41,7 +41,7 @@ def test_a_busy_conversation_says_when_to_come_back_and_others_are_not_busy(
 
 def ended(api: Api, turn_id: str) -> Any:
     """Return a turn's record when it has ended, as anybody would who asks again and again."""
-    wait_until(lambda: api.call("GET", f"/turns/{turn_id}").status_code == 200)
+    wait_until(lambda: api.get(f"/turns/{turn_id}")["status"] != "running")
     return api.get(f"/turns/{turn_id}")
 
 

@@ -4,7 +4,7 @@ from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 
-from models.access_patterns import turns
+from models.access_patterns import turn_events, turn_states, turns
 from models.access_patterns.messages import Draft, append_messages
 from models.access_patterns.states import Owner, delete_state, get_state, list_states, put_state
 from models.access_patterns.turns import Begun
@@ -16,6 +16,8 @@ from models.measure.world import ANSWER, PAGE, QUESTION, World
 from models.tenancy import acting_for
 
 LEASE = timedelta(seconds=30)
+# 4 KB of text, in pieces as models send them.
+PIECES = ["".join(ANSWER[start % 1000 : start % 1000 + 20]) for start in range(0, 4000, 20)]
 RECORD = {
     "provider": "echo",
     "model": "echo-1",
@@ -25,14 +27,22 @@ RECORD = {
 }
 
 
-def _begin(conversation: Conversation) -> Begun:
+def _begin(conversation: Conversation, *, announced: bool = False, asked: bool = True) -> Begun:
     return turns.begin_turn(
         acting_for(conversation.user_id),
         conversation.conversation_id,
-        lambda _: [Draft("user", QUESTION)],
+        lambda _: [Draft("user", QUESTION)] if asked else [],
         window=WINDOW - 1,
         lease=LEASE,
+        announced=announced,
     )
+
+
+def _streamed(world: World) -> Begun:
+    """A turn that is being streamed, a second of it so far."""
+    begun = _begin(world.new_conversation(messages=2), announced=True)
+    turn_events.append_events(begun.lease.turn_id, 41, PIECES[:40])
+    return begun
 
 
 def _answer() -> list[Draft]:
@@ -47,12 +57,17 @@ def begin_turn(world: World) -> Act:
 
 
 @scenario("AP-50")
-def begin_turn_after_an_orphan(world: World) -> Act:
-    """After a turn whose worker died, which is recorded as interrupted."""
+def begin_announced_turn(world: World) -> Act:
+    """One that is streamed, and has a record from its first moment."""
     conversation = world.new_conversation(messages=2)
-    _begin(conversation)
-    world.clock.advance(minutes=1)
-    return partial(_begin, conversation)
+    return partial(_begin, conversation, announced=True)
+
+
+@scenario("AP-50")
+def begin_turn_without_a_message(world: World) -> Act:
+    """One that answers what is there."""
+    conversation = world.new_conversation(messages=2)
+    return partial(_begin, conversation, announced=True, asked=False)
 
 
 @scenario("AP-51")
@@ -89,7 +104,82 @@ def get_turn(world: World) -> Act:
     """A turn that has ended."""
     begun = _begin(world.new_conversation(messages=2))
     turns.end_turn(begun.lease, "completed", _answer(), RECORD)
-    return lambda: turns.get_turn(begun.lease.user_id, begun.lease.turn_id)
+    return lambda: turn_states.get_turn(begun.lease.user_id, begun.lease.turn_id)
+
+
+@scenario("AP-52")
+def end_turn_that_was_streamed(world: World) -> Act:
+    """One that has a record already."""
+    begun = _streamed(world)
+    return lambda: turns.end_turn(begun.lease, "completed", _answer(), RECORD)
+
+
+@scenario("AP-52")
+def end_turn_again(world: World) -> Act:
+    """One whose end is stored, which the worker has not heard."""
+    begun = _begin(world.new_conversation(messages=2))
+    turns.end_turn(begun.lease, "completed", _answer(), RECORD)
+    return lambda: turns.end_turn(begun.lease, "completed", _answer(), RECORD)
+
+
+@scenario("AP-53")
+def get_running_turn(world: World) -> Act:
+    """A plain turn that runs: it has no record yet."""
+    begun = _begin(world.new_conversation(messages=2))
+    return lambda: turn_states.get_turn(begun.lease.user_id, begun.lease.turn_id)
+
+
+@scenario("AP-54")
+def settle_turn(world: World) -> Act:
+    """A streamed turn whose worker died."""
+    begun = _streamed(world)
+    world.clock.advance(minutes=1)
+    return lambda: turn_states.settle_turn(begun.lease.turn)
+
+
+@scenario("AP-54")
+def settle_plain_turn(world: World) -> Act:
+    """A plain turn whose worker died."""
+    begun = _begin(world.new_conversation(messages=2))
+    world.clock.advance(minutes=1)
+    return lambda: turn_states.settle_turn(begun.lease.turn)
+
+
+@scenario("AP-55")
+def request_cancel(world: World) -> Act:
+    """A turn that runs."""
+    begun = _begin(world.new_conversation(messages=2))
+    return lambda: turn_states.request_cancel(begun.lease.turn)
+
+
+@scenario("AP-56")
+def append_events(world: World) -> Act:
+    """A batch of 4 KB."""
+    begun = _begin(world.new_conversation(messages=2), announced=True)
+    return lambda: turn_events.append_events(begun.lease.turn_id, len(PIECES) + 1, PIECES)
+
+
+@scenario("AP-57")
+def streamed(world: World) -> Act:
+    """What was said in the last second."""
+    begun = _streamed(world)
+    return lambda: turn_events.streamed(begun.lease.turn_id, 1)
+
+
+@scenario("AP-58")
+def turn_messages(world: World) -> Act:
+    """A turn that was answered."""
+    begun = _begin(world.new_conversation(messages=2))
+    turn, _ = turns.end_turn(begun.lease, "completed", _answer(), RECORD)
+    return lambda: turn_events.turn_messages(turn)
+
+
+@scenario("AP-59")
+def cancelled_turns(world: World) -> Act:
+    """One turn that runs here."""
+    conversation = world.new_conversation(messages=2)
+    _begin(conversation)
+    return lambda: turn_states.cancelled_turns([conversation.conversation_id])
 
 
 VALUE = {"destination": "Lisbon", "notes": "x" * 600}

@@ -12,6 +12,7 @@ from bot.access.uses import KeyUses
 from bot.erasures import Erasures
 from bot.llm.providers import Providers
 from bot.settings import Settings
+from bot.turns.leases import LeaseKeeper
 from bot.turns.service import TurnService
 from bot.turns.streams import TurnStreams
 
@@ -27,6 +28,7 @@ class Services:
     hints: AgentHints
     vault: Vault
     providers: Providers
+    leases: LeaseKeeper
     turns: TurnService
     streams: TurnStreams
     erasures: Erasures

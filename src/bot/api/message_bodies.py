@@ -46,8 +46,15 @@ class FunctionResult(Body):
     content: Annotated[str, Field(description=f"At most {MAX_TEXT_BYTES:,} bytes.")]
 
 
+_BACKGROUND = "Answer at once with the running turn; read it, or follow its events, later."
+_EITHER = "must be false where background is true: follow the turn's events instead"
+_STREAM_AND_BACKGROUND: dict[str, Any] = {
+    "required": ["stream", "background"],
+    "properties": {"stream": {"const": True}, "background": {"const": True}},
+}
 # What goes together, as `MessageCreate.check` checks it.
 _COMBINATIONS: dict[str, Any] = {
+    "not": _STREAM_AND_BACKGROUND,
     "anyOf": [
         {
             "title": "A message that is answered",
@@ -66,10 +73,11 @@ _COMBINATIONS: dict[str, Any] = {
                 "content": {"not": {"type": "null"}},
                 "reply": {"const": False},
                 "stream": {"const": False},
+                "background": {"const": False},
                 "results": {"maxItems": 0},
             },
         },
-    ]
+    ],
 }
 
 
@@ -84,6 +92,7 @@ class MessageCreate(Body):
     )
     reply: bool = Field(True, description="Whether the agent answers; `false` only stores the message.")
     stream: bool = Field(False, description="Answer as server-sent events.")
+    background: bool = Field(False, description=_BACKGROUND)
     sender: Literal["user", "agent", "system"] = Field("user", description="Another sender only with `reply: false`.")
 
     def check(self) -> None:
@@ -98,6 +107,10 @@ class MessageCreate(Body):
             _refuse("sender", "must be 'user' unless reply is false")
         if self.stream and not self.reply:
             _refuse("stream", "must be false where reply is false")
+        if self.background and not self.reply:
+            _refuse("background", "must be false where reply is false")
+        if self.stream and self.background:
+            _refuse("stream", _EITHER)
         if self.results and not self.reply:
             _refuse("results", "must be empty where reply is false: the agent waits to go on")
 
@@ -115,7 +128,23 @@ def _refuse(field: str, message: str) -> NoReturn:
     raise ValidationFailed(f"{field}: {message}", fields=(FieldError(field, message),))
 
 
+class Cancellation(Body):
+    """Nothing more is to be said: the path names the turn."""
+
+
 class TurnCreate(Body):
     """A turn without a new message: the agent answers what is there. After one that failed, this tries again."""
 
+    model_config = ConfigDict(json_schema_extra={"not": _STREAM_AND_BACKGROUND})
+
     stream: bool = Field(False, description="Answer as server-sent events.")
+    background: bool = Field(False, description=_BACKGROUND)
+
+    def check(self) -> None:
+        """Check what no single field can tell.
+
+        Raises:
+            ValidationFailed: the fields do not go together.
+        """
+        if self.stream and self.background:
+            _refuse("stream", _EITHER)

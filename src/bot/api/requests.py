@@ -21,7 +21,7 @@ from models.agent import Agent
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 # The endpoints that run a turn.
-_TURNS = {"messages.send", "messages.run"}
+_TURNS = {"messages.send", "turns.run"}
 _REQUEST_ID = re.compile(r"^[A-Za-z0-9_.:-]{1,128}$")
 # No field may be nested so deep; what is read from here on can be walked by recursion.
 _DEEPEST = 64

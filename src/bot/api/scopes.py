@@ -10,7 +10,7 @@ from bot.api.requests import caller
 from bot.api.types import ID_PATTERN
 from bot.errors import InsufficientScope
 from models.access_patterns.conversations import get_conversation
-from models.access_patterns.turns import get_turn
+from models.access_patterns.turn_states import get_turn
 from models.errors import ItemNotFound
 
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -29,11 +29,13 @@ FOR_ONE_AGENT = frozenset(
         "conversations.update",
         "conversations.delete",
         "messages.send",
-        "messages.run",
         "messages.list_all",
         "messages.read",
         "messages.delete",
-        "messages.read_turn",
+        "turns.run",
+        "turns.read",
+        "turns.events",
+        "turns.cancel",
         "state.list_of_conversation",
         "state.get_of_conversation",
         "state.put_of_conversation",

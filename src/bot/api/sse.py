@@ -1,4 +1,5 @@
-"""A turn as server-sent events: `turn.started`, `message.delta` …, and one of `turn.completed` and `turn.failed`.
+"""A turn as server-sent events: `turn.started`, `message.delta` …, and one of `turn.completed`, `turn.failed` and
+`turn.cancelled`.
 
 Source of the form: https://html.spec.whatwg.org/multipage/server-sent-events.html
 """
@@ -13,11 +14,12 @@ from bot.api.message_views import TurnResult, show_message, show_turn
 from bot.api.problems import document
 from bot.turns.events import AnswerDelta, TurnEnded, TurnEvent, TurnStarted
 
-EVENTS = ("turn.started", "message.delta", "turn.completed", "turn.failed")
+EVENTS = ("turn.started", "message.delta", "turn.completed", "turn.failed", "turn.cancelled")
 STREAM_DOCUMENT: dict[int, Any] = {
     200: {
         "description": "With `stream: true`: server-sent events. `turn.started` has the stored input, `message.delta` "
-        "the next `text`, `turn.completed` and `turn.failed` the turn as it is stored. A comment is a sign of life.",
+        "the next `text`, `turn.completed`, `turn.failed` and `turn.cancelled` the turn as stored. A comment is a "
+        "sign of life. `GET /api/v1/turns/{turn_id}/events?after=N` goes on after the event with the id N.",
         "content": {
             # OpenAPI before 3.2 has no better place to say what each event is.
             "text/event-stream": {
@@ -49,15 +51,13 @@ def event_stream(events: Iterator[TurnEvent | None]) -> Response:
 
 
 def _lines(events: Iterator[TurnEvent | None]) -> Iterator[str]:
-    sequence = 0
     for event in events:
         if event is None:
             yield KEEP_ALIVE
             continue
-        sequence += 1
         name, data = _named(event)
-        text = json.dumps({"sequence": sequence, **data}, ensure_ascii=False)
-        yield f"id: {sequence}\nevent: {name}\ndata: {text}\n\n"
+        text = json.dumps({"sequence": event.sequence, **data}, ensure_ascii=False)
+        yield f"id: {event.sequence}\nevent: {name}\ndata: {text}\n\n"
 
 
 def _named(event: TurnEvent) -> tuple[str, dict[str, Any]]:
@@ -79,4 +79,5 @@ def _named(event: TurnEvent) -> tuple[str, dict[str, Any]]:
             ).model_dump(mode="json")
             if event.error is None:
                 return "turn.completed", result
-            return "turn.failed", {**result, "problem": document(event.error)}
+            name = "turn.cancelled" if event.turn.status == "cancelled" else "turn.failed"
+            return name, {**result, "problem": document(event.error)}

@@ -9,6 +9,7 @@ import httpx2
 
 from .egress import PublicOnlyTransport
 from .failures import retry_after_seconds
+from .interruption import make_interruptible
 
 LONGEST_WAIT_INSIDE = 10.0
 """Seconds. The SDK would sleep up to two minutes for a `retry-after`, deaf to a cancelled turn and with its lease
@@ -83,7 +84,7 @@ def _client(
         cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=())),
     )
     client.event_hooks = {"response": [_hand_back_long_waits, _bound_error_page]}
-    return client
+    return make_interruptible(client)
 
 
 def _neutral(client: httpx2.Client) -> httpx2.Client:

@@ -9,7 +9,6 @@ from pynamodb.exceptions import PynamoDBException
 from bot.errors import BotError, TableUnavailable, TooLarge, TurnInterrupted
 from models.access_patterns.turns import Begun
 from models.errors import Contended, ItemTooLarge, LeaseLost
-from models.table import MAX_TEXT_BYTES
 from models.turn import Turn
 
 log = logging.getLogger(__name__)
@@ -30,14 +29,6 @@ def as_bot_error(error: Exception, begun: Begun) -> BotError:
         case _:
             log.exception("turn %s failed", begun.lease.turn_id, exc_info=error)
             return BotError("The turn failed on our side; the log has the reason.")
-
-
-def unfinished(text: str, code: str, detail: str) -> dict[str, Any]:
-    """Return what a turn's record keeps of an answer that is not whole: why, and the text as far as it fits an item."""
-    kept = text.encode()[:MAX_TEXT_BYTES].decode(errors="ignore")
-    if len(kept) < len(text):
-        detail = f"{detail} Of the partial text only the beginning is kept."
-    return {"error": {"code": code, "detail": detail}, "partial_text": kept or None}
 
 
 def unstored(begun: Begun, record: dict[str, Any]) -> Turn:

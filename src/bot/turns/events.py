@@ -1,4 +1,4 @@
-"""What happens in a turn, in the order in which it happens: one start, deltas, one end."""
+"""What happens in a turn, in the order in which it happens: one start, deltas, one end; `sequence` counts from 1."""
 
 from dataclasses import dataclass
 
@@ -15,6 +15,7 @@ class TurnStarted:
     conversation_id: str
     agent_id: str
     input: tuple[Message, ...]
+    sequence: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,7 @@ class AnswerDelta:
     """The next piece of the answer's text."""
 
     text: str
+    sequence: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,11 @@ class TurnEnded:
     input: tuple[Message, ...]
     output: tuple[Message, ...]
     error: BotError | None = None
+
+    @property
+    def sequence(self) -> int:
+        """The last one of the turn."""
+        return int(self.turn.last_event or 1)
 
 
 TurnEvent = TurnStarted | AnswerDelta | TurnEnded

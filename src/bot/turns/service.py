@@ -2,21 +2,26 @@
 
 import logging
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from bot.access.secrets import Vault
-from bot.errors import AgentUnavailable, BotError, Conflict, NotConfigured, ProviderIncomplete
+from bot.errors import AgentUnavailable, Conflict, NotConfigured, ProviderIncomplete, TurnCancelled
+from bot.llm.interruption import Interrupted, interruptible
 from bot.llm.providers import Providers, UnknownProvider
 from bot.llm.tokens import count_tools
 from bot.llm.types import Completion, ModelRequest, Provider, TextDelta
 from bot.turns.context import build_context
 from bot.turns.credentials import lent_credentials, own_credentials
-from bot.turns.endings import as_bot_error, unfinished, unstored
+from bot.turns.endings import as_bot_error, unstored
+from bot.turns.event_log import EventLog, NoLog, TableLog
 from bot.turns.events import AnswerDelta, TurnEnded, TurnEvent, TurnStarted
-from bot.turns.leases import Held, LeaseKeeper
+from bot.turns.leases import LeaseKeeper
 from bot.turns.tools import ToolResult, call_draft, check_calls, result_drafts
+from bot.turns.waiting import when_free
 from models.access_patterns.agents import get_agent
 from models.access_patterns.conversations import get_conversation
 from models.access_patterns.messages import Draft
@@ -24,10 +29,10 @@ from models.access_patterns.sharing import get_shared_agent
 from models.access_patterns.turns import Begun, begin_turn, end_turn
 from models.access_patterns.users import get_user
 from models.agent import Agent
-from models.errors import ItemNotFound, LeaseLost
+from models.errors import CancelRequested, ItemNotFound, LeaseLost
 from models.message import Message
 from models.tenancy import UserId
-from models.turn import Turn, TurnStatus
+from models.turn import Turn, TurnEnd, unfinished
 
 log = logging.getLogger(__name__)
 
@@ -90,10 +95,29 @@ class TurnService:
                 "What was said stays, and can be read."
             ) from error
 
-    def begin(self, user_id: UserId, conversation_id: str, question: Question, agent: Agent) -> Begun:
+    def begin(
+        self,
+        user_id: UserId,
+        conversation_id: str,
+        question: Question,
+        agent: Agent,
+        *,
+        announced: bool = False,
+        wait: float = 0,
+    ) -> Begun:
         """Take the conversation's lease and store what the turn begins with. After this, it is kept.
 
-        Cost: AP-50.
+        The lease is renewed from now on, until `run` has ended or `abandon` is called.
+
+        Args:
+            user_id: who asks.
+            conversation_id: the conversation.
+            question: what the turn begins with.
+            agent: the conversation's agent.
+            announced: whether the turn can be followed and found from its first moment.
+            wait: how many seconds to wait for a turn that runs.
+
+        Cost: AP-50; while it waits AP-31, about twice a second.
 
         Raises:
             ItemNotFound: the user has no such conversation.
@@ -105,65 +129,85 @@ class TurnService:
         if question.results:
             # All calls that wait are to be seen, and the turn that made them.
             window = max(window, WINDOW) + len(question.results)
-        return begin_turn(
+        begin = partial(
+            begin_turn,
             user_id,
             conversation_id,
             question.compose,
             window=window - 1 if question.message else window,
             lease=self._leases.duration,
+            # Without a message, its conversation does not move to where an unannounced turn is looked for.
+            announced=announced or question.message is None,
         )
+        begun = when_free(begin, user_id, conversation_id, wait)
+        self._leases.hold(begun.lease)
+        return begun
 
-    def run(self, begun: Begun, agent: Agent) -> Generator[TurnEvent, None, None]:
+    def abandon(self, begun: Begun) -> None:
+        """Give up a turn that has begun and will not run: its lease runs out, and it ends as interrupted."""
+        self._leases.release(begun.lease)
+
+    def run(self, begun: Begun, agent: Agent, *, logged: bool = False) -> Generator[TurnEvent, None, None]:
         """Run a turn that has begun, to its end; whatever happens to the model, the end is stored before it is told.
 
         Args:
             begun: the turn.
             agent: the conversation's agent.
+            logged: whether what it says can be followed from other processes.
 
-        Cost: AP-52 for the end.
+        Cost: AP-52 for the end; AP-56 for what is logged; AP-51 and AP-59 for a turn that takes its time.
         """
-        yield TurnStarted(
-            begun.lease.turn_id,
-            begun.lease.conversation.conversation_id,
-            begun.lease.conversation.agent_id,
-            begun.messages,
-        )
-        text: list[str] = []
-        record: dict[str, Any] = {}
-        ended: TurnEnded | None = None
-        with self._leases.keep(begun.lease) as held:
-            try:
-                for event in self._ask(begun, agent, held, record):
-                    if isinstance(event, TextDelta):
-                        text.append(event.text)
-                        yield AnswerDelta(event.text)
-                    else:
-                        ended = self._complete(begun, event, record)
-            except GeneratorExit:
-                self._end(begun, "interrupted", {**record, **unfinished("".join(text), "interrupted", _STOPPED)})
-                raise
-            except Exception as error:
-                ended = self._fail(begun, "".join(text), as_bot_error(error, begun), record)
-        yield ended or self._fail(begun, "".join(text), ProviderIncomplete("The model gave no end."), record)
-
-    def _ask(
-        self, begun: Begun, agent: Agent, held: Held, record: dict[str, Any]
-    ) -> Generator[TextDelta | Completion, None, None]:
-        """Ask the model. Fills `record` with what is known of the run; stops when the lease is lost."""
-        provider = self._provider(agent, begun.lease.user_id)
-        record |= {"provider": provider.name, "model": agent.model}
-        started = time.monotonic()
-        stream = provider.stream(self._request(agent, provider, begun))
+        run = _Run(begun, TableLog(begun.lease.turn_id) if logged else NoLog())
         try:
-            for event in stream:
-                if held.lost.is_set():
-                    raise LeaseLost(begun.lease.turn_id)
-                yield event
+            yield TurnStarted(
+                begun.lease.turn_id,
+                begun.lease.conversation.conversation_id,
+                begun.lease.conversation.agent_id,
+                begun.messages,
+            )
+            yield from self._answer(run, agent)
         finally:
-            stream.close()
+            self._leases.release(begun.lease)
+
+    def _answer(self, run: "_Run", agent: Agent) -> Generator[TurnEvent, None, None]:
+        held = self._leases.held(run.begun.lease)
+        ended: TurnEnded | None = None
+
+        def shall_stop() -> bool:
+            run.log.tick()
+            return held.shall_stop
+
+        try:
+            with closing(interruptible(self._ask(run, agent), shall_stop)) as events:
+                for event in events:
+                    if isinstance(event, TextDelta):
+                        for piece in _pieces(event.text):
+                            yield run.said(piece)
+                    else:
+                        ended = self._complete(run, event)
+        except GeneratorExit:
+            self._end(run, "interrupted", unfinished(run.text, "turn_interrupted", _STOPPED))
+            raise
+        except (Interrupted, CancelRequested):
+            ended = self._fail(run, LeaseLost()) if held.lost.is_set() else self._cancel(run)
+        except Exception as error:
+            ended = self._fail(run, error)
+        ended = ended or self._fail(run, ProviderIncomplete("The model gave no end."))
+        # Who hears of the end may never come back for more.
+        self._leases.release(run.begun.lease)
+        yield ended
+
+    def _ask(self, run: "_Run", agent: Agent) -> Generator[TextDelta | Completion, None, None]:
+        """Ask the model. Fills the turn's record with what is known of the run."""
+        provider = self._provider(agent, run.begun.lease.user_id)
+        run.record |= {"provider": provider.name, "model": agent.model}
+        started = time.monotonic()
+        try:
+            yield from provider.stream(self._request(agent, provider, run.begun))
+        finally:
             log.info(
                 "turn %s asked %s/%s for %.1f s",
-                begun.lease.turn_id,
+                run.begun.lease.turn_id,
                 provider.name,
                 agent.model,
                 time.monotonic() - started,
@@ -207,39 +251,83 @@ class TurnService:
         settings["stop"] = tuple(settings.get("stop") or ())
         return ModelRequest(agent.model, context, tools=tools, **settings)
 
-    def _complete(self, begun: Begun, completion: Completion, record: dict[str, Any]) -> TurnEnded:
-        record["finish_reason"] = completion.finish_reason
+    def _complete(self, run: "_Run", completion: Completion) -> TurnEnded:
+        run.record["finish_reason"] = completion.finish_reason
         if completion.usage is not None:
-            record["input_tokens"] = completion.usage.input_tokens
-            record["output_tokens"] = completion.usage.output_tokens
+            run.record["input_tokens"] = completion.usage.input_tokens
+            run.record["output_tokens"] = completion.usage.output_tokens
         check_calls(completion)
-        drafts = _answer(completion)
-        turn, messages = end_turn(begun.lease, "completed", drafts, record)
-        return TurnEnded(turn, begun.messages, tuple(messages))
+        run.log.close()
+        turn, messages = end_turn(run.begun.lease, "completed", _answer(completion), run.ending())
+        return TurnEnded(turn, run.begun.messages, tuple(messages))
 
-    def _fail(self, begun: Begun, text: str, error: BotError, record: dict[str, Any]) -> TurnEnded:
-        turn = self._end(begun, "failed", {**record, **unfinished(text, error.code, error.detail)})
-        return TurnEnded(turn, begun.messages, (), error)
+    def _cancel(self, run: "_Run") -> TurnEnded:
+        error = TurnCancelled()
+        turn = self._end(run, "cancelled", unfinished(run.text, error.code, error.detail))
+        return TurnEnded(turn, run.begun.messages, (), error)
 
-    def _end(self, begun: Begun, status: TurnStatus, record: dict[str, Any]) -> Turn:
+    def _fail(self, run: "_Run", error: Exception) -> TurnEnded:
+        told = as_bot_error(error, run.begun)
+        turn = self._end(run, "failed", unfinished(run.text, told.code, told.detail))
+        if turn.status == "completed":
+            # What failed was only to hear that the end was stored.
+            return TurnEnded(turn, run.begun.messages, tuple(run.stored))
+        return TurnEnded(turn, run.begun.messages, (), told)
+
+    def _end(self, run: "_Run", status: TurnEnd, record: dict[str, Any]) -> Turn:
         """Store how an unfinished turn ended, as far as that is possible.
 
         Without the lease, the worker that took it has done so; without the table, the next one will, when the lease has
         run out.
         """
+        turn_id = run.begun.lease.turn_id
         try:
-            return end_turn(begun.lease, status, [], record)[0]
+            run.log.close()
+            turn, run.stored = end_turn(run.begun.lease, status, [], run.ending() | record)
+            return turn
         except LeaseLost:
-            log.warning("turn %s lost its lease; its end (%s) was not stored", begun.lease.turn_id, status)
+            log.warning("turn %s lost its lease; its end (%s) was not stored", turn_id, status)
         except Exception:
-            log.exception("the end (%s) of turn %s was not stored", status, begun.lease.turn_id)
-        return unstored(begun, record)
+            log.exception("the end (%s) of turn %s was not stored", status, turn_id)
+        return unstored(run.begun, run.ending() | record)
+
+
+class _Run:
+    """One turn while it runs: what it has said, and what its record will say."""
+
+    def __init__(self, begun: Begun, log: EventLog) -> None:
+        self.begun = begun
+        self.log = log
+        self.record: dict[str, Any] = {}
+        self.stored: list[Message] = []
+        self._texts: list[str] = []
+        self._sequence = 1
+
+    @property
+    def text(self) -> str:
+        return "".join(self._texts)
+
+    def said(self, text: str) -> AnswerDelta:
+        self._sequence += 1
+        self._texts.append(text)
+        self.log.add(self._sequence, text)
+        return AnswerDelta(text, self._sequence)
+
+    def ending(self) -> dict[str, Any]:
+        return self.record | {"last_event": self._sequence + 1}
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """Divide a text that would not fit in an item with others."""
+    for start in range(0, len(text), _LONGEST_PIECE):
+        yield text[start : start + _LONGEST_PIECE]
 
 
 def _window(agent: Agent) -> int:
     return int(agent.settings.get("window") or WINDOW)
 
 
+_LONGEST_PIECE = 16_384
 _STOPPED = "The worker that ran this turn was stopped."
 
 

@@ -2,9 +2,11 @@
 
 import logging
 import queue
+import threading
 from collections.abc import Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
+from bot.errors import Overloaded
 from bot.turns.events import TurnEvent
 
 log = logging.getLogger(__name__)
@@ -13,37 +15,71 @@ KEEP_ALIVE_SECONDS = 15.0
 
 
 class TurnStreams:
-    """The threads on which streamed turns run: as many as the server can have open streams."""
+    """The threads on which streamed and background turns run."""
 
     def __init__(self, threads: int) -> None:
         """Take how many turns may run at once."""
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="turn")
+        self._room = threading.Semaphore(threads)
+
+    def reserve(self) -> None:
+        """Take the place of one turn, for `follow` or `start`; `give_back` it if the turn does not begin.
+
+        A turn that waited for a thread would hold its conversation and say nothing.
+
+        Raises:
+            Overloaded: as many run as there are threads.
+        """
+        if not self._room.acquire(blocking=False):
+            raise Overloaded("This process runs as many turns as it can; try again.", retry_after=1)
+
+    def give_back(self) -> None:
+        """Give back a place that was reserved."""
+        self._room.release()
+
+    def start(self, events: Generator[TurnEvent, None, None]) -> None:
+        """Run a turn to its end at a reserved place, with nobody listening."""
+        self._submit(events, None)
 
     def follow(self, events: Generator[TurnEvent, None, None]) -> Iterator[TurnEvent | None]:
-        """Run a turn to its end, and give its events as they come; None after 15 seconds without one.
+        """Run a turn at a reserved place, and give its events as they come; None after 15 seconds without one.
 
-        The turn starts at once, and goes on whether or not anybody takes the events.
+        The turn starts at once, and goes on to its end whether or not anybody takes the events.
         """
         passed_on: queue.SimpleQueue[TurnEvent | BaseException | None] = queue.SimpleQueue()
-        self._pool.submit(_run, events, passed_on)
+        self._submit(events, passed_on)
         return _take(passed_on)
 
     def close(self) -> None:
         """Wait for the turns that run, and start no more."""
         self._pool.shutdown(wait=True)
 
+    def _submit(
+        self,
+        events: Generator[TurnEvent, None, None],
+        passed_on: "queue.SimpleQueue[TurnEvent | BaseException | None] | None",
+    ) -> None:
+        def done(_: "Future[None]") -> None:
+            self.give_back()
+
+        self._pool.submit(_run, events, passed_on).add_done_callback(done)
+
 
 def _run(
-    events: Generator[TurnEvent, None, None], passed_on: "queue.SimpleQueue[TurnEvent | BaseException | None]"
+    events: Generator[TurnEvent, None, None],
+    passed_on: "queue.SimpleQueue[TurnEvent | BaseException | None] | None",
 ) -> None:
     try:
         for event in events:
-            passed_on.put(event)
+            if passed_on is not None:
+                passed_on.put(event)
     except BaseException as error:
-        log.exception("a streamed turn broke off")
-        passed_on.put(error)
+        log.exception("a turn broke off")
+        if passed_on is not None:
+            passed_on.put(error)
     finally:
-        passed_on.put(None)
+        if passed_on is not None:
+            passed_on.put(None)
 
 
 def _take(passed_on: "queue.SimpleQueue[TurnEvent | BaseException | None]") -> Iterator[TurnEvent | None]:

@@ -60,6 +60,8 @@ PROBES: Mapping[tuple[str, str], Probe] = {
     ("PUT", f"{IN_CONVERSATION}/state/<key>"): Probe(200, one_agent=True, body={"value": 1}),
     ("DELETE", f"{IN_CONVERSATION}/state/<key>"): Probe(204, one_agent=True),
     ("GET", "/turns/<turn_id>"): Probe(200, one_agent=True),
+    ("GET", "/turns/<turn_id>/events"): Probe(200, one_agent=True),
+    ("POST", "/turns/<turn_id>/cancel"): Probe(200, one_agent=True),
     ("GET", "/users"): Probe(200, admin=True),
     ("POST", "/users"): Probe(201, admin=True, body={"email": "<new_email>"}),
     ("GET", "/users/<user_id>"): Probe(200),

@@ -251,6 +251,7 @@ def test_an_answer_that_the_table_does_not_take_is_told_as_that_and_the_conversa
 
     later = clock.now() + 2 * ann.app.extensions["bot"].turns._leases.duration
     monkeypatch.setattr(clock, "_source", lambda: later)
+    monkeypatch.setattr(clock, "_measured", False)
     model.script.append(says("Here I am again."))
     assert ann.make(f"{conversation}/messages", content="Again")["output"][0]["content"] == "Here I am again."
 
@@ -299,7 +300,7 @@ def test_while_a_turn_runs_the_conversation_names_it_and_refuses_another(
             answer = ann.call("POST", f"{conversation}/{path}", body)
             assert (answer.status_code, answer.get_json()["code"]) == (409, "conversation_busy")
             assert 1 <= int(answer.headers["Retry-After"]) <= 5
-        ann.refused(404, "not_found", "GET", f"/turns/{seen[0]}")
+        assert ann.get(f"/turns/{seen[0]}")["status"] == "running"
 
     model.script.append([look, *says("Answer")])
     turn = ann.make(f"{conversation}/messages", content="Hello")["turn"]
@@ -321,15 +322,17 @@ def test_the_lease_of_a_worker_that_died_runs_out_and_its_turn_is_recorded_as_in
     with ann.app.app_context():
         agent = turns.agent_of(ann.id, conversation.rpartition("/")[2])
     died = turns.begin(ann.id, conversation.rpartition("/")[2], Question(Draft("user", "Hello")), agent)
+    turns.abandon(died)
     later = clock.now() + 2 * turns._leases.duration
     monkeypatch.setattr(clock, "_source", lambda: later)
+    monkeypatch.setattr(clock, "_measured", False)
 
     model.script.append(says("Late, but here."))
     done = ann.make(f"{conversation}/messages", content="Anybody there?")
 
     assert done["output"][0]["content"] == "Late, but here."
     orphan = ann.get(f"/turns/{died.lease.turn_id}")
-    assert (orphan["status"], orphan["error"]["code"]) == ("interrupted", "interrupted")
+    assert (orphan["status"], orphan["error"]["code"]) == ("interrupted", "turn_interrupted")
     assert [each["content"] for each in ann.get(conversation)["messages"]] == [
         "Hello",
         "Anybody there?",

@@ -61,12 +61,12 @@ def make_everything() -> Ids:
     )
 
 
-def begin(conversation: Conversation, *contents: str) -> Begun:
+def begin(conversation: Conversation, *contents: str, lease: timedelta = LEASE) -> Begun:
     """Begin a turn with these messages of the user's."""
     return begin_turn(
         conversation.user_id,
         conversation.conversation_id,
         lambda _earlier: [Draft("user", content) for content in contents],
         window=20,
-        lease=LEASE,
+        lease=lease,
     )

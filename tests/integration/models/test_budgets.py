@@ -40,7 +40,9 @@ from models.access_patterns.sharing import (
     unshare_agent,
 )
 from models.access_patterns.states import delete_state, get_state, list_states, put_state
-from models.access_patterns.turns import begin_turn, end_turn, get_turn, renew_lease
+from models.access_patterns.turn_events import append_events, streamed, turn_messages
+from models.access_patterns.turn_states import cancelled_turns, get_turn, request_cancel, settle_turn
+from models.access_patterns.turns import begin_turn, end_turn, renew_lease
 from models.access_patterns.users import (
     change_email,
     create_user,
@@ -102,6 +104,17 @@ def a_job(ids: Ids) -> Run:
     return lambda: erase(job, mine)
 
 
+def orphaned(ids: Ids) -> Run:
+    """A turn that was followed, and whose lease has run out."""
+    begun = begin_turn(ids.user_id, ids.conversation_id, lambda _: [], window=20, lease=timedelta(0), announced=True)
+    return lambda: settle_turn(begun.lease.turn)
+
+
+def messages_of_a_turn(ids: Ids) -> Run:
+    turn = get_turn(ids.user_id, ids.turn_id)
+    return lambda: turn_messages(turn)
+
+
 PLAIN: dict[str, Callable[[Ids], Run]] = {
     "AP-01": now(lambda ids: create_user(new_email())),
     "AP-02": now(lambda ids: get_user(ids.user_id)),
@@ -139,7 +152,13 @@ PLAIN: dict[str, Callable[[Ids], Run]] = {
     "AP-50": now(lambda ids: begin_turn(ids.user_id, ids.conversation_id, lambda _: [], window=20, lease=LEASE)),
     "AP-51": with_lease(lambda lease: renew_lease(lease, LEASE)),
     "AP-52": with_lease(lambda lease: end_turn(lease, "completed", [Draft("agent", "Hi!")], {})),
-    "AP-53": now(lambda ids: get_turn(ids.user_id, ids.turn_id)),
+    "AP-53": with_lease(lambda lease: get_turn(lease.user_id, lease.turn_id)),
+    "AP-54": orphaned,
+    "AP-55": with_lease(lambda lease: request_cancel(lease.turn)),
+    "AP-56": now(lambda ids: append_events(ids.turn_id, 2, ["Hi!"])),
+    "AP-57": now(lambda ids: streamed(ids.turn_id, 0)),
+    "AP-58": messages_of_a_turn,
+    "AP-59": now(lambda ids: cancelled_turns([ids.conversation_id])),
     "AP-60": now(lambda ids: get_state(ids.owner, "session", "key")),
     "AP-61": now(lambda ids: put_state(ids.owner, "session", "key", 2)),
     "AP-62": now(lambda ids: delete_state(ids.owner, "session", "key")),

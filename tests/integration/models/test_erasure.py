@@ -24,12 +24,13 @@ from models.access_patterns.messages import Draft, append_messages, delete_messa
 from models.access_patterns.removal import erase
 from models.access_patterns.sharing import publish_agent, share_agent
 from models.access_patterns.states import Owner, list_states, put_state
+from models.access_patterns.turn_states import settle_turn
 from models.access_patterns.turns import begin_turn, end_turn, renew_lease
 from models.access_patterns.users import change_email, get_user, get_user_by_email, list_users, update_user
 from models.agent import Agent
 from models.conversation import STATUSES, Conversation
 from models.erasure import Erasure
-from models.errors import Contended, EmailTaken, ItemNotFound, LeaseLost
+from models.errors import Contended, EmailTaken, ItemNotFound, LeaseExpired, LeaseLost
 from models.measure.shapes import entity_of
 from models.message import Message
 from tests import raw
@@ -56,7 +57,12 @@ def turn(conversation: Conversation, *contents: str, answer: Sequence[Draft] = (
     def compose(_earlier: tuple[Message, ...]) -> list[Draft]:
         return [Draft("user", content) for content in contents]
 
-    begun = begin_turn(conversation.user_id, conversation.conversation_id, compose, window=20, lease=LEASE)
+    begin = partial(begin_turn, conversation.user_id, conversation.conversation_id, compose, window=20, lease=LEASE)
+    try:
+        begun = begin()
+    except LeaseExpired as found:
+        settle_turn(found.turn)
+        begun = begin()
     if end:
         end_turn(begun.lease, "completed" if answer else "failed", answer, {})
 

@@ -1,6 +1,7 @@
 """An answer that is lost on its way back: the client asks again, the call succeeds, and its effect stands once."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -18,7 +19,9 @@ from models.access_patterns.conversations import (
 )
 from models.access_patterns.messages import Draft, append_messages, delete_message
 from models.access_patterns.states import Owner, delete_state, get_state, list_states, put_state
-from models.access_patterns.turns import end_turn, get_turn, renew_lease
+from models.access_patterns.turn_events import append_events, streamed
+from models.access_patterns.turn_states import get_turn, request_cancel, settle_turn
+from models.access_patterns.turns import end_turn, renew_lease
 from models.access_patterns.users import change_email, create_user, get_user, get_user_by_email, update_user
 from models.conversation import Conversation
 from models.erasure import Erasure
@@ -31,7 +34,7 @@ from tests.wire import lost_answers
 
 pytestmark = pytest.mark.usefixtures("table")
 
-WRITES = ("TransactWriteItems", "UpdateItem", "BatchWriteItem")
+WRITES = ("TransactWriteItems", "UpdateItem", "BatchWriteItem", "PutItem")
 Case = tuple[Callable[[Ids], Any], Callable[[Ids], object], object]
 
 
@@ -137,6 +140,21 @@ CASES: dict[str, Case] = {
         end,
         lambda ids: (contents(ids), header(ids).message_count, header(ids).input_tokens, header(ids).leased()),
         (["Hello", "Hi!", "Again", "Hi again!"], 4, 7, False),
+    ),
+    "AP-54": (
+        lambda ids: settle_turn(begin(header(ids), "Again", lease=timedelta(0)).lease.turn),
+        lambda ids: (contents(ids), header(ids).lease_turn),
+        (["Hello", "Hi!", "Again"], None),
+    ),
+    "AP-55": (
+        lambda ids: request_cancel(begin(header(ids), "Again").lease.turn),
+        lambda ids: header(ids).cancel_turn == header(ids).lease_turn,
+        True,
+    ),
+    "AP-56": (
+        lambda ids: append_events(ids.turn_id, 3, ["Hi", "!"]),
+        lambda ids: streamed(ids.turn_id, 1),
+        [(2, "Hi"), (3, "!")],
     ),
     "AP-61": (
         lambda ids: put_state(ids.owner, "session", "key", 2, if_version=1).version,

@@ -23,7 +23,8 @@ from models.access_patterns.erasure import get_erasure
 from models.access_patterns.messages import Draft, append_messages, delete_message, get_message, list_messages
 from models.access_patterns.sharing import get_shared_agent, publish_agent, share_agent, unshare_agent
 from models.access_patterns.states import delete_state, get_state, list_states, put_state
-from models.access_patterns.turns import begin_turn, get_turn
+from models.access_patterns.turn_states import get_turn
+from models.access_patterns.turns import begin_turn
 from models.errors import ItemNotFound
 from models.ids import new_id
 from models.reading import Page

@@ -14,14 +14,24 @@ from models.access_patterns.conversations import (
     set_conversation_status,
 )
 from models.access_patterns.messages import Draft, delete_message
-from models.access_patterns.turns import Begun, begin_turn, end_turn, get_turn, renew_lease
+from models.access_patterns.turn_states import get_turn, settle_turn
+from models.access_patterns.turns import Begun, begin_turn, end_turn, renew_lease
 from models.conversation import Conversation
-from models.errors import Contended, ConversationNotActive, ItemNotFound, ItemTooLarge, LeaseHeld, LeaseLost
+from models.errors import (
+    Contended,
+    ConversationNotActive,
+    ItemNotFound,
+    ItemTooLarge,
+    LeaseExpired,
+    LeaseHeld,
+    LeaseLost,
+)
+from models.ids import new_id
 from models.message import Message
 from models.table import MAX_TEXT_BYTES
-from models.turn import TurnStatus
+from models.turn import TurnEnd
 from tests.erasing import delete_conversation
-from tests.factories import make_conversation, say
+from tests.factories import make_conversation, make_user, say
 from tests.fake_clock import FakeClock
 from tests.raw import stored, whole_table
 from tests.together import at_once
@@ -38,10 +48,16 @@ def composing(*contents: str) -> Callable[[tuple[Message, ...]], Sequence[Draft]
     return lambda _earlier: [Draft("user", content) for content in contents]
 
 
-def begin(conversation: Conversation, *contents: str, window: int = 20) -> Begun:
-    return begin_turn(
-        conversation.user_id, conversation.conversation_id, composing(*contents), window=window, lease=LEASE
+def begin(conversation: Conversation, *contents: str, window: int = 20, announced: bool = False) -> Begun:
+    """Begin a turn as the application does: one that a dead worker left behind is settled first."""
+    asked = partial(
+        begin_turn, conversation.user_id, conversation.conversation_id, composing(*contents), window=window, lease=LEASE
     )
+    try:
+        return asked(announced=announced)
+    except LeaseExpired as found:
+        settle_turn(found.turn)
+        return asked(announced=announced)
 
 
 def header(conversation: Conversation) -> Conversation:
@@ -159,15 +175,20 @@ class TestEnd:
         assert {name: getattr(record, name) for name in USED} == USED
         assert (record.conversation_id, record.agent_id) == (conversation.conversation_id, conversation.agent_id)
 
-    def test_a_turn_that_runs_has_no_record(self) -> None:
+    def test_a_plain_turn_that_runs_has_no_record_and_is_found_all_the_same(self) -> None:
         conversation = make_conversation()
         begun = begin(conversation, "Hello")
+        assert begun.lease.turn_id not in str([key for key in whole_table() if "#TURNS" in str(key)])
+        found = get_turn(conversation.user_id, begun.lease.turn_id)
+        assert (found.status, found.conversation_id) == ("running", conversation.conversation_id)
         with pytest.raises(ItemNotFound, match="turn"):
-            get_turn(conversation.user_id, begun.lease.turn_id)
+            get_turn(make_user().user_id, begun.lease.turn_id)
+        with pytest.raises(ItemNotFound, match="turn"):
+            get_turn(conversation.user_id, new_id("turn"))
 
     @pytest.mark.parametrize("status", ["failed", "cancelled", "interrupted"])
     def test_an_end_without_an_answer_keeps_what_there_was_beside_the_messages(
-        self, status: TurnStatus, fake_clock: FakeClock
+        self, status: TurnEnd, fake_clock: FakeClock
     ) -> None:
         conversation = make_conversation()
         said = fake_clock.moment
@@ -273,7 +294,7 @@ class TestTakeover:
         assert [message.content for message in begun.earlier] == ["Hello"]
         record = get_turn(conversation.user_id, orphan.lease.turn_id)
         assert (record.status, record.started_at, record.ended_at) == ("interrupted", started, taken)
-        assert record.error["code"] == "interrupted"
+        assert record.error["code"] == "turn_interrupted"
         found = header(conversation)
         assert (found.lease_turn, found.fence, found.turn_count) == (begun.lease.turn_id, 2, 2)
 
@@ -296,7 +317,7 @@ class TestTakeover:
         assert get_turn(conversation.user_id, orphan.lease.turn_id).status == "interrupted"
 
     @pytest.mark.parametrize("status", ["completed", "failed"])
-    def test_a_late_end_is_refused_and_changes_nothing(self, status: TurnStatus, fake_clock: FakeClock) -> None:
+    def test_a_late_end_is_refused_and_changes_nothing(self, status: TurnEnd, fake_clock: FakeClock) -> None:
         conversation = make_conversation()
         late = begin(conversation, "Hello")
         fake_clock.advance(seconds=31)
@@ -311,13 +332,15 @@ class TestTakeover:
             end_turn(late.lease, status, ANSWER if status == "completed" else (), USED)
         assert whole_table() == before
 
-    def test_an_end_cannot_come_twice(self) -> None:
+    @pytest.mark.parametrize("announced", [False, True])
+    def test_an_end_cannot_come_twice_and_who_tries_learns_of_the_first(self, announced: bool) -> None:
         conversation = make_conversation()
-        begun = begin(conversation, "Hello")
-        end_turn(begun.lease, "completed", ANSWER, USED)
+        begun = begin(conversation, "Hello", announced=announced)
+        turn, messages = end_turn(begun.lease, "completed", ANSWER, USED)
         before = whole_table()
-        with pytest.raises(LeaseLost):
-            end_turn(begun.lease, "failed", (), {})
+        again, found = end_turn(begun.lease, "failed", (), {})
+        assert (again.status, again.ended_at) == ("completed", turn.ended_at)
+        assert [message.message_id for message in found] == [message.message_id for message in messages]
         assert whole_table() == before
 
     def test_a_slow_worker_whose_lease_ran_out_unclaimed_may_still_end(self, fake_clock: FakeClock) -> None:

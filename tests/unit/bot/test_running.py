@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from bot.errors import Overloaded
 from bot.turns import leases, streams
 from bot.turns.events import AnswerDelta
 from bot.turns.leases import LeaseKeeper
@@ -25,21 +26,26 @@ def turns() -> Iterator[TurnStreams]:
     running.close()
 
 
+def following(turns: TurnStreams, events: Any) -> Iterator[Any]:
+    turns.reserve()
+    return turns.follow(events)
+
+
 def test_a_turns_events_come_in_order(turns: TurnStreams) -> None:
     def turn() -> Iterator[Any]:
-        yield from map(AnswerDelta, "abc")
+        yield from (AnswerDelta(text, number) for number, text in enumerate("abc", 2))
 
-    assert [event.text for event in turns.follow(turn()) if event] == ["a", "b", "c"]  # type: ignore[arg-type,union-attr]
+    assert [event.text for event in following(turns, turn()) if event] == ["a", "b", "c"]
 
 
 def test_a_turn_starts_at_once_and_runs_to_its_end_though_nobody_listens(turns: TurnStreams) -> None:
     ended = threading.Event()
 
     def turn() -> Iterator[Any]:
-        yield AnswerDelta("a")
+        yield AnswerDelta("a", 2)
         ended.set()
 
-    turns.follow(turn())  # type: ignore[arg-type]
+    following(turns, turn())
     assert ended.wait(SOON)
 
 
@@ -49,21 +55,21 @@ def test_silence_is_broken_by_signs_of_life(turns: TurnStreams, monkeypatch: pyt
 
     def turn() -> Iterator[Any]:
         assert heard.wait(SOON)
-        yield AnswerDelta("at last")
+        yield AnswerDelta("at last", 2)
 
-    events = turns.follow(turn())  # type: ignore[arg-type]
+    events = following(turns, turn())
     assert [next(events), next(events)] == [None, None]
     heard.set()
-    assert [event for event in events if event] == [AnswerDelta("at last")]
+    assert [event for event in events if event] == [AnswerDelta("at last", 2)]
 
 
 def test_a_turn_that_breaks_off_breaks_off_for_its_listener(turns: TurnStreams) -> None:
     def turn() -> Iterator[Any]:
-        yield AnswerDelta("a")
+        yield AnswerDelta("a", 2)
         raise OSError("the table is gone")
 
-    events = turns.follow(turn())  # type: ignore[arg-type]
-    assert next(events) == AnswerDelta("a")
+    events = following(turns, turn())
+    assert next(events) == AnswerDelta("a", 2)
     with pytest.raises(OSError, match="the table is gone"):
         next(events)
 
@@ -73,16 +79,34 @@ def test_the_end_waits_for_the_turns_that_run(turns: TurnStreams) -> None:
 
     def turn() -> Iterator[Any]:
         assert go_on.wait(SOON)
-        yield AnswerDelta("a")
+        yield AnswerDelta("a", 2)
         done.set()
 
-    turns.follow(turn())  # type: ignore[arg-type]
+    following(turns, turn())
     closing = threading.Thread(target=turns.close)
     closing.start()
     assert closing.is_alive()
     go_on.set()
     closing.join(SOON)
     assert done.is_set()
+
+
+def test_a_process_takes_no_more_turns_than_it_has_threads(turns: TurnStreams) -> None:
+    go_on = threading.Event()
+
+    def turn() -> Iterator[Any]:
+        assert go_on.wait(SOON)
+        yield AnswerDelta("a", 2)
+
+    running = [following(turns, turn()) for _ in range(2)]
+    with pytest.raises(Overloaded) as refusal:
+        turns.reserve()
+    assert refusal.value.retry_after
+    go_on.set()
+    assert [[event.text for event in each] for each in running] == [["a"], ["a"]]
+    turns.close()
+    turns.reserve()
+    turns.give_back()
 
 
 def lease(turn_id: str) -> Lease:
@@ -96,6 +120,10 @@ class Table:
         self.renewed: list[str] = []
         self.failures: list[Exception] = []
         self.happened = threading.Semaphore(0)
+        self.cancelled: set[str] = set()
+
+    def cancelled_turns(self, conversation_ids: list[str]) -> set[str]:
+        return self.cancelled
 
     def renew(self, held: Lease, duration: object) -> None:
         self.renewed.append(held.turn_id)
@@ -112,6 +140,8 @@ class Table:
 def table(monkeypatch: pytest.MonkeyPatch) -> Table:
     made = Table()
     monkeypatch.setattr(leases, "renew_lease", made.renew)
+    monkeypatch.setattr(leases, "cancelled_turns", made.cancelled_turns)
+    monkeypatch.setattr(leases, "BEAT_SECONDS", 0.01)
     return made
 
 
@@ -123,23 +153,42 @@ def keeper() -> Iterator[LeaseKeeper]:
 
 
 def test_a_lease_is_renewed_for_as_long_as_its_turn_runs(keeper: LeaseKeeper, table: Table) -> None:
-    with keeper.keep(lease("turn_1")) as held:
-        table.wait(3)
-        assert not held.lost.is_set()
+    held = keeper.hold(lease("turn_1"))
+    table.wait(3)
+    assert not held.lost.is_set()
+    keeper.release(held.lease)
     renewed = len(table.renewed)
-    with keeper.keep(lease("turn_2")):
-        table.wait(3)
+    keeper.hold(lease("turn_2"))
+    table.wait(3)
     assert "turn_1" not in table.renewed[renewed + 1 :], "at most one beat was on its way"
 
 
 def test_one_failed_renewal_is_not_the_end_of_the_lease(keeper: LeaseKeeper, table: Table) -> None:
     table.failures = [OSError("no network"), OSError("no network")]
-    with keeper.keep(lease("turn_1")) as held:
-        table.wait(4)
-        assert not held.lost.is_set()
+    held = keeper.hold(lease("turn_1"))
+    table.wait(4)
+    assert not held.lost.is_set()
 
 
 def test_a_lease_that_was_taken_over_is_lost(keeper: LeaseKeeper, table: Table) -> None:
     table.failures = [LeaseLost("turn_1")]
-    with keeper.keep(lease("turn_1")) as held:
-        assert held.lost.wait(SOON)
+    assert keeper.hold(lease("turn_1")).lost.wait(SOON)
+
+
+def test_a_turn_that_anybody_cancelled_hears_of_it(keeper: LeaseKeeper, table: Table) -> None:
+    held, other = keeper.hold(lease("turn_1")), keeper.hold(lease("turn_2"))
+    assert not held.shall_stop
+    table.cancelled = {"turn_1"}
+    assert held.cancelled.wait(SOON)
+    assert held.shall_stop
+    assert not other.shall_stop
+
+
+def test_a_turn_that_was_cancelled_in_its_own_process_stops_at_once() -> None:
+    keeper = LeaseKeeper(duration=30)
+    held = keeper.hold(lease("turn_1"))
+    keeper.cancel("turn_2")
+    assert not held.shall_stop
+    keeper.cancel("turn_1")
+    assert held.shall_stop
+    keeper.close()

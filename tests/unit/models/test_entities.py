@@ -66,7 +66,7 @@ KEYS = {
     "ApiKeyEntry": ("USER#{user_id}", "KEY#{key_id}"),
     "Conversation": ("CONV#{conversation_id}", "THREAD"),
     "Message": ("CONV#{conversation_id}", "MSG#{ts}"),
-    "Turn": ("TURN#{turn_id}", "TURN"),
+    "Turn": ("USER#{user_id}#TURNS", "TURN#{turn_id}"),
     "UserState": ("USER#{user_id}", "KV#{kind}#{key}"),
     "ConversationState": ("CONV#{conversation_id}", "KV#{kind}#{key}"),
 }

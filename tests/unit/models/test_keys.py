@@ -125,9 +125,9 @@ def test_a_conversation_sorts_state_before_messages_before_its_header() -> None:
 
 
 def test_a_key_cannot_be_assigned_away_from_its_fields() -> None:
-    turn = Turn(turn_id="turn_1")
-    turn.PK = "TURN#turn_2"
-    assert (turn.turn_id, turn.PK) == ("turn_1", "TURN#turn_1")
+    turn = Turn(user_id="usr_1", turn_id="turn_1")
+    turn.SK = "TURN#turn_2"
+    assert (turn.turn_id, turn.SK) == ("turn_1", "TURN#turn_1")
 
 
 def test_reading_a_key_fills_its_fields() -> None:

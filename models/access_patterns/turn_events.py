@@ -1,0 +1,122 @@
+"""What a turn has said so far, kept in batches while it runs, so that any process can go on where another stopped."""
+
+from collections.abc import Sequence
+
+from pynamodb.exceptions import PutError
+
+from models import clock
+from models.access_patterns.declare import Budget, Request, access_pattern
+from models.changes import condition_failed
+from models.message import Message
+from models.reading import query
+from models.table import expiry
+from models.turn import EVENTS_KEPT, Turn, TurnEvents, event_key
+
+_PAGE = 100
+_FOLLOWED = "GET /api/v1/turns/{turn_id}/events"
+
+
+@access_pattern(
+    "AP-56",
+    "Keep what was streamed",
+    question="Let a client that was cut off go on where it was.",
+    requests=(Request("PutItem", (TurnEvents,)),),
+    budget=Budget(1, 0, 5, "a batch of 4 KB of text; at most about 2 batches a second and one for each 4 KB"),
+    routes=(
+        'POST /api/v1/conversations/{conversation_id}/messages with "stream" or "background"',
+        'POST /api/v1/conversations/{conversation_id}/turns with "stream" or "background"',
+    ),
+)
+def append_events(turn_id: str, last: int, texts: Sequence[str]) -> None:
+    """Store consecutive pieces of an answer, the last of which has the number `last`. They expire after a day.
+
+    Pieces that are there already are these: only the turn's worker writes its events, and an acknowledgement was lost.
+    """
+    until = clock.now() + EVENTS_KEPT
+    events = TurnEvents(turn_id=turn_id, last=event_key(last), texts=list(texts), expires_at=expiry(until))
+    try:
+        events.save(condition=TurnEvents.PK.does_not_exist())
+    except PutError as error:
+        if not condition_failed(error):
+            raise
+
+
+@access_pattern(
+    "AP-57",
+    "Follow a turn",
+    question="What has the agent said since?",
+    requests=(
+        Request(
+            "Query",
+            (TurnEvents,),
+            sort_key="SK > EVENT#{last}",
+            consistent=True,
+            order="ascending",
+            page="100",
+        ),
+    ),
+    budget=Budget(1, 1, 0, "what one second of an answer takes; one Query more for each MB"),
+    routes=(_FOLLOWED,),
+)
+def streamed(turn_id: str, after: int) -> list[tuple[int, str]]:
+    """Return the pieces of a turn's text after the event number `after`, each with its own number.
+
+    Whose turn it is must be known: `models.access_patterns.turn_states.get_turn` finds out.
+    """
+    found: list[tuple[int, str]] = []
+    while True:
+        page = query(
+            TurnEvents.PK.template.render(turn_id=turn_id),
+            TurnEvents.SK.template.render(last=event_key(found[-1][0] if found else after)) < TurnEvents.SK,
+            limit=_PAGE,
+            consistent=True,
+        )
+        for batch in page.items:
+            found += [(number, text) for number, text in batch.numbered if number > after]
+        if not page.more:
+            return found
+
+
+@access_pattern(
+    "AP-58",
+    "Messages of a turn",
+    question="What was asked in this turn, and what was answered?",
+    requests=(
+        Request(
+            "Query",
+            (Message,),
+            sort_key="between MSG#{ts} and MSG#{ts}",
+            consistent=True,
+            order="ascending",
+            page="100",
+        ),
+    ),
+    budget=Budget(1, 1, 0, "a question of 300 characters and an answer of 1,200"),
+    routes=(_FOLLOWED,),
+)
+def turn_messages(turn: Turn) -> list[Message]:
+    """Return the messages of a turn that still are there, in order.
+
+    The turn's record says between which keys they stand. What others stored between them at the same time is left out.
+    """
+    if turn.first_message_at is None:
+        return []
+    first = clock.to_timestamp(turn.first_message_at)
+    # Of a turn that has stored no answer, the messages that began it stand a microsecond apart.
+    last = clock.to_timestamp(turn.last_message_at or turn.first_message_at + clock.MICROSECOND * _PAGE)
+    partition = Message.PK.template.render(conversation_id=turn.conversation_id)
+    prefix = Message.SK.template.prefix
+    found: list[Message] = []
+    after = None
+    while True:
+        page = query(
+            partition,
+            Message.SK.between(prefix + first, prefix + last),
+            limit=_PAGE,
+            after=after,
+            consistent=True,
+        )
+        found += [message for message in page.items if message.turn_id == turn.turn_id]
+        if not page.more:
+            return found
+        after = {"PK": page.items[-1].PK, "SK": page.items[-1].SK}

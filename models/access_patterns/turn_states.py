@@ -1,0 +1,208 @@
+"""How a turn stands: found by its id whether it runs or has ended, told to stop, and settled when its worker died."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from pynamodb.exceptions import UpdateError
+
+from models import clock
+from models.access_patterns.conversations import LISTING_INTERVAL
+from models.access_patterns.declare import Budget, Request, Write, access_pattern
+from models.changes import condition_failed
+from models.conversation import Conversation
+from models.errors import ItemNotFound
+from models.ids import moment_of
+from models.orphans import record_orphan, running_turn
+from models.reading import get, get_many, query
+from models.tenancy import UserId
+from models.turn import ID_PREFIX, Turn, TurnEntry, TurnEvents
+from models.writing import ConditionFailed, Transaction
+
+_CANCEL = "POST /api/v1/turns/{turn_id}/cancel"
+_FOLLOW = "GET /api/v1/turns/{turn_id}/events"
+_BEGIN = (
+    "POST /api/v1/conversations/{conversation_id}/messages with the turn of a worker that died before",
+    "POST /api/v1/conversations/{conversation_id}/turns with the turn of a worker that died before",
+)
+_READ = "GET /api/v1/turns/{turn_id}"
+# A turn's message moves its conversation's place in the index, unless it was moved less than this before.
+_MARGIN = LISTING_INTERVAL + timedelta(seconds=5)
+_BATCH = 100
+
+
+@access_pattern(
+    "AP-53",
+    "Turn by id",
+    question="How does this turn stand?",
+    requests=(
+        Request("GetItem", (Turn,), consistent=True),
+        Request(
+            "Query",
+            (Conversation,),
+            index="conversations_by_user",
+            sort_key="between active#{listed_at} and active#{listed_at}",
+            order="ascending",
+            page="100",
+            optional=True,
+        ),
+        Request("BatchGetItem", (Conversation,), optional=True),
+    ),
+    budget=Budget(3, 2, 0, "1 request and 1 RCU for a turn of up to 4 KB that has a record: not a plain one that runs"),
+    routes=(_READ, _FOLLOW, _CANCEL),
+)
+def get_turn(user_id: UserId, turn_id: str) -> Turn:
+    """Return a turn of this user.
+
+    A plain turn has no record while it runs, only the lease on its conversation's header. The conversation is one that
+    was listed as active since a minute before the turn began, and the turn's id tells when that was; so it is found
+    among those few.
+
+    Raises:
+        ItemNotFound: the user has no such turn.
+    """
+    turn: Turn | None = get(Turn, user_id=user_id, turn_id=turn_id)
+    return turn or _unannounced(user_id, turn_id)
+
+
+def _unannounced(user_id: UserId, turn_id: str) -> Turn:
+    began = moment_of(turn_id, ID_PREFIX)
+    if began is None or clock.now() - began > timedelta(days=1):
+        raise ItemNotFound("turn")
+    since = clock.to_timestamp(began - _MARGIN)
+    after = None
+    while True:
+        page = query(
+            user_id,
+            Conversation.user_activity.between(f"active#{since}", "active#~"),
+            index="conversations_by_user",
+            entity=Conversation,
+            limit=_BATCH,
+            after=after,
+        )
+        headers = get_many([Conversation.keyed(conversation_id=each.conversation_id) for each in page.items])
+        for header in headers:
+            if header is not None and header.user_id == user_id and header.lease_turn == turn_id:
+                return running_turn(header)
+        if not page.more:
+            raise ItemNotFound("turn")
+        last = page.items[-1]
+        after = {"PK": last.PK, "SK": last.SK, "user_id": last.user_id, "user_activity": last.user_activity}
+
+
+@access_pattern(
+    "AP-54",
+    "Settle a turn",
+    question="Does the worker of this running turn still live?",
+    requests=(
+        Request("GetItem", (Conversation,), consistent=True),
+        Request("GetItem", (Turn,), consistent=True, optional=True),
+        Request(
+            "Query",
+            (TurnEvents,),
+            sort_key="SK > EVENT#{last}",
+            consistent=True,
+            order="ascending",
+            page="100",
+            optional=True,
+        ),
+        Request(
+            "TransactWriteItems",
+            writes=(
+                Write("Put", Turn, optional=True),
+                Write("Put", TurnEntry, optional=True),
+                Write("Update", Turn, optional=True),
+                Write("Update", Conversation),
+            ),
+            optional=True,
+        ),
+    ),
+    budget=Budget(4, 3, 6, "1 request and 1 RCU while the lease holds; what was streamed is up to 4 KB"),
+    routes=(_READ, _FOLLOW, _CANCEL, *_BEGIN),
+)
+def settle_turn(turn: Turn) -> Turn:
+    """Record a running turn as interrupted if its lease has run out, and free its conversation.
+
+    Returns:
+        The turn as it stands now; the same while it runs.
+
+    Raises:
+        ItemNotFound: it was deleted with its conversation.
+    """
+    header: Conversation | None = get(Conversation, conversation_id=turn.conversation_id)
+    if header is None or header.user_id != turn.user_id:
+        raise ItemNotFound("turn")
+    if header.lease_turn != turn.turn_id:
+        return _now_ended(turn)
+    if header.leased():
+        return turn
+    transaction = Transaction()
+    settled = record_orphan(transaction, header)
+    expires_at = header.lease_expires_at
+    transaction.update(
+        "conversation",
+        header,
+        [
+            Conversation.lease_turn.remove(),
+            Conversation.lease_expires_at.remove(),
+            Conversation.cancel_turn.remove(),
+        ],
+        (Conversation.lease_turn == turn.turn_id) & (Conversation.lease_expires_at == expires_at),
+    )
+    try:
+        transaction.commit()
+    except ConditionFailed:
+        # Its worker has renewed the lease or ended the turn, or somebody else has settled it.
+        return get(Turn, user_id=turn.user_id, turn_id=turn.turn_id) or turn
+    return settled
+
+
+def _now_ended(turn: Turn) -> Turn:
+    found: Turn | None = get(Turn, user_id=turn.user_id, turn_id=turn.turn_id)
+    if found is None:
+        raise ItemNotFound("turn")
+    return found
+
+
+@access_pattern(
+    "AP-55",
+    "Cancel a turn",
+    question="Stop: I have heard enough.",
+    requests=(Request("UpdateItem", (Conversation,)),),
+    budget=Budget(1, 0, 1, "a header of up to 1 KB"),
+    routes=(_CANCEL,),
+)
+def request_cancel(turn: Turn) -> bool:
+    """Ask the worker of a running turn to stop. From then on the turn cannot complete any more.
+
+    Returns:
+        Whether the turn was still running. Asked twice, it is the same.
+    """
+    header = Conversation.keyed(conversation_id=turn.conversation_id)
+    try:
+        header.update(
+            actions=[Conversation.cancel_turn.set(turn.turn_id)],
+            condition=(Conversation.user_id == turn.user_id) & (Conversation.lease_turn == turn.turn_id),
+        )
+    except UpdateError as error:
+        if condition_failed(error):
+            return False
+        raise
+    return True
+
+
+@access_pattern(
+    "AP-59",
+    "Look for cancellations",
+    question="Does anybody want one of the turns that run here to stop?",
+    requests=(Request("BatchGetItem", (Conversation,)),),
+    budget=Budget(1, 0.5, 0, "a header of up to 4 KB; twice a second for each turn that runs longer than that"),
+)
+def cancelled_turns(conversation_ids: Sequence[str]) -> set[str]:
+    """Return the turns that shall stop, of those that hold the leases of these conversations."""
+    found = set()
+    for start in range(0, len(conversation_ids), _BATCH):
+        some = conversation_ids[start : start + _BATCH]
+        for header in get_many([Conversation.keyed(conversation_id=each) for each in some]):
+            if header is not None and header.cancel_turn is not None:
+                found.add(header.cancel_turn)
+    return found

@@ -1,0 +1,92 @@
+"""Keeps what a turn streams, in batches, so that a client can go on at any process. See `docs/turns.md`.
+
+A batch is written when it is half a second old or holds 4 KB of text: about two writes a second and one more for each
+4 KB, however fast the model speaks. Between two batches a client is ahead of the table; a worker that dies takes at
+most that much with it.
+"""
+
+import logging
+import time
+from typing import Protocol
+
+from models.access_patterns.turn_events import append_events
+from models.turn import MOST_UNSTORED
+
+log = logging.getLogger(__name__)
+
+OLDEST_SECONDS = 0.5
+LARGEST_BYTES = 4096
+_MOST_PIECES = 200
+
+
+class EventLog(Protocol):
+    """Where the pieces of an answer go, each with the next number."""
+
+    def add(self, number: int, text: str) -> None:
+        """Take the next piece."""
+
+    def tick(self) -> None:
+        """Write what is due; called several times a second while nothing comes."""
+
+    def close(self) -> None:
+        """Write what is left."""
+
+
+class NoLog:
+    """For a plain turn: nobody can follow it, and it costs nothing."""
+
+    def add(self, number: int, text: str) -> None:
+        """Forget it."""
+
+    def tick(self) -> None:
+        """Do nothing."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+class TableLog:
+    """Writes the pieces to the table. Used by one thread."""
+
+    def __init__(self, turn_id: str) -> None:
+        """Begin the log of a turn."""
+        self._turn_id = turn_id
+        self._texts: list[str] = []
+        self._size = 0
+        self._last = 0
+        self._since = 0.0
+
+    def add(self, number: int, text: str) -> None:
+        """Take the next piece, and write the batch if it is large or old enough."""
+        if not self._texts:
+            self._since = time.monotonic()
+        self._texts.append(text)
+        self._size += len(text.encode())
+        self._last = number
+        if self._size >= LARGEST_BYTES or len(self._texts) >= _MOST_PIECES:
+            self._write()
+        else:
+            self.tick()
+
+    def tick(self) -> None:
+        """Write the batch if it is old enough."""
+        if self._texts and time.monotonic() - self._since >= OLDEST_SECONDS:
+            self._write()
+
+    def close(self) -> None:
+        """Write what is left."""
+        if self._texts:
+            self._write()
+
+    def _write(self) -> None:
+        try:
+            append_events(self._turn_id, self._last, self._texts)
+        except Exception:
+            # Tried again with the next piece. Who follows waits so long, or reads the whole text at the end; but what
+            # is passed on and not stored must stay below what the end of an orphan is numbered after.
+            log.warning("could not store events of %s", self._turn_id, exc_info=True)
+            if len(self._texts) >= MOST_UNSTORED:
+                raise
+            self._since = time.monotonic()
+        else:
+            self._texts, self._size = [], 0

@@ -1,0 +1,116 @@
+"""Turns seen from outside, by any process: how one stands, what it said since, and how to make it stop."""
+
+import time
+from collections.abc import Iterator
+
+from bot.errors import BotError, as_told
+from bot.turns.events import AnswerDelta, TurnEnded, TurnEvent, TurnStarted
+from bot.turns.leases import LeaseKeeper
+from bot.turns.streams import KEEP_ALIVE_SECONDS
+from models.access_patterns.turn_events import streamed, turn_messages
+from models.access_patterns.turn_states import get_turn, request_cancel, settle_turn
+from models.tenancy import UserId
+from models.turn import Turn
+
+_PAUSE = 0.3
+# How often is looked whether the worker of a turn still lives.
+_LOOK_SECONDS = 2.0
+_FIRST, _WHOLE = 1, 2
+
+
+def find_turn(user_id: UserId, turn_id: str) -> Turn:
+    """Return a turn as it stands; one whose worker died is settled first.
+
+    Cost: AP-53; AP-54 while it runs.
+
+    Raises:
+        ItemNotFound: the user has no such turn.
+    """
+    turn = get_turn(user_id, turn_id)
+    return settle_turn(turn) if turn.status == "running" else turn
+
+
+def cancel_turn(user_id: UserId, turn_id: str, leases: LeaseKeeper, patience: float) -> Turn:
+    """Make a turn stop, and return it as it then stands: still running, if its worker does not answer in time.
+
+    A turn that ended before stays as it is. What cancelled it is one conditional write: after it, the turn cannot
+    complete, and before it, nothing is cancelled.
+
+    Cost: AP-53, AP-54 and AP-55, and AP-53 again until the turn has ended.
+
+    Raises:
+        ItemNotFound: the user has no such turn.
+    """
+    turn = find_turn(user_id, turn_id)
+    if turn.status == "running" and request_cancel(turn):
+        leases.cancel(turn_id)
+    deadline = time.monotonic() + patience
+    while turn.status == "running" and time.monotonic() < deadline:
+        time.sleep(_PAUSE / 3)
+        turn = find_turn(user_id, turn_id)
+    return turn
+
+
+def ended_event(turn: Turn) -> TurnEnded:
+    """Return how a turn ended, as it was told when it did.
+
+    Cost: AP-58.
+    """
+    messages = turn_messages(turn)
+    return TurnEnded(
+        turn,
+        tuple(message for message in messages if message.sender != "agent"),
+        tuple(message for message in messages if message.sender == "agent"),
+        problem_of(turn),
+    )
+
+
+def problem_of(turn: Turn) -> BotError | None:
+    """Return what went wrong with a turn that has ended, None for one that completed."""
+    return as_told(turn.error["code"], turn.error["detail"]) if turn.error else None
+
+
+def has_more(turn: Turn, after: int) -> bool:
+    """Whether a turn has, or will have, an event after the number `after`."""
+    return turn.status == "running" or after < int(turn.last_event or _WHOLE)
+
+
+def follow_turn(user_id: UserId, turn: Turn, after: int) -> Iterator[TurnEvent | None]:
+    """Give the events of a turn after the number `after`, to its end; None now and then while nothing happens.
+
+    Of a turn that was not streamed, the text comes as one event at its end; so does that of one whose events have
+    expired, to who asks from the start.
+
+    Cost: AP-57 and AP-53 about three times a second, AP-54 every two seconds, until the turn has ended.
+    """
+    if after < _FIRST:
+        begun = tuple(message for message in turn_messages(turn) if message.sender != "agent")
+        yield TurnStarted(turn.turn_id, turn.conversation_id, turn.agent_id, begun)
+        after = _FIRST
+    looked = told = time.monotonic()
+    while True:
+        # The state first: what had been streamed when the turn had ended is all there is.
+        running = turn.status == "running"
+        for number, text in streamed(turn.turn_id, after):
+            yield AnswerDelta(text, number)
+            after, told = number, time.monotonic()
+        if not running:
+            break
+        now = time.monotonic()
+        if now - told >= KEEP_ALIVE_SECONDS:
+            yield None
+            told = now
+        time.sleep(_PAUSE)
+        turn = get_turn(user_id, turn.turn_id)
+        if turn.status == "running" and now - looked >= _LOOK_SECONDS:
+            turn, looked = settle_turn(turn), now
+    ended = ended_event(turn)
+    if after == _FIRST and (text := _whole_text(ended)):
+        yield AnswerDelta(text, _WHOLE)
+    yield ended
+
+
+def _whole_text(ended: TurnEnded) -> str:
+    if ended.turn.status != "completed":
+        return ended.turn.partial_text or ""
+    return "".join(message.content for message in ended.output if message.type == "text")
