@@ -1,0 +1,102 @@
+"""What a turn streams is kept in batches: soon, not too often, and never more than a bound behind."""
+
+import pytest
+
+from bot.turns import event_log
+from bot.turns.event_log import LARGEST_BYTES, NoLog, TableLog
+
+
+class Table:
+    """Takes batches, or fails."""
+
+    def __init__(self) -> None:
+        self.batches: list[tuple[int, list[str]]] = []
+        self.broken = False
+        self.tries = 0
+
+    def append(self, turn_id: str, last: int, texts: list[str]) -> None:
+        assert turn_id == "turn_1"
+        self.tries += 1
+        if self.broken:
+            raise OSError("no network")
+        self.batches.append((last, list(texts)))
+
+
+@pytest.fixture
+def table(monkeypatch: pytest.MonkeyPatch) -> Table:
+    made = Table()
+    monkeypatch.setattr(event_log, "append_events", made.append)
+    return made
+
+
+@pytest.fixture
+def seconds(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    moment = [100.0]
+    monkeypatch.setattr(event_log.time, "monotonic", lambda: moment[0])
+    return moment
+
+
+def test_a_batch_is_written_when_it_is_half_a_second_old(table: Table, seconds: list[float]) -> None:
+    log = TableLog("turn_1")
+    log.add(2, "a")
+    seconds[0] += 0.4
+    log.add(3, "b")
+    log.tick()
+    assert table.batches == []
+    seconds[0] += 0.1
+    log.tick()
+    assert table.batches == [(3, ["a", "b"])]
+    seconds[0] += 10
+    log.tick()
+    assert len(table.batches) == 1, "there is nothing more"
+    log.add(4, "c")
+    log.close()
+    assert table.batches[1:] == [(4, ["c"])]
+
+
+def test_a_large_batch_is_written_at_once(table: Table, seconds: list[float]) -> None:
+    log = TableLog("turn_1")
+    log.add(2, "é" * (LARGEST_BYTES // 2))
+    assert [last for last, _ in table.batches] == [2]
+
+
+def test_a_thousand_words_in_a_second_are_few_writes(table: Table, seconds: list[float]) -> None:
+    log = TableLog("turn_1")
+    for number in range(1000):
+        log.add(number + 2, "word ")
+        seconds[0] += 0.001
+    log.close()
+    assert len(table.batches) <= 1 + 1000 // 200
+    assert "".join(text for _, texts in table.batches for text in texts) == "word " * 1000
+
+
+def test_a_batch_that_could_not_be_written_goes_with_the_next(table: Table, seconds: list[float]) -> None:
+    log = TableLog("turn_1")
+    table.broken = True
+    log.add(2, "a")
+    seconds[0] += 1
+    log.tick()
+    log.tick()
+    assert table.tries == 1, "it is not tried at every turn of a slice"
+    table.broken = False
+    seconds[0] += 1
+    log.add(3, "b")
+    assert table.batches == [(3, ["a", "b"])]
+
+
+def test_a_turn_does_not_run_on_when_nothing_of_it_can_be_kept(table: Table, seconds: list[float]) -> None:
+    log = TableLog("turn_1")
+    table.broken = True
+    number = 1
+    with pytest.raises(OSError, match="no network"):
+        for number in range(2, 5000):
+            log.add(number, "a")
+    assert number <= event_log.MOST_UNSTORED + 1
+
+
+def test_a_plain_turn_keeps_nothing(table: Table) -> None:
+    log = NoLog()
+    log.add(2, "a")
+    log.tick()
+    log.close()
+    assert table.tries == 0

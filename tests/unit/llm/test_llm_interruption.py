@@ -1,0 +1,100 @@
+"""Readers that wait for a provider hear within a moment that they shall stop, and the connection is closed."""
+
+import socket
+import ssl
+import threading
+from collections.abc import Generator, Iterator
+
+import httpx2
+import pytest
+
+from bot.llm.clients import deployment_client, guarded_client, loopback_client, neutral_client
+from bot.llm.interruption import Interrupted, interruptible
+
+SOON = 10.0
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+class Silent:
+    """A server that takes a connection, says what it was told to, and then nothing more."""
+
+    def __init__(self, *said: bytes) -> None:
+        self._said = said
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}/"
+        self.asked, self.left = threading.Event(), threading.Event()
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        connection, _ = self._listener.accept()
+        with connection:
+            connection.settimeout(SOON)
+            connection.recv(65536)
+            for each in self._said:
+                connection.sendall(each)
+            self.asked.set()
+            if connection.recv(1) == b"":
+                self.left.set()
+
+    def close(self) -> None:
+        self._listener.close()
+
+
+@pytest.fixture(params=[(), (HEAD,), (HEAD, b"3\r\nabc\r\n")], ids=["no head", "head", "a word"])
+def silent(request: pytest.FixtureRequest) -> Iterator[Silent]:
+    server = Silent(*request.param)
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def client() -> Iterator[httpx2.Client]:
+    with loopback_client(ssl.create_default_context(), silence=60) as made:
+        yield made
+
+
+def chunks(client: httpx2.Client, url: str) -> Generator[bytes, None, None]:
+    with client.stream("GET", url) as response:
+        yield from response.iter_bytes()
+
+
+def test_a_reader_that_waits_is_interrupted_and_the_connection_closed(client: httpx2.Client, silent: Silent) -> None:
+    with pytest.raises(Interrupted):
+        for _ in interruptible(chunks(client, silent.url), silent.asked.is_set):
+            pass
+    assert silent.left.wait(SOON)
+
+
+def test_a_silence_is_as_long_as_the_timeout_and_no_shorter_for_the_slices() -> None:
+    server, asked = Silent(HEAD), [0]
+
+    def count() -> bool:
+        asked[0] += 1
+        return False
+
+    with loopback_client(ssl.create_default_context(), silence=0.7) as client, pytest.raises(httpx2.ReadTimeout):
+        list(interruptible(chunks(client, server.url), count))
+    assert asked[0] >= 3, "it was asked between the slices"
+    server.close()
+
+
+def test_what_was_read_is_passed_on_whole() -> None:
+    server = Silent(HEAD, b"3\r\nabc\r\n", b"3\r\ndef\r\n", b"0\r\n\r\n")
+    with loopback_client(ssl.create_default_context(), silence=60) as client:
+        assert b"".join(interruptible(chunks(client, server.url), lambda: False)) == b"abcdef"
+    server.close()
+
+
+def test_outside_of_a_turn_nothing_is_asked(client: httpx2.Client) -> None:
+    server = Silent(HEAD, b"3\r\nabc\r\n", b"0\r\n\r\n")
+    assert b"".join(chunks(client, server.url)) == b"abc"
+    server.close()
+
+
+@pytest.mark.parametrize("make", [deployment_client, neutral_client, guarded_client, loopback_client])
+def test_every_client_reads_in_slices(make: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    with make(ssl.create_default_context(), 60) as client:  # type: ignore[operator]
+        for transport in (client._transport, *client._mounts.values()):
+            if transport is not None:
+                assert type(transport._pool._network_backend).__module__ == "bot.llm.interruption"
