@@ -29,7 +29,7 @@ class TableSettings:
     """Where the table is. Credentials come from the usual AWS chain unless they are given here.
 
     `endpoint_url` None means AWS itself; `read_timeout` and `connect_timeout` are in seconds; `max_attempts` counts
-    the first try.
+    the first try. `audit_days` is how long records of the audit trail are kept.
     """
 
     name: str = "turntable"
@@ -41,6 +41,7 @@ class TableSettings:
     read_timeout: float = 10.0
     max_attempts: int = 4
     max_connections: int = 160
+    audit_days: int = 365
 
 
 class EntityAttribute(UnicodeAttribute):

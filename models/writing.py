@@ -16,7 +16,7 @@ from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 from pynamodb.transactions import TransactWrite
 
-from models import clock
+from models import audit, clock
 from models.errors import Contended, ItemTooLarge
 from models.retries import MAX_ATTEMPTS, pause
 from models.sizes import MAX_ITEM_BYTES, MAX_TRANSACTION_BYTES, item_size
@@ -50,6 +50,7 @@ class Transaction:
         self._puts: list[tuple[str, Item, Condition]] = []
         self._updates: list[tuple[str, Item, Sequence[Action], Condition]] = []
         self._size = 0
+        self._records: list[audit.AuditEvent] = []
 
     def check(self, part: str, item: Item, condition: Condition) -> None:
         """Ask that `condition` holds for an item that is not written. Cost: 2 WCU for each KB."""
@@ -72,6 +73,11 @@ class Transaction:
         entity = type(item)
         absent = entity.PK.does_not_exist() | (entity.expires_at <= int(clock.now().timestamp()))
         self._puts.append((part, item, absent))
+
+    def record(self, event: audit.AuditEvent) -> None:
+        """Put a record of what the transaction does; the log tells it when it is done. Cost: as `create`."""
+        self.create("audit", event)
+        self._records.append(event)
 
     def update(self, part: str, item: Item, actions: Sequence[Action], condition: Condition) -> None:
         """Change attributes of an item that is there. Cost: 2 WCU for each KB of the larger of before and after."""
@@ -109,6 +115,8 @@ class Transaction:
                     raise
                 pause(attempt)
             else:
+                for event in self._records:
+                    audit.tell(event)
                 return
         raise Contended("Other writers kept changing the same items; nothing was written.")
 

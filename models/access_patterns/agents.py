@@ -7,6 +7,7 @@ from models import clock
 from models.access_patterns.declare import Budget, Request, Write, access_pattern
 from models.access_patterns.users import is_active
 from models.agent import ID_PREFIX, Agent
+from models.audit import Action, AuditEvent, event
 from models.changes import actions_for
 from models.errors import ItemNotFound
 from models.ids import new_id
@@ -123,10 +124,10 @@ def list_agents(user_id: UserId, limit: int, after: str | None = None) -> Page[A
     "Update an agent",
     question="Change some of an agent's fields, and nothing else.",
     requests=(
-        Request("TransactWriteItems", writes=(Write("Update", Agent),)),
+        Request("TransactWriteItems", writes=(Write("Put", AuditEvent, optional=True), Write("Update", Agent))),
         Request("GetItem", (Agent,), consistent=True),
     ),
-    budget=Budget(2, 1, 2, "an agent of up to 1 KB"),
+    budget=Budget(2, 1, 2, "an agent of up to 1 KB; 2 more for the record where lending its credentials changes"),
     routes=("PATCH /api/v1/agents/{agent_id}",),
 )
 def update_agent(user_id: UserId, agent_id: str, changes: Mapping[str, Any]) -> Agent:
@@ -142,6 +143,10 @@ def update_agent(user_id: UserId, agent_id: str, changes: Mapping[str, Any]) -> 
     actions = [*actions_for(Agent, changes), Agent.updated_at.set(clock.now()), Agent.version.add(1)]
     transaction = Transaction()
     transaction.update("agent", agent, actions, Agent.status == "active")
+    if "share_credentials" in changes:
+        lent = bool(changes["share_credentials"])
+        action: Action = "agent.credentials_lent" if lent else "agent.credentials_kept"
+        transaction.record(event(user_id, action, agent_id))
     try:
         transaction.commit()
     except ConditionFailed as error:

@@ -7,6 +7,7 @@ from models.access_patterns.declare import Budget, Request, Write, access_patter
 from models.access_patterns.users import is_active
 from models.agent import Agent
 from models.api_key import ID_PREFIX, ApiKey, ApiKeyEntry, Scope
+from models.audit import AuditEvent, event
 from models.changes import update_present
 from models.errors import ItemNotFound
 from models.ids import new_id
@@ -29,10 +30,11 @@ from models.writing import ConditionFailed, Transaction
                 Write("ConditionCheck", Agent, optional=True),
                 Write("Put", ApiKey),
                 Write("Put", ApiKeyEntry),
+                Write("Put", AuditEvent),
             ),
         ),
     ),
-    budget=Budget(1, 0, 6, "a profile of up to 1 KB and the two items of the key; 2 more with an agent of up to 1 KB"),
+    budget=Budget(1, 0, 8, "a profile of up to 1 KB, the two items of the key and the record; 2 more with an agent"),
     routes=("POST /api/v1/api-keys",),
 )
 def create_api_key(
@@ -89,6 +91,7 @@ def create_api_key(
         transaction.check("agent", agent, Agent.PK.exists() & (Agent.status == "active"))
     transaction.create("key", lookup)
     transaction.create("entry", entry)
+    transaction.record(event(user_id, "key.created", entry.key_id, scope=scope))
     try:
         transaction.commit()
     except ConditionFailed as error:
@@ -184,9 +187,12 @@ def list_api_keys(user_id: UserId, limit: int, after: str | None = None) -> Page
     question="Shut this key out.",
     requests=(
         Request("GetItem", (ApiKeyEntry,), consistent=True),
-        Request("TransactWriteItems", writes=(Write("Delete", ApiKey), Write("Delete", ApiKeyEntry))),
+        Request(
+            "TransactWriteItems",
+            writes=(Write("Delete", ApiKey), Write("Delete", ApiKeyEntry), Write("Put", AuditEvent)),
+        ),
     ),
-    budget=Budget(2, 1, 4, "the two items of the key"),
+    budget=Budget(2, 1, 6, "the two items of the key and the record"),
     routes=("DELETE /api/v1/api-keys/{key_id}",),
 )
 def revoke_api_key(user_id: UserId, key_id: str) -> None:
@@ -201,6 +207,7 @@ def revoke_api_key(user_id: UserId, key_id: str) -> None:
     transaction = Transaction()
     transaction.delete("key", ApiKey.keyed(key_hash=entry.key_hash))
     transaction.delete("entry", entry)
+    transaction.record(event(user_id, "key.revoked", key_id))
     transaction.commit()
 
 

@@ -2,15 +2,15 @@
 
 from collections.abc import Sequence
 
-from pynamodb.exceptions import UpdateError
-
-from models.access_patterns.declare import Budget, Request, access_pattern
+from models.access_patterns.declare import Budget, Request, Write, access_pattern
 from models.access_patterns.users import is_active
 from models.attributes import to_json
-from models.changes import condition_failed, entry
+from models.audit import AuditEvent, event
+from models.changes import entry
 from models.reading import get_many
 from models.tenancy import UserId
 from models.user import User
+from models.writing import ConditionFailed, Transaction
 
 # DynamoDB's limit for one BatchGetItem.
 MAX_USERS = 100
@@ -37,8 +37,8 @@ def get_users(user_ids: Sequence[str]) -> list[User]:
     "AP-96",
     "Replace encrypted details",
     question="Keep these details under the newest key, unless the user has changed them. For the operator.",
-    requests=(Request("UpdateItem", (User,)),),
-    budget=Budget(1, 0, 1, "a profile of up to 1 KB"),
+    requests=(Request("TransactWriteItems", writes=(Write("Put", AuditEvent), Write("Update", User))),),
+    budget=Budget(1, 0, 4, "a profile of up to 1 KB and the record"),
 )
 def replace_details(user_id: UserId, name: str, seen: str, sealed: str) -> bool:
     """Replace the details under one name, if they are still those that were `seen`; return whether they were.
@@ -48,10 +48,11 @@ def replace_details(user_id: UserId, name: str, seen: str, sealed: str) -> bool:
     user = User.keyed(user_id=user_id)
     path = entry(User.api_integration_details, name)
     unchanged = is_active() & (path == {"S": to_json(seen)})
+    transaction = Transaction()
+    transaction.update("user", user, [path.set({"S": to_json(sealed)})], unchanged)
+    transaction.record(event(user_id, "credentials.rotated", user_id, names=[name]))
     try:
-        user.update(actions=[path.set({"S": to_json(sealed)})], condition=unchanged)
-    except UpdateError as error:
-        if condition_failed(error):
-            return False
-        raise
+        transaction.commit()
+    except ConditionFailed:
+        return False
     return True

@@ -20,6 +20,8 @@ from models.access_patterns.conversations import owned_by
 from models.access_patterns.declare import Budget, Request, Write, access_pattern
 from models.access_patterns.users import is_active
 from models.agent import Agent
+from models.audit import Action as AuditAction
+from models.audit import AuditEvent, event
 from models.changes import condition_failed
 from models.conversation import Conversation
 from models.erasure import ID_PREFIX, Erasure, ErasureKind, PendingErasure
@@ -31,6 +33,12 @@ from models.table import DELETING, Item
 from models.tenancy import UserId
 from models.user import User
 from models.writing import ConditionFailed, Transaction
+
+_DELETED: dict[str, AuditAction] = {
+    "conversation": "conversation.deleted",
+    "agent": "agent.deleted",
+    "user": "user.deleted",
+}
 
 
 @dataclass(frozen=True)
@@ -44,7 +52,13 @@ class Hold:
 def _asking(entity: type[Item]) -> tuple[Request, ...]:
     return (
         Request(
-            "TransactWriteItems", writes=(Write("Update", entity), Write("Put", Erasure), Write("Put", PendingErasure))
+            "TransactWriteItems",
+            writes=(
+                Write("Update", entity),
+                Write("Put", Erasure),
+                Write("Put", PendingErasure),
+                Write("Put", AuditEvent),
+            ),
         ),
         Request("GetItem", (entity,), consistent=True, optional=True),
         Request("GetItem", (Erasure,), consistent=True, optional=True),
@@ -56,7 +70,7 @@ def _asking(entity: type[Item]) -> tuple[Request, ...]:
     "Delete a conversation",
     question="Forget this conversation of mine, with everything in it.",
     requests=_asking(Conversation),
-    budget=Budget(1, 0, 8, "a header of up to 1 KB, which leaves two indexes, the job and its entry"),
+    budget=Budget(1, 0, 10, "a header of up to 1 KB, which leaves two indexes, the job, its entry and the record"),
     routes=("DELETE /api/v1/conversations/{conversation_id}",),
 )
 def delete_conversation(user_id: UserId, conversation_id: str, *, asked_by: str, hold: Hold) -> Erasure:
@@ -94,7 +108,7 @@ def unreachable() -> list[Action]:
     "Delete an agent",
     question="Forget this agent of mine, with all conversations that I had with it.",
     requests=_asking(Agent),
-    budget=Budget(1, 0, 7, "an agent of up to 1 KB, which leaves its index, the job and its entry"),
+    budget=Budget(1, 0, 9, "an agent of up to 1 KB, which leaves its index, the job, its entry and the record"),
     routes=("DELETE /api/v1/agents/{agent_id}",),
 )
 def delete_agent(user_id: UserId, agent_id: str, *, asked_by: str, hold: Hold) -> Erasure:
@@ -115,7 +129,7 @@ def delete_agent(user_id: UserId, agent_id: str, *, asked_by: str, hold: Hold) -
     "Delete a user",
     question="Forget this person, with everything that is theirs.",
     requests=_asking(User),
-    budget=Budget(1, 0, 7, "a profile of up to 1 KB and its change in the index, the job and its entry"),
+    budget=Budget(1, 0, 9, "a profile of up to 1 KB and its change in the index, the job, its entry and the record"),
     routes=("DELETE /api/v1/users/{user_id}", "DELETE /api/v1/users/me"),
 )
 def delete_user(user_id: UserId, *, asked_by: str, hold: Hold) -> Erasure:
@@ -157,6 +171,7 @@ def _ask(
     transaction.update(job.kind, head, marks, reachable)
     transaction.create("erasure", job)
     transaction.create("pending", PendingErasure(erasure_id=job.erasure_id))
+    transaction.record(event(job.user_id, _DELETED[job.kind], job.target_id))
     try:
         transaction.commit()
     except ConditionFailed as error:

@@ -13,6 +13,7 @@ from models.access_patterns.agents import get_agent
 from models.access_patterns.declare import Budget, Request, Write, access_pattern
 from models.access_patterns.users import is_active
 from models.agent import MAX_SHARED_WITH, Agent
+from models.audit import AuditEvent, event
 from models.errors import Contended, ItemNotFound, TooManyShares
 from models.reading import Page, get, get_many, keys, query
 from models.share import AgentGrant, PublishedAgent
@@ -38,11 +39,16 @@ def usable_by(user_id: UserId) -> Condition:
     requests=(
         Request(
             "TransactWriteItems",
-            writes=(Write("ConditionCheck", User), Write("Put", AgentGrant), Write("Update", Agent)),
+            writes=(
+                Write("ConditionCheck", User),
+                Write("Put", AgentGrant),
+                Write("Put", AuditEvent),
+                Write("Update", Agent),
+            ),
         ),
         Request("GetItem", (Agent,), consistent=True),
     ),
-    budget=Budget(2, 1, 6, "an agent and a profile of up to 1 KB each, and the grant"),
+    budget=Budget(2, 1, 8, "an agent and a profile of up to 1 KB each, the grant and the record"),
     routes=("POST /api/v1/agents/{agent_id}/shares",),
 )
 def share_agent(user_id: UserId, agent_id: str, grantee_id: str) -> Agent:
@@ -60,6 +66,7 @@ def share_agent(user_id: UserId, agent_id: str, grantee_id: str) -> Agent:
     actions = [Agent.shared_with.add({grantee_id}), Agent.updated_at.set(moment)]
     agent = Agent.keyed(user_id=user_id, agent_id=agent_id)
     transaction.update("agent", agent, actions, (Agent.status == "active") & room)
+    transaction.record(event(user_id, "agent.shared", agent_id, shared_with=grantee_id))
     try:
         transaction.commit()
     except ConditionFailed as error:
@@ -79,10 +86,12 @@ def share_agent(user_id: UserId, agent_id: str, grantee_id: str) -> Agent:
     "Take an agent back from a user",
     question="End this user's use of my agent, at once.",
     requests=(
-        Request("TransactWriteItems", writes=(Write("Delete", AgentGrant), Write("Update", Agent))),
+        Request(
+            "TransactWriteItems", writes=(Write("Delete", AgentGrant), Write("Put", AuditEvent), Write("Update", Agent))
+        ),
         Request("GetItem", (Agent,), consistent=True, optional=True),
     ),
-    budget=Budget(1, 0, 4, "an agent of up to 1 KB, and the grant"),
+    budget=Budget(1, 0, 6, "an agent of up to 1 KB, the grant and the record"),
     routes=("DELETE /api/v1/agents/{agent_id}/shares/{user_id}",),
 )
 def unshare_agent(user_id: UserId, agent_id: str, grantee_id: str) -> None:
@@ -96,6 +105,7 @@ def unshare_agent(user_id: UserId, agent_id: str, grantee_id: str) -> None:
     actions = [Agent.shared_with.delete({grantee_id}), Agent.updated_at.set(clock.now())]
     shared = (Agent.status == "active") & Agent.shared_with.contains(grantee_id)
     transaction.update("agent", Agent.keyed(user_id=user_id, agent_id=agent_id), actions, shared)
+    transaction.record(event(user_id, "agent.unshared", agent_id, shared_with=grantee_id))
     try:
         transaction.commit()
     except ConditionFailed as error:
@@ -113,12 +123,13 @@ def unshare_agent(user_id: UserId, agent_id: str, grantee_id: str) -> None:
             writes=(
                 Write("Put", PublishedAgent, optional=True),
                 Write("Delete", PublishedAgent, optional=True),
+                Write("Put", AuditEvent),
                 Write("Update", Agent),
             ),
         ),
         Request("GetItem", (Agent,), consistent=True),
     ),
-    budget=Budget(2, 1, 4, "an agent of up to 1 KB, and its entry among the published ones"),
+    budget=Budget(2, 1, 6, "an agent of up to 1 KB, its entry among the published ones and the record"),
     routes=("PUT /api/v1/agents/{agent_id}/publication",),
 )
 def publish_agent(user_id: UserId, agent_id: str, *, published: bool) -> Agent:
@@ -138,6 +149,7 @@ def publish_agent(user_id: UserId, agent_id: str, *, published: bool) -> Agent:
         transaction.delete("entry", entry)
         actions, other = [Agent.published.remove()], Agent.published.exists()
     agent = Agent.keyed(user_id=user_id, agent_id=agent_id)
+    transaction.record(event(user_id, "agent.published" if published else "agent.withdrawn", agent_id))
     moved = Agent.updated_at.set(moment)
     transaction.update("agent", agent, [*actions, moved], (Agent.status == "active") & other)
     try:

@@ -8,6 +8,7 @@ from pynamodb.expressions.condition import Condition
 
 from models import clock
 from models.access_patterns.declare import Budget, Request, Write, access_pattern
+from models.audit import AuditEvent, event
 from models.changes import actions_for, update_present
 from models.errors import EmailTaken, InvalidKeyField, ItemNotFound
 from models.ids import new_id
@@ -130,13 +131,13 @@ def get_user_by_email(email: str) -> User:
 @access_pattern(
     "AP-04",
     "Update a user's profile",
-    question="Change a name, preferences, settings or integration details, and nothing else.",
+    question="Change a name, preferences or settings, and nothing else.",
     requests=(Request("UpdateItem", (User,)),),
     budget=Budget(1, 0, 3, "a profile of up to 1 KB; 2 of it only when the name moves in users_by_id"),
     routes=("PATCH /api/v1/users/{user_id}", "PATCH /api/v1/users/me"),
 )
 def update_user(user_id: UserId, changes: Mapping[str, Any]) -> User:
-    """Change some fields; `preferences`, `settings` and `api_integration_details` are merged by name, None removes.
+    """Change some fields; `preferences` and `settings` are merged by name, None removes.
 
     Raises:
         ItemNotFound: there is no such user, or it is being deleted.
@@ -145,6 +146,35 @@ def update_user(user_id: UserId, changes: Mapping[str, Any]) -> User:
     actions = [*actions_for(User, changes), User.updated_at.set(clock.now())]
     update_present(user, actions, is_active(), "user")
     return user
+
+
+@access_pattern(
+    "AP-92",
+    "Change a user's credentials",
+    question="Keep these encrypted integration details, or forget them, and keep that it was done.",
+    requests=(
+        Request("TransactWriteItems", writes=(Write("Put", AuditEvent), Write("Update", User))),
+        Request("GetItem", (User,), consistent=True),
+    ),
+    budget=Budget(2, 1, 4, "a profile of up to 1 KB and the record"),
+    routes=("PATCH /api/v1/users/{user_id}",),
+)
+def change_credentials(user_id: UserId, details: Mapping[str, Any]) -> User:
+    """Merge encrypted integration details by name, None removes; the record names them and says nothing of them.
+
+    Raises:
+        ItemNotFound: there is no such user, or it is being deleted.
+        ItemTooLarge: the profile would be over 400 KB.
+    """
+    actions = [*actions_for(User, {"api_integration_details": details}), User.updated_at.set(clock.now())]
+    transaction = Transaction()
+    transaction.update("user", User.keyed(user_id=user_id), actions, is_active())
+    transaction.record(event(user_id, "credentials.changed", user_id, names=sorted(details)))
+    try:
+        transaction.commit()
+    except ConditionFailed as error:
+        raise ItemNotFound("user") from error
+    return get_user(user_id)
 
 
 @access_pattern(
@@ -175,10 +205,16 @@ def list_users(limit: int, after: str | None = None) -> Page[User]:
     requests=(
         Request("GetItem", (User,), consistent=True),
         Request(
-            "TransactWriteItems", writes=(Write("Delete", EmailClaim), Write("Put", EmailClaim), Write("Update", User))
+            "TransactWriteItems",
+            writes=(
+                Write("Delete", EmailClaim),
+                Write("Put", EmailClaim),
+                Write("Put", AuditEvent),
+                Write("Update", User),
+            ),
         ),
     ),
-    budget=Budget(2, 1, 8, "a profile of up to 1 KB, two claims and the move in users_by_id"),
+    budget=Budget(2, 1, 10, "a profile of up to 1 KB, two claims, the record and the move in users_by_id"),
     routes=("PATCH /api/v1/users/{user_id}",),
 )
 def change_email(user_id: UserId, email: str) -> User:
@@ -198,6 +234,7 @@ def change_email(user_id: UserId, email: str) -> User:
     moment = clock.now()
     actions = [User.email.set(email), User.updated_at.set(moment)]
     transaction.update("user", user, actions, is_active() & (User.email == user.email))
+    transaction.record(event(user_id, "email.changed", user_id))
     try:
         transaction.commit()
     except ConditionFailed as error:

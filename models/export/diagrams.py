@@ -35,6 +35,7 @@ _RELATIONS = (
     ("User", "ApiKeyEntry", "has n"),
     ("User", "Agent", "has n"),
     ("ApiKeyEntry", "ApiKey", "lists 1"),
+    ("User", "AuditEvent", "is told n"),
     ("Agent", "AgentGrant", "is shared by n"),
     ("Agent", "PublishedAgent", "is published as 1"),
     ("Agent", "Conversation", "talks in n"),

@@ -70,6 +70,18 @@ _OWN: dict[str, dict[str, str]] = {
         "owner_id": "Whose the agent is.",
         "created_at": "When it was shared.",
     },
+    "AuditEvent": {
+        "user_id": "Whose things it was done to.",
+        "event_id": "`evt_…`; carries the moment, so records sort by time.",
+        "action": "What was done: `key.created`, `agent.shared` …",
+        "actor_id": "Who did it: a user's id, `operator` for a command, `system` for the server itself.",
+        "key_id": "The API key with which it was done.",
+        "target_id": "To what it was done.",
+        "details": "Ids and names of fields; never a secret, nor anything that was said.",
+        "request_id": "The request, as the log names it.",
+        "address": "From where; through proxies only as far as they are trusted.",
+        "at": "When.",
+    },
     "PublishedAgent": {"owner_id": "Whose the agent is.", "created_at": "When it was published."},
     "ApiKey": {
         "key_hash": "SHA-256 of the key; the key itself is never stored.",

@@ -15,6 +15,7 @@ _ORDER = (
     "ApiKey",
     "ApiKeyEntry",
     "UserState",
+    "AuditEvent",
     "Agent",
     "AgentGrant",
     "PublishedAgent",

@@ -7,6 +7,7 @@ from typing import Any
 
 from models.agent import Agent
 from models.api_key import ApiKey, ApiKeyEntry
+from models.audit import AuditEvent
 from models.conversation import Conversation, ConversationEntry
 from models.erasure import Erasure, PendingErasure
 from models.message import Message
@@ -110,6 +111,19 @@ def samples() -> tuple[Item, ...]:
         _agent(AGENT, "Guide", "You are a friendly guide."),
         _agent(SECOND_AGENT, "Cook", "You cook with what is there.", published=True, shared_with={BEN}),
         AgentGrant(user_id=BEN, agent_id=SECOND_AGENT, owner_id=ANN, created_at=_DAY),
+        AuditEvent(
+            user_id=ANN,
+            event_id="evt_01shared",
+            action="agent.shared",
+            actor_id=ANN,
+            key_id="key_01laptop",
+            target_id=SECOND_AGENT,
+            details={"shared_with": BEN},
+            request_id="req_01",
+            address="203.0.113.7",
+            at=_DAY,
+            expires_at=int(_at(days=365).timestamp()),
+        ),
         PublishedAgent(agent_id=SECOND_AGENT, owner_id=ANN, created_at=_DAY),
         ApiKey(key_hash=KEY, key_id="key_01laptop", user_id=ANN, role="admin"),
         ApiKeyEntry(

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
 
-from models import clock, table
+from models import audit, clock, table
 from models.access_patterns.agents import create_agent
 from models.access_patterns.api_keys import create_api_key
 from models.access_patterns.conversations import create_conversation
@@ -53,9 +53,12 @@ def ticking() -> Iterator[Ticking]:
     """Let the models' clock tick, for as long as this lasts."""
     made = Ticking()
     before = clock.set_clock(made)
+    # The records of a run name nobody, whoever runs it.
+    token = audit.acting.set(audit.Actor())
     try:
         yield made
     finally:
+        audit.acting.reset(token)
         clock.set_clock(before)
 
 

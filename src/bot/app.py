@@ -11,10 +11,12 @@ from bot.access.hints import AgentHints
 from bot.access.key_ring import key_ring_of
 from bot.access.kms import data_keys_of
 from bot.access.secrets import Vault
+from bot.access.sign_ins import SignIns
 from bot.access.uses import KeyUses
 from bot.api import (
     agents,
     api_keys,
+    audit,
     conversations,
     cors,
     docs,
@@ -73,6 +75,7 @@ def create_app(settings: Settings | None = None) -> Application:
     for resource in (
         health,
         users,
+        audit,
         api_keys,
         agents,
         sharing,
@@ -107,12 +110,14 @@ def _services(settings: Settings) -> Services:
     ring = key_ring_of(settings)
     vault = Vault(ring, data_keys_of(settings))
     providers = _providers(settings)
-    uses = KeyUses()
     leases = LeaseKeeper(settings.lease)
+    sign_ins = SignIns()
+    uses = KeyUses(also=sign_ins.flush)
     return Services(
         settings=settings,
         authentication=Authentication(uses),
         uses=uses,
+        sign_ins=sign_ins,
         cursors=Cursors(ring),
         hints=AgentHints(),
         vault=vault,

@@ -99,6 +99,9 @@ class Settings(BaseSettings):
         le=63_072_000,
         description="For how long browsers that came by TLS shall use nothing else; 0 tells them nothing.",
     )
+    audit_days: int = Field(
+        365, alias="BOT_AUDIT_DAYS", ge=1, le=3650, description="How many days a record of the audit trail is kept."
+    )
     cors_origins: Origins = Field(
         (),
         alias="BOT_CORS_ORIGINS",
@@ -203,6 +206,7 @@ class Settings(BaseSettings):
             access_key_id=invented,
             secret_access_key=invented,
             max_connections=self.threads + 32,
+            audit_days=self.audit_days,
         )
 
     def invented_credential(self, endpoint_url: str | None) -> str | None:

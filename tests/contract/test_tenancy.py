@@ -26,6 +26,7 @@ MAY_ACT_FOR = {
     "src/bot/api/users.py: reachable",
     # The operator.
     "src/bot/cli/agents.py: _owner_of",
+    "src/bot/cli/audit.py: audit",
     "src/bot/cli/keys.py: list_",
     "src/bot/cli/keys.py: revoke",
     "src/bot/cli/turn_costs.py: measure_api",

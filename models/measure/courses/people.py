@@ -103,6 +103,14 @@ def update_agent(world: World) -> Act:
     return lambda: agents.update_agent(acting_for(agent.user_id), agent.agent_id, changes)
 
 
+@scenario("AP-13")
+def lend_credentials(world: World) -> Act:
+    """Its owner's credentials are lent from now on."""
+    agent = world.new_agent()
+    changes = {"share_credentials": True}
+    return lambda: agents.update_agent(acting_for(agent.user_id), agent.agent_id, changes)
+
+
 @scenario("AP-14")
 def find_agent_owner(world: World) -> Act:
     """An agent that is there."""

@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from bot.access.callers import Caller
@@ -26,9 +27,10 @@ class KeyUses:
     an hour; the write is conditional, so one of them succeeds.
     """
 
-    def __init__(self, beat: float = _BEAT_SECONDS) -> None:
-        """Take how many seconds lie between two rounds of the thread."""
+    def __init__(self, beat: float = _BEAT_SECONDS, also: Callable[[], None] = lambda: None) -> None:
+        """Take how many seconds lie between two rounds of the thread, and what else is done in each."""
         self._beat = beat
+        self._also = also
         self._used: dict[str, tuple[UserId, datetime]] = {}
         self._written: OrderedDict[str, datetime] = OrderedDict()
         self._lock = threading.Lock()
@@ -52,6 +54,7 @@ class KeyUses:
         """
         with self._lock:
             used, self._used = self._used, {}
+        self._also()
         for key_id, (user_id, moment) in used.items():
             try:
                 note_api_key_use(user_id, key_id, moment, interval=INTERVAL)

@@ -8,6 +8,7 @@ from bot.access.authentication import Authentication
 from bot.access.cursors import Cursors
 from bot.access.hints import AgentHints
 from bot.access.secrets import Vault
+from bot.access.sign_ins import SignIns
 from bot.access.uses import KeyUses
 from bot.erasures import Erasures
 from bot.llm.providers import Providers
@@ -24,6 +25,7 @@ class Services:
     settings: Settings
     authentication: Authentication
     uses: KeyUses
+    sign_ins: SignIns
     cursors: Cursors
     hints: AgentHints
     vault: Vault

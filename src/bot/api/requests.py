@@ -18,6 +18,7 @@ from bot.api.context import services
 from bot.api.types import deeper_than
 from bot.errors import BotError, FieldError, Forbidden, MalformedRequest, UnsupportedMediaType, ValidationFailed
 from models.agent import Agent
+from models.audit import Actor, acting
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 # The endpoints that run a turn.
@@ -156,6 +157,10 @@ def require_caller() -> None:
     if request.endpoint in _TURNS and request.view_args:
         expected = services().hints.get(request.view_args["conversation_id"])
     g.caller, g.agent = services().authentication.caller(request.headers.get("Authorization"), expected)
+    actor = Actor(g.caller.user_id, g.caller.key_id, g.request_id, request.remote_addr)
+    # A thread serves one request after the other, and each that acts comes by here.
+    acting.set(actor)
+    services().sign_ins.note(g.caller, actor)
 
 
 def caller() -> Caller:

@@ -200,12 +200,13 @@ def update(path: UserPath, body: UserPatch) -> dict[str, Any]:
     """Fields that are not sent stay as they are."""
     user_id = reachable(path.user_id)
     changes = body.model_dump(exclude_unset=True)
-    if body.api_integration_details:
-        changes["api_integration_details"] = _sealed(user_id, body.api_integration_details)
-    email = changes.pop("email", None)
+    email, _ = changes.pop("email", None), changes.pop("api_integration_details", None)
     # A map that is sent as null is left alone: emptying it is done name by name.
     changes = {name: value for name, value in changes.items() if value is not None or name == "name"}
+    details = _sealed(user_id, body.api_integration_details or {})
     user = users.change_email(user_id, email) if email else None
+    if details:
+        user = users.change_credentials(user_id, details)
     if changes:
         user = users.update_user(user_id, changes)
     return show(user or users.get_user(user_id)).model_dump(mode="json")

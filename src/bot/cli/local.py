@@ -13,7 +13,7 @@ import click
 
 from bot.local.engine import EmbeddedEngine, EngineUnavailable
 from bot.settings import Settings
-from models import table
+from models import audit, table
 
 _FILE = "local.json"
 
@@ -69,7 +69,11 @@ def with_table(command: Callable[..., None]) -> Callable[..., None]:
     @click.option("--local", is_flag=True, help="Use the table of `bot serve --local`, running or not.")
     @wraps(command)
     def run(*args: Any, local: bool, **options: Any) -> None:
-        with _table(Settings(), local=local) as settings:
-            command(settings, *args, **options)
+        token = audit.acting.set(audit.Actor("operator"))
+        try:
+            with _table(Settings(), local=local) as settings:
+                command(settings, *args, **options)
+        finally:
+            audit.acting.reset(token)
 
     return run

@@ -67,6 +67,8 @@ PROBES: Mapping[tuple[str, str], Probe] = {
     ("GET", "/users/<user_id>"): Probe(200),
     ("PATCH", "/users/<user_id>"): Probe(200, body={"name": "Bea"}),
     ("DELETE", "/users/<user_id>"): Probe(204),
+    ("GET", "/users/<user_id>/audit"): Probe(200),
+    ("GET", "/audit"): Probe(200),
     ("GET", "/users/me/state"): Probe(200),
     ("GET", "/users/me/state/<key>"): Probe(200),
     ("PUT", "/users/me/state/<key>"): Probe(200, body={"value": 1}),

@@ -20,6 +20,7 @@ from models.access_patterns.api_keys import (
     note_api_key_use,
     revoke_api_key,
 )
+from models.access_patterns.audit import list_events, record_event
 from models.access_patterns.conversations import (
     create_conversation,
     get_conversation,
@@ -29,6 +30,7 @@ from models.access_patterns.conversations import (
     set_conversation_status,
     update_conversation,
 )
+from models.access_patterns.credentials import get_users, replace_details
 from models.access_patterns.entries import list_conversation_entries
 from models.access_patterns.messages import Draft, append_messages, delete_message, get_message, list_messages
 from models.access_patterns.removal import erase
@@ -44,6 +46,7 @@ from models.access_patterns.turn_events import append_events, streamed, turn_mes
 from models.access_patterns.turn_states import cancelled_turns, get_turn, request_cancel, settle_turn
 from models.access_patterns.turns import begin_turn, end_turn, renew_lease
 from models.access_patterns.users import (
+    change_credentials,
     change_email,
     create_user,
     get_user,
@@ -169,6 +172,11 @@ PLAIN: dict[str, Callable[[Ids], Run]] = {
     "AP-71": now(lambda ids: erasure.delete_agent(ids.user_id, ids.agent_id, asked_by=ids.user_id, hold=hold())),
     "AP-72": now(lambda ids: erasure.delete_user(ids.user_id, asked_by=ids.user_id, hold=hold())),
     "AP-73": a_job,
+    "AP-95": now(lambda ids: get_users([ids.user_id])),
+    "AP-96": now(lambda ids: replace_details(ids.user_id, "openai", "old", "new")),
+    "AP-90": now(lambda ids: record_event(ids.user_id, "signed_in")),
+    "AP-91": now(lambda ids: list_events(ids.user_id, 10)),
+    "AP-92": now(lambda ids: change_credentials(ids.user_id, {"openai": "sealed"})),
     "AP-74": now(lambda ids: erasure.get_erasure(ids.user_id, ids.erasure_id)),
     "AP-75": now(lambda ids: erasure.list_pending_erasures(10)),
     "AP-76": lambda ids: partial(erasure.take_erasure, dead_job(ids.user_id), hold()),

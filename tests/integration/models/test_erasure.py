@@ -47,8 +47,8 @@ LEASE = timedelta(seconds=30)
 
 
 def whole_table() -> dict[tuple[str, str], dict[str, Any]]:
-    """Return the table but for the receipts, which stay."""
-    return {keys: item for keys, item in raw.whole_table().items() if not keys[0].startswith("ERASURE#")}
+    """Return what is there, without the receipts and the audit trail: those stay."""
+    return {keys: item for keys, item in raw.whole_table().items() if not keys[0].startswith(("ERASURE#", "AUDIT#"))}
 
 
 def turn(conversation: Conversation, *contents: str, answer: Sequence[Draft] = (), end: bool = True) -> None:

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from models import clock
 from models.access_patterns import erasure, patterns
 from models.access_patterns.agents import create_agent, get_agent, list_agents, update_agent
-from models.access_patterns.api_keys import create_api_key, list_api_keys, revoke_api_key
+from models.access_patterns.api_keys import create_api_key, list_api_keys, note_api_key_use, revoke_api_key
+from models.access_patterns.audit import list_events, record_event
 from models.access_patterns.conversations import (
     create_conversation,
     get_conversation,
@@ -17,16 +19,26 @@ from models.access_patterns.conversations import (
     set_conversation_status,
     update_conversation,
 )
+from models.access_patterns.credentials import replace_details
 from models.access_patterns.messages import Draft, append_messages, delete_message
+from models.access_patterns.sharing import publish_agent, share_agent, unshare_agent
 from models.access_patterns.states import Owner, delete_state, get_state, list_states, put_state
 from models.access_patterns.turn_events import append_events, streamed
 from models.access_patterns.turn_states import get_turn, request_cancel, settle_turn
 from models.access_patterns.turns import end_turn, renew_lease
-from models.access_patterns.users import change_email, create_user, get_user, get_user_by_email, update_user
+from models.access_patterns.users import (
+    change_credentials,
+    change_email,
+    create_user,
+    get_user,
+    get_user_by_email,
+    update_user,
+)
 from models.conversation import Conversation
 from models.erasure import Erasure
 from models.errors import ItemNotFound
 from tests.erasing import dead_job, delete_user, hold
+from tests.factories import make_user
 from tests.fake_clock import FakeClock
 from tests.integration.models.everything import LEASE, Ids, begin, make_everything
 from tests.raw import whole_table
@@ -48,6 +60,21 @@ def contents(ids: Ids) -> list[str]:
 
 def count(items: tuple[object, ...]) -> int:
     return len(items)
+
+
+def actions(ids: Ids) -> list[str]:
+    return [event.action for event in list_events(ids.user_id, 100).items]
+
+
+def _shared_and_taken_back(ids: Ids) -> None:
+    grantee_id = make_user().user_id
+    share_agent(ids.user_id, ids.agent_id, grantee_id)
+    unshare_agent(ids.user_id, ids.agent_id, grantee_id)
+
+
+def _changed_and_rotated(ids: Ids) -> None:
+    change_credentials(ids.user_id, {"openai": "old"})
+    replace_details(ids.user_id, "openai", "old", "new")
 
 
 def end(ids: Ids) -> str:
@@ -90,6 +117,41 @@ CASES: dict[str, Case] = {
         lambda ids: update_agent(ids.user_id, ids.agent_id, {"name": "Bea"}).version,
         lambda ids: (get_agent(ids.user_id, ids.agent_id).name, get_agent(ids.user_id, ids.agent_id).version),
         ("Bea", 2),
+    ),
+    "AP-15": (
+        lambda ids: share_agent(ids.user_id, ids.agent_id, make_user().user_id),
+        lambda ids: (len(get_agent(ids.user_id, ids.agent_id).shared_with_users), actions(ids).count("agent.shared")),
+        (1, 1),
+    ),
+    "AP-16": (
+        lambda ids: _shared_and_taken_back(ids),
+        lambda ids: (get_agent(ids.user_id, ids.agent_id).shared_with, actions(ids).count("agent.unshared")),
+        (None, 1),
+    ),
+    "AP-17": (
+        lambda ids: publish_agent(ids.user_id, ids.agent_id, published=True),
+        lambda ids: (get_agent(ids.user_id, ids.agent_id).published, actions(ids).count("agent.published")),
+        (True, 1),
+    ),
+    "AP-90": (
+        lambda ids: record_event(ids.user_id, "signed_in"),
+        lambda ids: actions(ids).count("signed_in"),
+        1,
+    ),
+    "AP-92": (
+        lambda ids: change_credentials(ids.user_id, {"openai": "sealed"}),
+        lambda ids: (get_user(ids.user_id).api_integration_details, actions(ids).count("credentials.changed")),
+        ({"openai": "sealed"}, 1),
+    ),
+    "AP-96": (
+        lambda ids: _changed_and_rotated(ids),
+        lambda ids: (get_user(ids.user_id).api_integration_details, actions(ids).count("credentials.rotated")),
+        ({"openai": "new"}, 1),
+    ),
+    "AP-27": (
+        lambda ids: note_api_key_use(ids.user_id, ids.key_id, clock.now(), interval=timedelta(0)),
+        lambda ids: [each.last_used_at is not None for each in list_api_keys(ids.user_id, 10).items],
+        [True],
     ),
     "AP-20": (
         lambda ids: create_api_key(ids.user_id, key_hash=f"x{ids.key_hash}", hint="abcd", role="user"),

@@ -30,6 +30,7 @@ GIVEN: dict[str, tuple[str, Any]] = {
     "BOT_LOG_FORMAT": ("json", "json"),
     "BOT_TRUSTED_PROXIES": ("1", 1),
     "BOT_HSTS_SECONDS": ("600", 600),
+    "BOT_AUDIT_DAYS": ("30", 30),
     "BOT_CORS_ORIGINS": (
         "https://app.example.com, http://localhost:5173",
         ("https://app.example.com", "http://localhost:5173"),
@@ -118,6 +119,7 @@ def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
         ("BOT_LOG_FORMAT", "xml"),
         ("BOT_TRUSTED_PROXIES", "-1"),
         ("BOT_HSTS_SECONDS", "-1"),
+        ("BOT_AUDIT_DAYS", "0"),
         ("BOT_CORS_ORIGINS", "*"),
         ("BOT_CORS_ORIGINS", "app.example.com"),
         ("BOT_CORS_ORIGINS", "https://app.example.com/"),

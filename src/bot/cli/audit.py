@@ -1,0 +1,28 @@
+"""`bot audit`: what was done to a user's things."""
+
+import json
+
+import click
+
+from bot.cli.local import with_table
+from bot.settings import Settings
+from models.access_patterns.audit import list_events
+from models.access_patterns.users import get_user_by_email
+from models.tenancy import acting_for
+
+
+@click.command()
+@click.option("--email", help="Of the user who has this email.")
+@click.option("--user-id", help="Of the user with this id, also one who was deleted.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="The newest so many.")
+@with_table
+def audit(settings: Settings, email: str | None, user_id: str | None, limit: int) -> None:  # noqa: ARG001
+    """Show what was done to a user's things, newest first: when, what, by whom, to what, from where."""
+    if (email is None) == (user_id is None):
+        raise click.UsageError("Choose one of --email and --user-id.")
+    whose = acting_for(user_id if user_id is not None else get_user_by_email(email or "").user_id)
+    for event in list_events(whose, limit).items:
+        who = f"{event.actor_id} ({event.key_id})" if event.key_id else event.actor_id
+        details = json.dumps(event.details) if event.details else ""
+        words = (f"{event.at:%Y-%m-%d %H:%M:%S}", event.action, who, event.target_id, event.address, details)
+        click.echo("  ".join(word for word in words if word))
