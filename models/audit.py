@@ -38,6 +38,7 @@ Action = Literal[
     "conversation.deleted",
     "agent.deleted",
     "user.deleted",
+    "data.exported",
 ]
 
 log = logging.getLogger("models.audit")

@@ -19,6 +19,7 @@ from models.tenancy import UserId
     question="Keep that this was done to this user's things.",
     requests=(Request("PutItem", (AuditEvent,)),),
     budget=Budget(1, 0, 1, "a record of up to 1 KB"),
+    routes=("GET /api/v1/users/{user_id}/export",),
 )
 def record_event(
     user_id: UserId,

@@ -7,6 +7,7 @@ from flask import Response, stream_with_context
 from bot.api.blueprint import answers, resource
 from bot.api.export_lines import export
 from bot.api.users import UserPath, reachable
+from models.access_patterns.audit import record_event
 from models.access_patterns.users import get_user
 
 api = resource("exports", "Everything of a user's, to take along.")
@@ -27,6 +28,7 @@ def read(path: UserPath) -> Response:
     owner = reachable(path.user_id)
     # Read before the answer begins, while it can still be a 404.
     user = get_user(owner)
+    record_event(owner, "data.exported", owner)
     lines = stream_with_context(export(user, owner))
     headers = {"Content-Disposition": f'attachment; filename="{owner}.jsonl"'}
     return Response(lines, headers=headers, content_type="application/jsonl; charset=utf-8")

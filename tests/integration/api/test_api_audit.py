@@ -144,6 +144,12 @@ def test_the_deletion_of_a_user_can_be_accounted_for_when_the_user_is_gone(ann: 
     assert ann.user.email not in json.dumps(event)
 
 
+def test_an_export_is_in_the_trail_of_whom_it_is_of(ann: Caller, admin: Caller) -> None:
+    assert admin.call("GET", f"/users/{ann.id}/export").status_code == 200
+    (event,) = [each for each in trail(ann) if each["action"] == "data.exported"]
+    assert event["actor_id"] == admin.id
+
+
 def test_what_is_refused_is_not_recorded(ann: Caller, bob: Caller) -> None:
     agent_id = ann.agent()
     before = trail(ann)
