@@ -6,7 +6,9 @@ from contextlib import contextmanager
 from contextvars import Context
 from dataclasses import dataclass
 from typing import Any
+from unittest import mock
 
+from botocore.awsrequest import AWSResponse, HeadersDict
 from botocore.exceptions import ConnectionClosedError
 
 from models.access_patterns import current
@@ -62,6 +64,42 @@ def lost_answers(operation: str, times: int = 1) -> Iterator[list[str]]:
         yield lost
     finally:
         events.unregister(event, lose)
+
+
+REFUSALS = {
+    "a 500": (500, "InternalServerError"),
+    "a 503": (503, "ServiceUnavailable"),
+    "throttling": (400, "ThrottlingException"),
+    "too much for the table": (400, "ProvisionedThroughputExceededException"),
+}
+
+
+@contextmanager
+def refusals(operation: str, refusal: str, times: int = 1, *, done: bool = False) -> Iterator[list[str]]:
+    """Answer the first requests of an operation with one of `REFUSALS`, without doing them, or `done` all the same.
+
+    Yields the list of what was refused, to show that it was.
+    """
+    refused: list[str] = []
+    status, code = REFUSALS[refusal]
+
+    def refuse(request: Any, **_: Any) -> AWSResponse | None:
+        if len(refused) >= times:
+            return None
+        if done:
+            client()._endpoint.http_session.send(request)
+        refused.append(code)
+        body = json.dumps({"__type": f"com.amazonaws.dynamodb.v20120810#{code}", "message": "not now"}).encode()
+        raw = mock.Mock(stream=lambda *_a, **_k: iter([body]))
+        return AWSResponse(request.url, status, HeadersDict({"Content-Type": "application/x-amz-json-1.0"}), raw)
+
+    event = f"before-send.dynamodb.{operation}"
+    events = client().meta.events
+    events.register_last(event, refuse)
+    try:
+        yield refused
+    finally:
+        events.unregister(event, refuse)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Literal, ParamSpec, TypeVar
 
+from models import retries
 from models.keys import Key
 from models.table import Item
 
@@ -159,6 +160,7 @@ def access_pattern(
                 return function(*args, **kwargs)
             call = Call(pattern)
             tokens = current.set(pattern), running.set(call)
+            trying = retries.begin()
             started = time.perf_counter()
             try:
                 return function(*args, **kwargs)
@@ -170,6 +172,7 @@ def access_pattern(
                 log.debug("%s %s took %.1f ms", id, title, call.seconds * 1000, extra={"access_pattern": id})
                 for observer in tuple(_observers):
                     observer(call)
+                retries.end(trying)
                 current.reset(tokens[0])
                 running.reset(tokens[1])
 

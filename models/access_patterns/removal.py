@@ -17,7 +17,7 @@ from pynamodb.exceptions import UpdateError
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
-from models import clock
+from models import clock, retries
 from models.access_patterns.declare import Budget, Request, Write, access_pattern
 from models.access_patterns.erasure import Hold, unreachable
 from models.access_patterns.sharing import leads_to
@@ -127,6 +127,8 @@ def erase(job: Erasure, hold: Hold, go_on: Callable[[Erasure], bool] | None = No
         case _:
             steps = _everything(job, hold)
     for _ in steps:
+        # Each page has its own time.
+        retries.begin()
         if go_on is not None and not go_on(job):
             return job
     _complete(job)

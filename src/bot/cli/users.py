@@ -65,4 +65,5 @@ def delete(settings: Settings, email: str) -> None:
     """Delete a user, with everything that is theirs."""
     user = get_user_by_email(email)
     job = remove(settings, lambda erasures: erasures.user(acting_for(user.user_id), asked_by=OPERATOR))
-    click.echo(f"Deleted {user.user_id}. The receipt is {job.erasure_id}.")
+    click.echo(f"The receipt is {job.erasure_id}.", err=True)
+    click.echo(f"Deleted {user.user_id}.")

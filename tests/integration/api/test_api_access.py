@@ -66,6 +66,8 @@ PROBES: Mapping[tuple[str, str], Probe] = {
     ("POST", "/users"): Probe(201, admin=True, body={"email": "<new_email>"}),
     ("GET", "/users/<user_id>"): Probe(200),
     ("PATCH", "/users/<user_id>"): Probe(200, body={"name": "Bea"}),
+    ("GET", "/erasures/<erasure_id>"): Probe(200),
+    ("GET", "/users/<user_id>/export"): Probe(200),
     ("DELETE", "/users/<user_id>"): Probe(204),
     ("GET", "/users/<user_id>/audit"): Probe(200),
     ("GET", "/audit"): Probe(200),

@@ -1,11 +1,20 @@
-"""An answer that is lost on its way back: the client asks again, the call succeeds, and its effect stands once."""
+"""DynamoDB's bad days: an answer that is lost, a request that is refused. What is done in the end stands once, and what
+is not done at all is an error that leaves nothing half done. Each pattern that writes has its course here.
+"""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import Context
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
+from pynamodb.exceptions import PynamoDBException
 
+from bot.api.problems import from_aws, from_table
+from bot.errors import TableUnavailable
 from models import clock
 from models.access_patterns import erasure, patterns
 from models.access_patterns.agents import create_agent, get_agent, list_agents, update_agent
@@ -36,13 +45,14 @@ from models.access_patterns.users import (
 )
 from models.conversation import Conversation
 from models.erasure import Erasure
-from models.errors import ItemNotFound
+from models.errors import Contended, ItemNotFound, TableError
+from models.table import client
 from tests.erasing import dead_job, delete_user, hold
 from tests.factories import make_user
 from tests.fake_clock import FakeClock
 from tests.integration.models.everything import LEASE, Ids, begin, make_everything
 from tests.raw import whole_table
-from tests.wire import lost_answers
+from tests.wire import REFUSALS, lost_answers, refusals
 
 pytestmark = pytest.mark.usefixtures("table")
 
@@ -280,20 +290,74 @@ EVERY_WRITE = [
 ]
 
 
+@contextmanager
+def note_before(operation: str, noted: list[object]) -> Iterator[None]:
+    """Note the whole table before the first request of an operation goes out: what stood before stays."""
+
+    def note(**_: object) -> None:
+        if not noted:
+            noted.append(None)
+            noted[0] = Context().run(whole_table)
+
+    event = f"before-send.dynamodb.{operation}"
+    client().meta.events.register_first(event, note)
+    try:
+        yield
+    finally:
+        client().meta.events.unregister(event, note)
+
+
+def as_problem(error: BaseException) -> object:
+    """Return what a caller of the API is told."""
+    return from_table(error) if isinstance(error, TableError) else from_aws(error)  # type: ignore[arg-type]
+
+
 @pytest.fixture(autouse=True)
 def at_once_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """botocore waits up to a second before it asks again."""
     monkeypatch.setattr("botocore.endpoint.time.sleep", lambda _seconds: None)
 
 
+def test_every_pattern_that_writes_has_its_course_here() -> None:
+    """A new one fails here until it says what it leads to, however often its requests are sent."""
+    assert {each.values[0] for each in EVERY_WRITE} == CASES.keys()
+
+
+Fault = Callable[[str], AbstractContextManager[list[str]]]
+FAULTS: dict[str, Fault] = {
+    "its answer is lost": lost_answers,
+    "two answers are lost": partial(lost_answers, times=2),
+    **{f"{refusal}, not done": partial(refusals, refusal=refusal) for refusal in REFUSALS},
+    "a 500, done": partial(refusals, refusal="a 500", done=True),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize(("name", "operation"), EVERY_WRITE)
-def test_the_effect_of_a_write_stands_once(name: str, operation: str, fake_clock: FakeClock) -> None:
+def test_the_effect_of_a_write_stands_once(name: str, operation: str, fault: str, fake_clock: FakeClock) -> None:
     ids = make_everything()
     act, look, expected = CASES[name]
-    with lost_answers(operation) as lost:
+    with FAULTS[fault](operation) as met:
         act(ids)
-    assert lost
+    assert met
     assert look(ids) == expected
+
+
+@pytest.mark.usefixtures("empty_table")
+@pytest.mark.parametrize(("name", "operation"), EVERY_WRITE)
+def test_a_write_that_is_never_done_is_an_error_and_leaves_nothing_half_done(
+    name: str, operation: str, fake_clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("models.retries.time.sleep", lambda _seconds: None)
+    ids = make_everything()
+    act, *_ = CASES[name]
+    before: list[object] = []
+    with refusals(operation, "throttling", times=10_000) as met, note_before(operation, before):
+        with pytest.raises((PynamoDBException, ClientError, Contended)) as error:
+            act(ids)
+        assert isinstance(as_problem(error.value), TableUnavailable)
+    assert len(met) < 100, "it is given up"
+    assert whole_table() == before[0]
 
 
 def test_even_if_every_answer_but_the_last_is_lost() -> None:
