@@ -6,6 +6,7 @@ from models.changes import set_or_remove
 from models.conversation import Conversation
 from models.ids import moment_of
 from models.reading import get
+from models.retention import expires_after
 from models.turn import ID_PREFIX, MOST_UNSTORED, Turn, TurnEntry, unfinished
 from models.writing import Transaction
 
@@ -21,6 +22,7 @@ def running_turn(conversation: Conversation) -> Turn:
         agent_id=conversation.agent_id,
         status="running",
         started_at=moment_of(conversation.lease_turn, ID_PREFIX) or clock.now(),
+        expires_at=expires_after(conversation, clock.now()),
     )
 
 
@@ -49,5 +51,6 @@ def record_orphan(transaction: Transaction, conversation: Conversation) -> Turn:
         transaction.update("orphan", turn, actions, Turn.status == "running")
     else:
         transaction.create("orphan", turn)
-        transaction.create("orphan entry", TurnEntry(conversation_id=turn.conversation_id, turn_id=turn_id))
+        entry = TurnEntry(conversation_id=turn.conversation_id, turn_id=turn_id, expires_at=turn.expires_at)
+        transaction.create("orphan entry", entry)
     return turn

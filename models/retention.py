@@ -11,6 +11,9 @@ is there.
 
 from datetime import datetime, timedelta
 
+from pynamodb.expressions.update import Action
+
+from models.changes import set_or_remove
 from models.conversation import Conversation
 from models.table import expiry
 
@@ -18,6 +21,14 @@ from models.table import expiry
 def shorter(*ends: int | None) -> int | None:
     """Return the shortest of some retentions, or the first of some ends; None is without an end."""
     return min((each for each in ends if each is not None), default=None)
+
+
+def retain(conversation: Conversation, days: int | None) -> list[Action]:
+    """Let a retention apply to what is written in a conversation from now on; return the actions that say so."""
+    if days == conversation.retention_days:
+        return []
+    conversation.retention_days = days
+    return [set_or_remove(Conversation.retention_days, days)]
 
 
 def expires_after(conversation: Conversation, moment: datetime) -> int | None:

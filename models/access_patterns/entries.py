@@ -1,9 +1,10 @@
-"""A user's conversations as the base table has them: all of them, at this moment, whatever the indexes say."""
+"""All of a user's conversations and turns as the base table has them at this moment, whatever the indexes say."""
 
 from models.access_patterns.declare import Budget, Request, access_pattern
 from models.conversation import ConversationEntry
 from models.reading import Page, keys, query
 from models.tenancy import UserId
+from models.turn import Turn
 
 
 @access_pattern(
@@ -35,5 +36,33 @@ def list_conversation_entries(
         ConversationEntry.SK.startswith(ConversationEntry.SK.template.prefix),
         limit=limit,
         after=keys(after) if after else None,
+        consistent=True,
+    )
+
+
+@access_pattern(
+    "AP-79",
+    "All turns of a user",
+    question="How did all my turns end? Asked by an export.",
+    requests=(
+        Request(
+            "Query",
+            (Turn,),
+            sort_key="begins_with TURN#",
+            consistent=True,
+            order="ascending",
+            page="1 to 100 and one more",
+        ),
+    ),
+    budget=Budget(1, 5, 0, "a page of 50 turns of 400 bytes"),
+    routes=("GET /api/v1/users/{user_id}/export",),
+)
+def list_turns(user_id: UserId, limit: int, after: str | None = None) -> Page[Turn]:
+    """Return the user's turns in the order of their beginning, from the one after the id `after`."""
+    return query(
+        Turn.PK.template.render(user_id=user_id),
+        Turn.SK.startswith(Turn.SK.template.prefix),
+        limit=limit,
+        after=keys(Turn.keyed(user_id=user_id, turn_id=after)) if after else None,
         consistent=True,
     )

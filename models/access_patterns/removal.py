@@ -11,6 +11,7 @@ Within a page, what hangs from an item goes before the item that leads there: ev
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 
 from pynamodb.exceptions import UpdateError
@@ -27,19 +28,24 @@ from models.changes import condition_failed, set_or_remove, update_present
 from models.conversation import Conversation, ConversationEntry
 from models.erasure import RECEIPTS_KEPT, Erasure, PendingErasure
 from models.errors import ItemNotFound, LeaseLost
+from models.ids import moment_of
 from models.message import Message
 from models.reading import get_even_gone, get_many, query
 from models.share import AgentGrant, PublishedAgent
 from models.state import ConversationState, UserState
 from models.table import DELETING, Item, expiry
-from models.turn import Turn, TurnEntry
+from models.turn import EVENTS_KEPT, Turn, TurnEntry, TurnEvents
+from models.turn import ID_PREFIX as TURN_PREFIX
 from models.user import EmailClaim, User
 from models.writing import ConditionFailed, Transaction, delete_batch
 
 _PAGE = 100
+_EVENTS = 10_000
+# A turn stores events for as long as it runs; the longest lease is 15 minutes, renewed while the model speaks.
+_LONGEST_TURN = timedelta(hours=24)
 _HEADER = Conversation.SK.template.text
 _PROFILE = User.SK.template.text
-_READ = ["PK", "SK", "entity", "turn_id", "key_hash", "owner_id", "shared_with", "published"]
+_READ = ["PK", "SK", "entity", "turn_id", "key_hash", "owner_id", "shared_with", "published", "status", "last_event"]
 
 Raw = Mapping[str, Any]
 Steps = Iterator[None]
@@ -58,6 +64,8 @@ def _query(*entities: type[Item], sort_key: str) -> Request:
         _query(ConversationEntry, sort_key="begins_with CONV# or CONV#{agent_id}#"),
         _query(ApiKeyEntry, sort_key="begins_with KEY#"),
         _query(Agent, ConversationEntry, ApiKeyEntry, UserState, AgentGrant, sort_key="SK < PROFILE"),
+        _query(TurnEvents, sort_key="begins_with EVENT#"),
+        _query(Turn, sort_key="begins_with TURN#"),
         Request("BatchGetItem", (Turn,), consistent=True, optional=True),
         Request("UpdateItem", (Conversation,), optional=True),
         Request("UpdateItem", (Agent,), optional=True),
@@ -71,6 +79,7 @@ def _query(*entities: type[Item], sort_key: str) -> Request:
                     ConversationState,
                     TurnEntry,
                     Turn,
+                    TurnEvents,
                     Conversation,
                     ConversationEntry,
                     ApiKey,
@@ -140,6 +149,9 @@ def _everything(job: Erasure, hold: Hold) -> Steps:
     partition = _partition(User, user_id=job.user_id)
     yield from _empty(job, hold, "keys", partition, ApiKeyEntry.SK.startswith(ApiKeyEntry.SK.template.prefix))
     yield from _conversations(job, hold, ConversationEntry.SK.template.prefix)
+    # What is a user's in partitions of its own, a line each.
+    turns = _partition(Turn, user_id=job.user_id)
+    yield from _empty(job, hold, "turns", turns, Turn.SK.startswith(Turn.SK.template.prefix))
     yield from _empty(job, hold, "profile", partition, User.SK < _PROFILE)
 
 
@@ -193,7 +205,12 @@ def _remove(job: Erasure, hold: Hold, step: str, found: Sequence[Raw]) -> None:
     turns, known = _named_turns(job, found), _named_turns(job, counted)
     there = [turn for turn in get_many(list(turns.values()), consistent=True) if turn is not None] if turns else []
     kinds = [raw["entity"]["S"] for raw in new] + [turn.ENTITY for turn in there if turn.turn_id not in known]
+    records = there + [Turn.from_raw_data(dict(raw)) for raw in found if raw["entity"]["S"] == Turn.ENTITY]
+    events = {turn.turn_id: _events(turn) for turn in records if _has_events(turn)}
+    for turn_id in events.keys() - known.keys() - {_turn_of(raw) for raw in counted}:
+        kinds += [TurnEvents.ENTITY] * len(events[turn_id])
     _count(job, hold, (step, found[-1]["SK"]["S"]), Counter(kinds))
+    delete_batch([key for keys in events.values() for key in keys])
     delete_batch(_keys(turns.values()))
     delete_batch(_keys(ApiKey.keyed(key_hash=raw["key_hash"]["S"]) for raw in found if "key_hash" in raw))
     for raw in found:
@@ -215,6 +232,26 @@ def _named_turns(job: Erasure, found: Sequence[Raw]) -> dict[str, Turn]:
     """Return the keys of the turns that items of a conversation name, by their ids."""
     named = sorted({raw["turn_id"]["S"] for raw in found if "turn_id" in raw})
     return {turn_id: Turn.keyed(user_id=job.user_id, turn_id=turn_id) for turn_id in named}
+
+
+def _turn_of(raw: Raw) -> str:
+    """Return the id of the turn whose record a raw item is; empty for another item."""
+    return (Turn.SK.template.parse(raw["SK"]["S"]) or {}).get("turn_id", "")
+
+
+def _has_events(turn: Turn) -> bool:
+    """Whether a turn may have events: it was announced, and they have not expired; the turn's id carries its time."""
+    began = moment_of(turn.turn_id, TURN_PREFIX)
+    announced = turn.status == "running" or turn.last_event is not None
+    return announced and began is not None and clock.now() - began < EVENTS_KEPT + _LONGEST_TURN
+
+
+def _events(turn: Turn) -> list[tuple[str, str]]:
+    """Return the keys of a turn's events."""
+    partition = _partition(TurnEvents, turn_id=turn.turn_id)
+    sort = TurnEvents.SK.startswith(TurnEvents.SK.template.prefix)
+    found = query(partition, sort, limit=_EVENTS, consistent=True, attributes=["PK", "SK"], peek=False).items
+    return [(raw["PK"]["S"], raw["SK"]["S"]) for raw in found]
 
 
 def _keys(items: Iterable[Item]) -> list[tuple[str, str]]:

@@ -25,6 +25,7 @@ from models.ids import new_id
 from models.message import Message
 from models.orphans import running_turn
 from models.reading import get
+from models.retention import expires_after, retain
 from models.retries import MAX_ATTEMPTS, pause
 from models.tenancy import UserId
 from models.turn import ID_PREFIX, Turn, TurnEnd, TurnEntry
@@ -59,6 +60,7 @@ class Lease:
             status="running",
             started_at=self.started_at,
             first_message_at=self.first_message_at,
+            expires_at=expires_after(self.conversation, self.started_at),
         )
 
 
@@ -118,6 +120,7 @@ def begin_turn(
     window: int,
     lease: timedelta,
     announced: bool = False,
+    retention_days: int | None = None,
 ) -> Begun:
     """Read the conversation's newest messages, take its lease and store the messages that begin the turn.
 
@@ -129,6 +132,7 @@ def begin_turn(
         window: how many of the messages that are there are read.
         lease: for how long; it is renewed while the turn runs.
         announced: also write the turn's record, as running, so that it can be followed from its first moment.
+        retention_days: after how many days what is written from now on expires (see `models.retention`).
 
     Raises:
         ItemNotFound: the user has no such conversation.
@@ -149,6 +153,7 @@ def begin_turn(
             raise LeaseExpired(running_turn(conversation))
         started = clock.now()
         turn_id = new_id(ID_PREFIX, started)
+        keep = retain(conversation, retention_days)
         drafts = compose(opened.messages)
         messages = place(conversation, [replace(draft, turn_id=turn_id) for draft in drafts])
         fence = int(conversation.fence) + 1
@@ -170,6 +175,7 @@ def begin_turn(
             Conversation.lease_expires_at.set(moment + lease),
             Conversation.cancel_turn.remove(),
             Conversation.turn_count.add(1),
+            *keep,
         )
         try:
             transaction.commit()
@@ -187,7 +193,8 @@ def _record(transaction: Transaction, turn: Turn, *, named: bool) -> None:
     """Add the record of a turn to a transaction, and what leads to it if it is `named` by no message."""
     transaction.create("turn", turn)
     if not named:
-        transaction.create("entry", TurnEntry(conversation_id=turn.conversation_id, turn_id=turn.turn_id))
+        entry = TurnEntry(conversation_id=turn.conversation_id, turn_id=turn.turn_id, expires_at=turn.expires_at)
+        transaction.create("entry", entry)
 
 
 def _holds(lease: Lease) -> Condition:

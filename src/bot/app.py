@@ -123,7 +123,13 @@ def _services(settings: Settings) -> Services:
         vault=vault,
         providers=providers,
         leases=leases,
-        turns=TurnService(providers, vault, leases, embedded_context=settings.embedded_context),
+        turns=TurnService(
+            providers,
+            vault,
+            leases,
+            embedded_context=settings.embedded_context,
+            retention_days=settings.retention_days,
+        ),
         streams=TurnStreams(settings.threads),
         erasures=Erasures(settings.lease),
     )

@@ -10,10 +10,11 @@ from models.access_patterns.sharing import publish_agent, share_agent
 from models.access_patterns.states import Owner, put_state
 from models.conversation import Conversation
 from models.erasure import Erasure
+from models.ids import new_id
 from models.measure.scenarios import Act, scenario
 from models.measure.world import World
 from models.tenancy import UserId, acting_for
-from models.turn import TurnEntry
+from models.turn import Turn, TurnEntry, TurnEvents, event_key
 from models.user import User
 
 HOLD = Hold("worker_" + "0" * 26, timedelta(seconds=30))
@@ -117,6 +118,21 @@ def erase_a_user(world: World) -> Act:
     share_agent(acting_for(shared.user_id), shared.agent_id, owner)
     world.new_key(User.keyed(user_id=owner))
     put_state(Owner(owner), "application", "theme", "dark")
+    turn_id = new_id("turn")
+    moment = world.clock()
+    world.put(
+        [
+            Turn(
+                user_id=owner,
+                turn_id=turn_id,
+                conversation_id=conversation.conversation_id,
+                agent_id=conversation.agent_id,
+                status="running",
+                started_at=moment,
+            ),
+            TurnEvents(turn_id=turn_id, last=event_key(2), texts=["Take ", "light shoes."]),
+        ]
+    )
     job = _ask_for_user(owner)()
     return lambda: erase(job, HOLD)
 

@@ -82,6 +82,13 @@ def list_conversation_entries(world: World) -> Act:
     return lambda: entries.list_conversation_entries(owner, PAGE)
 
 
+@scenario("AP-79")
+def list_turns(world: World) -> Act:
+    """A full page."""
+    owner = acting_for(world.new_conversation(messages=2 * PAGE + 2).user_id)
+    return lambda: entries.list_turns(owner, PAGE)
+
+
 @scenario("AP-40")
 def append_messages(world: World) -> Act:
     """One message, more than a minute after the last: the activity indexes move."""

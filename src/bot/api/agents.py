@@ -59,6 +59,9 @@ class AgentSettings(Body):
     context_tokens: Annotated[int, Field(ge=256, le=2_000_000), WHOLE] | None = Field(
         None, description="How many tokens the context may take; 16,000 if not set, or what the embedded model has."
     )
+    retention_days: Annotated[int, Field(ge=1, le=36_500), WHOLE] | None = Field(
+        None, description="After how many days what is said with it expires, if the deployment keeps it longer."
+    )
 
 
 Functions = Annotated[list[Function], Field(max_length=128)]

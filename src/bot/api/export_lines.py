@@ -13,7 +13,7 @@ from bot.api import agents, api_keys, conversations, message_views, states, user
 from models.access_patterns.agents import list_agents
 from models.access_patterns.api_keys import list_api_keys
 from models.access_patterns.conversations import get_conversation
-from models.access_patterns.entries import list_conversation_entries
+from models.access_patterns.entries import list_conversation_entries, list_turns
 from models.access_patterns.messages import list_messages
 from models.access_patterns.states import Owner, State, list_states
 from models.conversation import ConversationEntry
@@ -30,7 +30,7 @@ Line = tuple[str, dict[str, Any]]
 
 
 def export(user: User, owner: UserId) -> Iterator[str]:
-    """Give the lines of a user's export: profile, keys, agents, state, then each conversation with all that is in it.
+    """Give the lines of a user's export: profile, keys, agents, state, each conversation with what is in it, turns.
 
     Secrets are not in it: of keys and credentials the hints, as the API shows them.
 
@@ -58,6 +58,8 @@ def _all(user: User, owner: UserId) -> Iterator[Line]:
     yield from _state(Owner(owner), {})
     for entry in _each(lambda after: list_conversation_entries(owner, _PAGE, after)):
         yield from _conversation(owner, entry)
+    for turn in _each(lambda after: list_turns(owner, _PAGE, after.turn_id if after else None)):
+        yield "turn", message_views.show_turn(turn).model_dump(mode="json")
 
 
 def _conversation(owner: UserId, entry: ConversationEntry) -> Iterator[Line]:

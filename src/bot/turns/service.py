@@ -31,6 +31,7 @@ from models.access_patterns.users import get_user
 from models.agent import Agent
 from models.errors import CancelRequested, ItemNotFound, LeaseLost
 from models.message import Message
+from models.retention import shorter
 from models.tenancy import UserId
 from models.turn import Turn, TurnEnd, unfinished
 
@@ -67,8 +68,20 @@ class Question:
 class TurnService:
     """Runs turns; one for a process."""
 
-    def __init__(self, providers: Providers, vault: Vault, leases: LeaseKeeper, *, embedded_context: int) -> None:
-        """Take what turns need; `embedded_context` is the embedded model's context, in tokens."""
+    def __init__(
+        self,
+        providers: Providers,
+        vault: Vault,
+        leases: LeaseKeeper,
+        *,
+        embedded_context: int,
+        retention_days: int | None = None,
+    ) -> None:
+        """Take what turns need; `embedded_context` is the embedded model's context, in tokens.
+
+        `retention_days` is the deployment's; an agent can shorten it.
+        """
+        self._retention_days = retention_days
         self._providers = providers
         self._vault = vault
         self._leases = leases
@@ -136,6 +149,7 @@ class TurnService:
             question.compose,
             window=window - 1 if question.message else window,
             lease=self._leases.duration,
+            retention_days=shorter(self._retention_days, agent.settings.get("retention_days")),
             # Without a message, its conversation does not move to where an unannounced turn is looked for.
             announced=announced or question.message is None,
         )
@@ -236,6 +250,7 @@ class TurnService:
         answer = min(settings.get("max_tokens") or ANSWER_TOKENS, limit // 2)
         budget = limit - answer - count_tools(tools, agent.model)
         settings.pop("window", None)
+        settings.pop("retention_days", None)
         context = build_context(
             agent.system_message,
             begun.earlier,

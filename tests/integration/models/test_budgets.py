@@ -31,7 +31,7 @@ from models.access_patterns.conversations import (
     update_conversation,
 )
 from models.access_patterns.credentials import get_users, replace_details
-from models.access_patterns.entries import list_conversation_entries
+from models.access_patterns.entries import list_conversation_entries, list_turns
 from models.access_patterns.messages import Draft, append_messages, delete_message, get_message, list_messages
 from models.access_patterns.removal import erase
 from models.access_patterns.sharing import (
@@ -180,6 +180,7 @@ PLAIN: dict[str, Callable[[Ids], Run]] = {
     "AP-74": now(lambda ids: erasure.get_erasure(ids.user_id, ids.erasure_id)),
     "AP-75": now(lambda ids: erasure.list_pending_erasures(10)),
     "AP-76": lambda ids: partial(erasure.take_erasure, dead_job(ids.user_id), hold()),
+    "AP-79": now(lambda ids: list_turns(ids.user_id, 10)),
     "AP-78": now(lambda ids: list_conversation_entries(ids.user_id, 10)),
     "AP-77": now(lambda ids: erasure.find_erasure(ids.erasure_id)),
 }

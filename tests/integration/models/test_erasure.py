@@ -24,6 +24,7 @@ from models.access_patterns.messages import Draft, append_messages, delete_messa
 from models.access_patterns.removal import erase
 from models.access_patterns.sharing import publish_agent, share_agent
 from models.access_patterns.states import Owner, list_states, put_state
+from models.access_patterns.turn_events import append_events
 from models.access_patterns.turn_states import settle_turn
 from models.access_patterns.turns import begin_turn, end_turn, renew_lease
 from models.access_patterns.users import change_email, get_user, get_user_by_email, list_users, update_user
@@ -33,6 +34,7 @@ from models.erasure import Erasure
 from models.errors import Contended, EmailTaken, ItemNotFound, LeaseExpired, LeaseLost
 from models.measure.shapes import entity_of
 from models.message import Message
+from models.turn import Turn, TurnEvents
 from tests import raw
 from tests.erasing import delete_agent, delete_conversation, delete_user, hold
 from tests.factories import append, make_agent, make_conversation, make_user, new_email, say
@@ -285,6 +287,22 @@ class TestUser:
         delete_user(owner.user_id)
         assert not [keys for keys, item in whole_table().items() if owner.user_id in str((keys, item))]
         assert get_agent(agent.user_id, agent.agent_id).shared_with == {grantee.user_id}
+
+    @pytest.mark.parametrize("what", ["conversation", "user"])
+    def test_what_was_streamed_goes_with_its_turn(self, what: str) -> None:
+        conversation = make_conversation()
+        ids = conversation.user_id, conversation.conversation_id
+        compose = lambda _earlier: [Draft("user", "Hello")]  # noqa: E731
+        begun = begin_turn(*ids, compose, window=20, lease=LEASE, announced=True)
+        for last in (2, 4, 6):
+            append_events(begun.lease.turn_id, last, ["You ", "said"])
+        receipt = delete_user(ids[0]) if what == "user" else delete_conversation(*ids)
+        assert receipt.removed[TurnEvents.ENTITY] == 3
+        assert receipt.removed[Turn.ENTITY] == 1
+        assert not [keys for keys in whole_table() if begun.lease.turn_id in str(keys)]
+        with pytest.raises(LeaseLost):
+            end_turn(begun.lease, "completed", [Draft("agent", "You said Hello")], {})
+        assert not [keys for keys in whole_table() if begun.lease.turn_id in str(keys)]
 
     def test_a_changed_email_is_freed_too(self) -> None:
         user = make_user()
