@@ -28,7 +28,8 @@ dynamodb-local: ## Run DynamoDB Local alone, until Ctrl-C (LOCALSTACK_PORT=8123 
 
 dev: $(RUN_INSTALLED) localstack ## Serve from LocalStack with sample data; a changed file restarts the server (PORT=8000)
 	@export AWS_ENDPOINT_URL=http://127.0.0.1:$(LOCALSTACK_PORT) AWS_REGION=$${AWS_REGION:-us-east-1} \
-		BOT_KMS_KEY_ID=$${BOT_KMS_KEY_ID:-alias/$${BOT_TABLE_NAME:-turntable}}; \
+		BOT_KMS_KEY_ID=$${BOT_KMS_KEY_ID:-alias/$${BOT_TABLE_NAME:-turntable}} \
+		BOT_MESSAGE_BUCKET=$${BOT_MESSAGE_BUCKET:-$${BOT_TABLE_NAME:-turntable}-messages}; \
 	$(BOT) seed && user=$$($(BOT) seed --who) && key=$$($(BOT) keys create --email "$$user" --name "make dev" --days 1) && \
 	printf '\n  Address    http://127.0.0.1:%s\n  API key    %s\n  Talk       %s\n\n' "$${PORT:-8000}" "$$key" \
 		"BOT_URL=http://127.0.0.1:$${PORT:-8000} BOT_API_KEY=$$key $(BOT) chat" && \

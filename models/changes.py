@@ -28,7 +28,9 @@ def set_or_remove(attribute: Attribute[Any], value: Any) -> Action:
     if value is None:
         return attribute.remove()
     # Serialized here, because PynamoDB takes a value such as {"S": "text"} for one that has been serialized.
-    return attribute.set(Value({attribute.attr_type: attribute.serialize(value)}))
+    stored = attribute.serialize(value)
+    # A long text is kept by other attributes of its item.
+    return attribute.remove() if stored is None else attribute.set(Value({attribute.attr_type: stored}))
 
 
 def entry(attribute: JsonMapAttribute, name: str) -> Path:

@@ -94,10 +94,28 @@ class TooManyShares(TableError):
 class ItemTooLarge(TableError):
     """An item would pass DynamoDB's limit of 400 KB, or what is written together its limit of 4 MB."""
 
-    def __init__(self, field: str, size: int | None, limit: int) -> None:
-        """Name the `field`, its `size` (None where only DynamoDB knows) and the `limit`, both in bytes."""
+    def __init__(self, field: str, size: int | None, limit: int, *, compressed: int | None = None) -> None:
+        """Name the `field`, its `size` (None where only DynamoDB knows) and the `limit`, both in bytes.
+
+        With `compressed`, that is the size after compression, and the limit is for it.
+        """
         length = "too" if size is None else f"{size:,} bytes"
-        super().__init__(f"{field} is {length} long; at most {limit:,} bytes fit.")
+        packed = "" if compressed is None else f", {compressed:,} compressed"
+        super().__init__(f"{field} is {length} long{packed}; at most {limit:,} bytes fit.")
         self.field = field
         self.size = size
         self.limit = limit
+        self.compressed = compressed
+
+
+class ContentUnavailable(TableError):
+    """A text that lies outside of its item cannot be read or stored now.
+
+    `lasting`: trying again will not help, it is lost. `left_out`: nothing is wrong with it; read its item alone.
+    """
+
+    def __init__(self, reason: str, *, lasting: bool = False, left_out: bool = False) -> None:
+        """Say why, as the end of a sentence."""
+        super().__init__(f"This text cannot be had: {reason}.")
+        self.lasting = lasting
+        self.left_out = left_out

@@ -6,7 +6,7 @@ from pynamodb.attributes import UnicodeAttribute
 
 from models.attributes import JsonMapAttribute
 from models.keys import Key, KeyField, KeyMoment
-from models.table import Item
+from models.long_text import LongItem, LongTextAttribute
 
 Sender = Literal["user", "agent", "system", "tool"]
 MessageType = Literal["text", "parts", "function_call", "function_result"]
@@ -17,7 +17,7 @@ ID_PREFIX = "msg"
 ROLES: dict[Sender, str] = {"user": "user", "agent": "assistant", "system": "system", "tool": "tool"}
 
 
-class Message(Item):
+class Message(LongItem):
     """A message. Its id carries `ts`, so an id leads to the item without an index.
 
     `content` is the text; for `parts` the JSON of the list of typed parts; for a `function_call` the JSON of its
@@ -26,6 +26,7 @@ class Message(Item):
     """
 
     ENTITY = "Message"
+    LONG = "content"
 
     PK = Key("CONV#{conversation_id}", hash_key=True)
     SK = Key("MSG#{ts}", range_key=True)
@@ -36,7 +37,7 @@ class Message(Item):
     sender = UnicodeAttribute()
     role = UnicodeAttribute()
     type = UnicodeAttribute(default="text")
-    content = UnicodeAttribute()
+    content = LongTextAttribute(null=True)
     attributes = JsonMapAttribute(null=True)
     turn_id = UnicodeAttribute(null=True)
     llm_response_id = UnicodeAttribute(null=True)

@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 from pynamodb.expressions.condition import Condition
 
 from models.errors import Contended
+from models.long_text import load
 from models.retries import MAX_ATTEMPTS, pause
 from models.table import Item, connection, decode, settings
 
@@ -30,15 +31,18 @@ class Page(Generic[T]):
         return Page(tuple(change(item) for item in self.items), self.more)
 
 
-def get(entity: type[Item], /, *, consistent: bool = True, **fields: Any) -> Any:
+def get(entity: type[Item], /, *, consistent: bool = True, whole: bool = True, **fields: Any) -> Any:
     """Return the item that has these key fields, or None where there is none or its TTL has passed.
 
-    Cost: 1 GetItem; 1 RCU for each 4 KB, half of it if not `consistent`.
+    Cost: 1 GetItem; 1 RCU for each 4 KB, half of it if not `consistent`. If `whole`, a text that lies in S3 is fetched.
     """
     keys = entity.keyed(**fields)
     found = connection().get_item(keys.PK, range_key=keys.SK, consistent_read=consistent)
     raw = found.get("Item")
-    return decode(raw) if raw else None
+    item = decode(raw) if raw else None
+    if whole and item is not None:
+        load([item])
+    return item
 
 
 def get_even_gone(entity: type[Item], /, **fields: Any) -> Any:
@@ -51,7 +55,7 @@ def get_even_gone(entity: type[Item], /, **fields: Any) -> Any:
     return entity.from_raw_data(dict(raw)) if raw else None
 
 
-def get_many(wanted: Sequence[Item], *, consistent: bool = False) -> list[Any]:
+def get_many(wanted: Sequence[Item], *, consistent: bool = False, whole: bool = True) -> list[Any]:
     """Return up to 100 items with the keys of `wanted`, in that order; None for each that is not there or gone.
 
     What DynamoDB leaves unprocessed is asked for again, with pauses.
@@ -70,14 +74,42 @@ def get_many(wanted: Sequence[Item], *, consistent: bool = False) -> list[Any]:
         name = settings().name
         for raw in answer["Responses"].get(name, []):
             found[raw["PK"]["S"], raw["SK"]["S"]] = decode(raw)
-        pending = [
-            {attribute: value["S"] for attribute, value in key.items()}
-            for key in answer.get("UnprocessedKeys", {}).get(name, {}).get("Keys", [])
-        ]
+        pending = _unprocessed(answer)
         if not pending:
-            return [found.get((item.PK, item.SK)) for item in wanted]
+            items = [found.get((item.PK, item.SK)) for item in wanted]
+            if whole:
+                load(item for item in items if item is not None)
+            return items
         pause(attempt)
     raise Contended("DynamoDB kept leaving reads unprocessed; try again.")
+
+
+def get_raw(wanted: Sequence[tuple[str, str]], attributes: Sequence[str]) -> list[dict[str, Any]]:
+    """Return these attributes of the items with these keys, strongly consistent, raw and in no order, gone or not.
+
+    Cost: 1 BatchGetItem; 1 RCU for each 4 KB of each item, whatever is read of it.
+
+    Raises:
+        Contended: DynamoDB kept leaving some unprocessed.
+    """
+    name = settings().name
+    found: list[dict[str, Any]] = []
+    pending: list[Any] = [{"PK": partition, "SK": sort} for partition, sort in wanted]
+    for attempt in range(MAX_ATTEMPTS):
+        answer = connection().batch_get_item(pending, consistent_read=True, attributes_to_get=attributes)
+        found += answer["Responses"].get(name, [])
+        pending = _unprocessed(answer)
+        if not pending:
+            return found
+        pause(attempt)
+    raise Contended("DynamoDB kept leaving reads unprocessed; try again.")
+
+
+def _unprocessed(answer: dict[str, Any]) -> list[dict[str, str]]:
+    return [
+        {attribute: value["S"] for attribute, value in key.items()}
+        for key in answer.get("UnprocessedKeys", {}).get(settings().name, {}).get("Keys", [])
+    ]
 
 
 def keys(item: Item) -> dict[str, str]:
@@ -113,6 +145,8 @@ def query(
         peek: read one item more than the page shows, to know for certain whether there is a next one.
 
     Cost: 1 Query for each MB; the read units of `limit` + 1 items (`limit` without `peek`).
+
+    Long texts are unpacked, those that lie in S3 fetched in parallel, 8 MB a page (see `models.long_text.load`).
     """
     found: list[Any] = []
     wanted = limit + peek
@@ -134,4 +168,7 @@ def query(
                 found.append(item)
         start = answer.get("LastEvaluatedKey")
         if len(found) >= wanted or start is None:
-            return Page(tuple(found[:limit]), len(found) > limit if peek else start is not None)
+            page = tuple(found[:limit])
+            if not attributes:
+                load(page)
+            return Page(page, len(found) > limit if peek else start is not None)

@@ -8,23 +8,25 @@ from typing import Literal
 
 from pynamodb.attributes import NumberAttribute
 
-from models.attributes import JsonAttribute, TimestampAttribute
+from models.attributes import TimestampAttribute
 from models.keys import Key, KeyField
-from models.table import Item
+from models.long_text import LongItem, LongJsonAttribute
 
 StateKind = Literal["session", "application"]
 KINDS: tuple[StateKind, ...] = ("session", "application")
 
 
-class _State(Item):
+class _State(LongItem):
     """What both kinds of owner have in common. `version` starts at 1 and grows with each put."""
+
+    LONG = "value"
 
     SK = Key("KV#{kind}#{key}", range_key=True)
 
     kind = KeyField()
     key = KeyField()
     # Absent is JSON's null.
-    value = JsonAttribute(null=True)
+    value = LongJsonAttribute(null=True)
     version = NumberAttribute()
     created_at = TimestampAttribute()
     updated_at = TimestampAttribute()

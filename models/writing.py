@@ -16,8 +16,9 @@ from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 from pynamodb.transactions import TransactWrite
 
-from models import audit, clock
+from models import audit, blobs, clock
 from models.errors import Contended, ItemTooLarge
+from models.long_text import LongItem
 from models.retries import MAX_ATTEMPTS, pause
 from models.sizes import MAX_ITEM_BYTES, MAX_TRANSACTION_BYTES, item_size
 from models.table import Item, client, low_level, settings
@@ -51,6 +52,7 @@ class Transaction:
         self._updates: list[tuple[str, Item, Sequence[Action], Condition]] = []
         self._size = 0
         self._records: list[audit.AuditEvent] = []
+        self._bodies: dict[str, bytes] = {}
 
     def check(self, part: str, item: Item, condition: Condition) -> None:
         """Ask that `condition` holds for an item that is not written. Cost: 2 WCU for each KB."""
@@ -64,6 +66,8 @@ class Transaction:
         Raises:
             ItemTooLarge: it is over 400 KB, or all that is to be created over 4 MB.
         """
+        if isinstance(item, LongItem):
+            self.pack(item)
         size = item_size(item.serialize())
         if size > MAX_ITEM_BYTES:
             raise ItemTooLarge(part, size, MAX_ITEM_BYTES)
@@ -79,6 +83,14 @@ class Transaction:
         self.create("audit", event)
         self._records.append(event)
 
+    def pack(self, item: LongItem) -> None:
+        """Choose where the text of an item goes that is to be written; what goes to S3 is stored by `commit`.
+
+        Raises:
+            ItemTooLarge: it does not fit in an item, and there is no bucket.
+        """
+        self._bodies |= item.pack()
+
     def update(self, part: str, item: Item, actions: Sequence[Action], condition: Condition) -> None:
         """Change attributes of an item that is there. Cost: 2 WCU for each KB of the larger of before and after."""
         self._updates.append((part, item, actions, type(item).PK.exists() & condition))
@@ -88,13 +100,18 @@ class Transaction:
         self._deletes.append((part, item, condition))
 
     def commit(self) -> None:
-        """Write all of it, in one request.
+        """Write all of it, in one request; what goes to S3 before it. If it is refused, nothing stays in S3.
 
         Raises:
+            ContentUnavailable: S3 did not take what goes there; nothing was written.
             ConditionFailed: a condition did not hold.
             ItemTooLarge: an update would make its item larger than 400 KB.
             Contended: other transactions kept getting in the way, 10 tries long.
         """
+        with blobs.stored(self._bodies, refused=(ConditionFailed, ItemTooLarge, Contended)):
+            self._write()
+
+    def _write(self) -> None:
         token = str(uuid4())
         for attempt in range(MAX_ATTEMPTS):
             try:

@@ -1,5 +1,7 @@
 """Things to test with, made through the access patterns; each call makes a new one."""
 
+import random
+import string
 import uuid
 from collections.abc import Sequence
 from typing import Any
@@ -49,3 +51,9 @@ def append(conversation: Conversation, drafts: Sequence[Draft]) -> list[Message]
         part = drafts[start : start + MAX_APPEND]
         stored += append_messages(conversation.user_id, conversation.conversation_id, part)
     return stored
+
+
+def noise(size: int, seed: int = 1) -> str:
+    """Return a text of so many bytes that compression makes little smaller: to some five sixths."""
+    letters = string.ascii_letters + string.digits + string.punctuation + " "
+    return "".join(random.Random(seed).choices(letters, k=size))

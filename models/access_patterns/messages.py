@@ -13,13 +13,13 @@ from models.access_patterns.conversations import activity, get_conversation, own
 from models.access_patterns.declare import Budget, Request, Write, access_pattern
 from models.changes import set_or_remove
 from models.conversation import Conversation
-from models.errors import Contended, ConversationNotActive, ItemNotFound, ItemTooLarge
+from models.errors import Contended, ConversationNotActive, ItemNotFound
 from models.ids import moment_of, new_id
+from models.long_text import discard
 from models.message import ID_PREFIX, ROLES, Message, MessageType, Sender
 from models.reading import Page, get, query
 from models.retention import expires_after, header_expires
 from models.retries import MAX_ATTEMPTS, pause
-from models.table import MAX_TEXT_BYTES
 from models.tenancy import UserId
 from models.turn import Turn
 from models.writing import ConditionFailed, Transaction
@@ -61,7 +61,8 @@ def append_messages(user_id: UserId, conversation_id: str, drafts: Sequence[Draf
     Raises:
         ItemNotFound: the user has no such conversation.
         ConversationNotActive: it is completed or archived.
-        ItemTooLarge: a message does not fit in an item.
+        ItemTooLarge: a message does not fit in an item, and there is no bucket; or together they are over 4 MB.
+        ContentUnavailable: the bucket did not take a message that is too large for an item.
         Contended: other writers kept coming first; nothing was written.
     """
     for attempt in range(MAX_ATTEMPTS):
@@ -92,17 +93,10 @@ def ensure_active(conversation: Conversation) -> None:
 
 
 def place(conversation: Conversation, drafts: Sequence[Draft]) -> list[Message]:
-    """Return the drafts as messages with their places: right after the conversation's last one, a microsecond apart.
-
-    Raises:
-        ItemTooLarge: one does not fit in an item.
-    """
+    """Return the drafts as messages with their places: right after the conversation's last one, a microsecond apart."""
     messages = []
     moment = clock.strictly_after(conversation.last_message_at)
     for draft in drafts:
-        size = len(draft.content.encode())
-        if size > MAX_TEXT_BYTES:
-            raise ItemTooLarge("content", size, MAX_TEXT_BYTES)
         messages.append(
             Message(
                 conversation_id=conversation.conversation_id,
@@ -237,9 +231,9 @@ def get_message(user_id: UserId, conversation_id: str, message_id: str) -> Messa
     return _message(conversation_id, message_id)
 
 
-def _message(conversation_id: str, message_id: str) -> Message:
+def _message(conversation_id: str, message_id: str, *, whole: bool = True) -> Message:
     moment = moment_of(message_id, ID_PREFIX)
-    found: Message | None = get(Message, conversation_id=conversation_id, ts=moment) if moment else None
+    found: Message | None = get(Message, whole=whole, conversation_id=conversation_id, ts=moment) if moment else None
     if found is None or found.message_id != message_id:
         raise ItemNotFound("message")
     return found
@@ -267,7 +261,7 @@ def delete_message(user_id: UserId, conversation_id: str, message_id: str) -> No
         ItemNotFound: the user has no such conversation, or it has no such message.
     """
     get_conversation(user_id, conversation_id)
-    message = _message(conversation_id, message_id)
+    message = _message(conversation_id, message_id, whole=False)
     transaction = Transaction()
     transaction.delete("message", message, Message.message_id == message_id)
     if message.turn_id:
@@ -278,3 +272,4 @@ def delete_message(user_id: UserId, conversation_id: str, message_id: str) -> No
         transaction.commit()
     except ConditionFailed as error:
         raise ItemNotFound("message") from error
+    discard(message)

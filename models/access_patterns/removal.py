@@ -24,10 +24,11 @@ from models.access_patterns.erasure import Hold, unreachable
 from models.access_patterns.sharing import leads_to
 from models.agent import Agent
 from models.api_key import ApiKey, ApiKeyEntry
+from models.blobs import delete_partition
 from models.changes import condition_failed, set_or_remove, update_present
 from models.conversation import Conversation, ConversationEntry
 from models.erasure import RECEIPTS_KEPT, Erasure, PendingErasure
-from models.errors import ItemNotFound, LeaseLost
+from models.errors import Contended, ContentUnavailable, ItemNotFound, LeaseLost
 from models.ids import moment_of
 from models.message import Message
 from models.reading import get_even_gone, get_many, query
@@ -153,6 +154,7 @@ def _everything(job: Erasure, hold: Hold) -> Steps:
     turns = _partition(Turn, user_id=job.user_id)
     yield from _empty(job, hold, "turns", turns, Turn.SK.startswith(Turn.SK.template.prefix))
     yield from _empty(job, hold, "profile", partition, User.SK < _PROFILE)
+    _delete_objects(partition)
 
 
 def _agent(job: Erasure, hold: Hold) -> Steps:
@@ -189,6 +191,19 @@ def _contents(job: Erasure, hold: Hold, conversation_id: str) -> Steps:
     """Remove all that is in a conversation but its header."""
     partition = _partition(Conversation, conversation_id=conversation_id)
     yield from _empty(job, hold, conversation_id, partition, Message.SK < _HEADER)
+    _delete_objects(partition)
+
+
+def _delete_objects(partition: str) -> None:
+    """Delete what the items of a partition kept in the bucket. After them: what was on its way has come by then.
+
+    Raises:
+        Contended: the bucket kept some of it; the job can be gone on with later.
+    """
+    try:
+        delete_partition(partition)
+    except ContentUnavailable as error:
+        raise Contended("The bucket kept some of what is to be deleted; try again.") from error
 
 
 def _empty(job: Erasure, hold: Hold, step: str, partition: str, sort: Condition) -> Steps:

@@ -8,15 +8,15 @@ from models import clock
 from models.access_patterns.conversations import get_conversation, owned_by
 from models.access_patterns.declare import Budget, Request, Write, access_pattern
 from models.access_patterns.users import is_active
-from models.attributes import to_json
 from models.changes import set_or_remove
 from models.conversation import Conversation
-from models.errors import Contended, ItemNotFound, ItemTooLarge, VersionMismatch
+from models.errors import Contended, ItemNotFound, VersionMismatch
+from models.long_text import discard
 from models.reading import Page, get, get_many, keys, query
 from models.retention import expires_after, shorter
 from models.retries import MAX_ATTEMPTS, pause
 from models.state import ConversationState, StateKind, UserState
-from models.table import MAX_TEXT_BYTES, expiry
+from models.table import expiry
 from models.tenancy import UserId
 from models.user import User
 from models.writing import ConditionFailed, Transaction
@@ -135,12 +135,10 @@ def put_state(
     Raises:
         ItemNotFound: the owner is not there, or not this user's.
         VersionMismatch: the stored version is another one.
-        ItemTooLarge: the value does not fit in an item.
+        ItemTooLarge: the value does not fit in an item, and there is no bucket.
+        ContentUnavailable: the bucket did not take a value that is too large for an item.
         Contended: other writers kept coming first.
     """
-    size = len(to_json(value).encode())
-    if size > MAX_TEXT_BYTES:
-        raise ItemTooLarge("value", size, MAX_TEXT_BYTES)
     for attempt in range(MAX_ATTEMPTS):
         stored, header = _stored(owner, kind, key)
         version = int(stored.version) if stored else 0
@@ -168,6 +166,7 @@ def put_state(
                 raise ItemNotFound(owner.what) from error
             pause(attempt)
         else:
+            discard(stored)
             return state
     raise Contended("Other writers kept changing this state; nothing was written.")
 
@@ -179,12 +178,12 @@ def _stored(owner: Owner, kind: StateKind, key: str) -> tuple[State | None, Conv
         ItemNotFound: the conversation is not this user's.
     """
     if owner.conversation_id is None:
-        return get(UserState, kind=kind, key=key, user_id=owner.user_id), None
+        return get(UserState, whole=False, kind=kind, key=key, user_id=owner.user_id), None
     wanted = [
         ConversationState.keyed(kind=kind, key=key, conversation_id=owner.conversation_id),
         Conversation.keyed(conversation_id=owner.conversation_id),
     ]
-    stored, header = get_many(wanted, consistent=True)
+    stored, header = get_many(wanted, consistent=True, whole=False)
     if header is None or header.user_id != owner.user_id:
         raise ItemNotFound("conversation")
     return stored, header
@@ -195,8 +194,11 @@ def _write(transaction: Transaction, state: State, stored_version: int) -> None:
         transaction.create("state", state)
         return
     entity = type(state)
+    transaction.pack(state)
     actions = [
         set_or_remove(entity.value, state.value),
+        set_or_remove(entity.packed, state.packed),
+        set_or_remove(entity.blob, state.blob),
         entity.version.set(state.version),
         entity.updated_at.set(state.updated_at),
         set_or_remove(entity.expires_at, state.expires_at),
@@ -233,7 +235,7 @@ def delete_state(owner: Owner, kind: StateKind, key: str, *, if_version: int | N
         Contended: other writers kept coming first.
     """
     for attempt in range(MAX_ATTEMPTS):
-        stored: State | None = get(owner.entity, kind=kind, key=key, **owner.fields)
+        stored: State | None = get(owner.entity, whole=False, kind=kind, key=key, **owner.fields)
         if stored is None:
             owner.ensure()
             raise ItemNotFound("state")
@@ -250,6 +252,7 @@ def delete_state(owner: Owner, kind: StateKind, key: str, *, if_version: int | N
                 raise ItemNotFound(owner.what) from error
             pause(attempt)
         else:
+            discard(stored)
             return
     raise Contended("Other writers kept changing this state; nothing was deleted.")
 

@@ -32,6 +32,9 @@ _SHARED = {
     "updated_at": "When it was changed last.",
     "version": "Counts the changes, from 1.",
     "erasure_id": "The erasure that removes it, while that goes on.",
+    "packed": "A text of more than 4 KB, compressed (zlib); then its own attribute is absent.",
+    "blob": "Where in the bucket a text is that is too large for the item: JSON with `key`, `size`, `sha256`, "
+    "`preview`.",
     "status": "`deleting` while its removal goes on: nobody sees it any more.",
 }
 
@@ -129,7 +132,7 @@ _OWN: dict[str, dict[str, str]] = {
         "sender": "`user`, `agent`, `system` or `tool`.",
         "role": "What the models call the sender.",
         "type": "`text`, `parts`, `function_call` or `function_result`.",
-        "content": "The text; for `parts` their JSON; at most 393,216 bytes.",
+        "content": "The text; for `parts` their JSON. One of more than 4 KB is in `packed` or `blob` instead.",
         "attributes": "The rest: `is_function_call`, `function_name`, `call_id`, `finish_reason` …",
         "turn_id": "The turn that it belongs to; absent, if it was only stored.",
         "llm_response_id": "The provider's id of the answer.",

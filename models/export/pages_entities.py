@@ -6,7 +6,7 @@ from models.export.markdown import code, collection, page, table
 from models.export.samples import samples, stored
 from models.keys import Key, KeyField, KeyMoment
 from models.schema import INDEXES
-from models.table import MAX_TEXT_BYTES, Item
+from models.table import Item
 
 _WRITES = {"PutItem": "Put", "UpdateItem": "Update", "DeleteItem": "Delete"}
 _ORDER = (
@@ -66,8 +66,8 @@ def entity_page(entity: type[Item]) -> str:
         f"Declared in `{module}`. Partition key `{entity.PK.template.text}`, sort key `{entity.SK.template.text}`.",
         "## Attributes",
         table(["Attribute", "Type", "What it is", "In the source documents"], rows),
-        "An item is at most 400 KB with all names and keys; a text in it at most "
-        f"{MAX_TEXT_BYTES:,} bytes. A field that stands in a key holds no `#` and no control character.",
+        "An item is at most 400 KB with all names and keys. A field that stands in a key holds no `#` and no control "
+        "character.",
         "## Indexes",
         table(["Index", "Partition key", "Sort key"], _index_rows(entity)) if _index_rows(entity) else "It is in none.",
         "## Who writes it",

@@ -40,7 +40,7 @@ from bot.settings import Settings
 from bot.turns.leases import LeaseKeeper
 from bot.turns.service import TurnService
 from bot.turns.streams import TurnStreams
-from models import table
+from models import blobs, table
 
 DESCRIPTION = """Every turn of every conversation, on one DynamoDB table.
 
@@ -52,6 +52,7 @@ def create_app(settings: Settings | None = None) -> Application:
     """Make the application, and point the models of this process at its table. No request goes out yet."""
     settings = settings or Settings()
     table.configure(settings.table)
+    blobs.configure(settings.blobs)
     app = Application(
         "bot",
         info=Info(title="Turntable", version=__version__, description=DESCRIPTION),

@@ -260,6 +260,14 @@ class SecretsUnavailable(BotError):
     title = "Stored credentials cannot be reached"
 
 
+class ContentUnavailable(BotError):
+    """A large text lies outside of the table, and cannot be read or stored now; `detail` says whether it is lost."""
+
+    status = 503
+    code = "content_unavailable"
+    title = "A large text cannot be had"
+
+
 class NotConfigured(BotError):
     """The deployment lacks a setting that this request needs."""
 

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, SecretStr, StringConstraints
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from models.blobs import BlobSettings
 from models.table import TableSettings
 
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
@@ -141,6 +142,16 @@ class Settings(BaseSettings):
         description="The table's name that encryption contexts carry, where the table was restored under another "
         "name; unset, BOT_TABLE_NAME.",
     )
+    message_bucket: str | None = Field(
+        None,
+        alias="BOT_MESSAGE_BUCKET",
+        description="The S3 bucket for messages and state that are too large for an item; unset, they are refused.",
+    )
+    s3_endpoint_url: str | None = Field(
+        None,
+        validation_alias=AliasChoices("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),
+        description="Where S3 answers: LocalStack, or unset for AWS itself.",
+    )
     data_dir: Path = Field(Path(".turntable"), alias="BOT_DATA_DIR", description="Where local files are kept.")
 
     openai_api_key: SecretStr | None = Field(
@@ -207,6 +218,20 @@ class Settings(BaseSettings):
             secret_access_key=invented,
             max_connections=self.threads + 32,
             audit_days=self.audit_days,
+        )
+
+    @property
+    def blobs(self) -> BlobSettings | None:
+        """Where large texts go, for `models.blobs.configure`."""
+        if self.message_bucket is None:
+            return None
+        invented = self.invented_credential(self.s3_endpoint_url)
+        return BlobSettings(
+            self.message_bucket,
+            region=self.region,
+            endpoint_url=self.s3_endpoint_url,
+            access_key_id=invented,
+            secret_access_key=invented,
         )
 
     def invented_credential(self, endpoint_url: str | None) -> str | None:

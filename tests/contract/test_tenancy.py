@@ -59,6 +59,7 @@ FOR_NOBODY = {
     "AP-57": "follows a turn that was read for its owner",
     "AP-58": "takes a turn that was read for its owner",
     "AP-59": "looks at the turns that run in this process",
+    "AP-97": "the operator's, the whole bucket",
 }
 # What carries its owner with it, as a `UserId`.
 CARRIERS = (Owner, Lease)

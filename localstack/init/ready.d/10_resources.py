@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Ready hook: the table with its indexes, stream and TTL, the key for secrets, and a bucket.
+"""Ready hook: the table with its indexes, stream and TTL, the key for secrets, the bucket for large messages.
 
 LocalStack runs this file inside its own process when it is ready, in Docker and without. What the table is like stands
 in `table.json` beside the hooks, which is written from the project's declarations (`make localstack-table`) and held to
@@ -47,7 +47,7 @@ def make_table() -> None:
 
 
 def make_bucket() -> None:
-    """Make the bucket that large messages will go to."""
+    """Make the bucket that large messages go to."""
     s3 = client("s3")
     if BUCKET not in [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]]:
         place = {} if REGION == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": REGION}}

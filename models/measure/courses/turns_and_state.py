@@ -5,9 +5,11 @@ from datetime import timedelta
 from functools import partial
 
 from models.access_patterns import turn_events, turn_states, turns
+from models.access_patterns.large_texts import named_objects
 from models.access_patterns.messages import Draft, append_messages
 from models.access_patterns.states import Owner, delete_state, get_state, list_states, put_state
 from models.access_patterns.turns import Begun
+from models.blobs import new_key
 from models.conversation import Conversation
 from models.errors import ItemNotFound
 from models.measure.courses.talk import WINDOW
@@ -292,3 +294,12 @@ def list_conversation_state(world: World) -> Act:
     """A conversation's."""
     owner = _kept(_of_conversation(world))
     return lambda: list_states(owner, PAGE, kind="session")
+
+
+@scenario("AP-97")
+def find_named_objects(world: World) -> Act:
+    """Objects of fifty values, which are small by now."""
+    owner = Owner(acting_for(world.new_user().user_id))
+    stored = [put_state(owner, "application", f"key-{number:02}", number) for number in range(PAGE)]
+    keys = [new_key(state.PK, state.SK) for state in stored]
+    return lambda: named_objects(keys)

@@ -6,7 +6,7 @@ cut off. Conversations are found in the base table and not in an index, so none 
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar, cast
 
 from bot.api import agents, api_keys, conversations, message_views, states, users
@@ -18,6 +18,7 @@ from models.access_patterns.messages import list_messages
 from models.access_patterns.states import Owner, State, list_states
 from models.conversation import ConversationEntry
 from models.errors import ItemNotFound
+from models.long_text import LongItem, load
 from models.message import Message
 from models.reading import Page
 from models.state import StateKind
@@ -92,7 +93,18 @@ def _state(owner: Owner, of: dict[str, Any]) -> Iterator[Line]:
 def _each(read: Callable[[T | None], Page[T]]) -> Iterator[T]:
     """Give the items of all pages; `read` reads the page after an item."""
     page = read(None)
-    yield from page.items
+    yield from _whole(page.items)
     while page.more:
         page = read(page.items[-1])
-        yield from page.items
+        yield from _whole(page.items)
+
+
+def _whole(items: Iterable[T]) -> Iterator[T]:
+    """Give items with their texts: one that was too much for its page is fetched by itself, and dropped after it."""
+    for item in items:
+        if isinstance(item, LongItem) and item.unavailable is not None and item.unavailable.left_out:
+            load([item])
+            yield item
+            item.drop()
+        else:
+            yield item

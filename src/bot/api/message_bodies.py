@@ -9,9 +9,11 @@ from bot.api.types import Body
 from bot.errors import FieldError, ValidationFailed
 from bot.turns.tools import MAX_CALLS
 from models.access_patterns.messages import Draft
-from models.table import MAX_TEXT_BYTES
 
-LongText = Annotated[str, Field(min_length=1, description=f"At most {MAX_TEXT_BYTES:,} bytes.")]
+_LENGTH = (
+    "Long texts are compressed; what then fits in no item goes to S3 where the deployment has a bucket, else it is 413."
+)
+LongText = Annotated[str, Field(min_length=1, description=_LENGTH)]
 
 
 class TextPart(Body):
@@ -43,7 +45,7 @@ class FunctionResult(Body):
     """What a function gave back."""
 
     call_id: Annotated[str, Field(min_length=1, max_length=256)]
-    content: Annotated[str, Field(description=f"At most {MAX_TEXT_BYTES:,} bytes.")]
+    content: Annotated[str, Field(description=_LENGTH)]
 
 
 _BACKGROUND = "Answer at once with the running turn; read it, or follow its events, later."

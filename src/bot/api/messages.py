@@ -92,6 +92,8 @@ def list_all(path: ConversationPath, query: MessageQuery) -> dict[str, Any]:
 def read(path: MessagePath) -> dict[str, Any]:
     """One message by its id."""
     message = messages.get_message(caller().user_id, path.conversation_id, path.message_id)
+    if message.unavailable is not None:
+        raise message.unavailable
     return show_message(message).model_dump(mode="json")
 
 

@@ -98,8 +98,11 @@ def from_table(error: table.TableError) -> BotError:
             return errors.TurnInterrupted()
         case table.Contended():
             return errors.TableUnavailable(str(error), retry_after=1)
+        case table.ContentUnavailable():
+            return errors.ContentUnavailable(str(error), retry_after=None if error.lasting else 5)
         case table.ItemTooLarge():
-            return errors.TooLarge(str(error), fields=(FieldError(error.field, f"at most {error.limit:,} bytes"),))
+            limit = f"at most {error.limit:,} bytes" + ("" if error.compressed is None else " after compression")
+            return errors.TooLarge(str(error), fields=(FieldError(error.field, limit),))
         case _:
             return BotError()
 

@@ -7,6 +7,7 @@ from flask import Response
 from pydantic import Field
 
 from bot.api.blueprint import answers, resource
+from bot.api.message_views import Unavailable, show_unavailable
 from bot.api.paging import Listing, list_of
 from bot.api.requests import caller
 from bot.api.types import WHOLE, Body, ConversationId, Json, Moment, PageQuery, Parameters, View
@@ -86,6 +87,9 @@ class StateView(View):
     key: str
     kind: StateKind
     value: Json
+    unavailable: Unavailable | None = Field(
+        description="Null, unless a large `value` cannot be shown; then that is null."
+    )
     version: int
     created_at: Moment
     updated_at: Moment
@@ -100,7 +104,8 @@ def show(state: State) -> StateView:
     return StateView(
         key=state.key,
         kind=state.kind,
-        value=state.value,
+        value=None if state.unavailable else state.value,
+        unavailable=show_unavailable(state),
         version=int(state.version),
         created_at=state.created_at,
         updated_at=state.updated_at,
@@ -116,7 +121,11 @@ def _list(owner: Owner, query: StateQuery) -> dict[str, Any]:
 
 
 def _get(owner: Owner, kind: StateKind, key: str) -> dict[str, Any]:
-    return show(states.get_state(owner, kind, key)).model_dump(mode="json")
+    state = states.get_state(owner, kind, key)
+    # In a list a value may be missing; where it is all that was asked for, that is an error and no null.
+    if state.unavailable is not None:
+        raise state.unavailable
+    return show(state).model_dump(mode="json")
 
 
 def _put(owner: Owner, kind: StateKind, key: str, body: StatePut) -> dict[str, Any]:

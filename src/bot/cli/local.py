@@ -13,7 +13,7 @@ import click
 
 from bot.local.engine import EmbeddedEngine, EngineUnavailable
 from bot.settings import Settings
-from models import audit, table
+from models import audit, blobs, table
 
 _FILE = "local.json"
 
@@ -72,6 +72,7 @@ def with_table(command: Callable[..., None]) -> Callable[..., None]:
         token = audit.acting.set(audit.Actor("operator"))
         try:
             with _table(Settings(), local=local) as settings:
+                blobs.configure(settings.blobs)
                 command(settings, *args, **options)
         finally:
             audit.acting.reset(token)

@@ -46,6 +46,9 @@ def build_context(
     room = window - len(calling) - len(current)
     kept: list[list[ChatMessage]] = []
     for turn in reversed(turns):
+        # What was too much to be read beside newer large messages is too much for the context.
+        if any(message.unavailable is not None and message.unavailable.left_out for message in turn):
+            break
         chat = _chat(turn)
         if not _answered(turn):
             chat.append(ChatMessage("system", NO_ANSWER))

@@ -6,9 +6,10 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 from pynamodb.exceptions import PynamoDBException
 
+from bot import errors
 from bot.errors import BotError, TableUnavailable, TooLarge, TurnInterrupted
 from models.access_patterns.turns import Begun
-from models.errors import Contended, ItemTooLarge, LeaseLost
+from models.errors import Contended, ContentUnavailable, ItemTooLarge, LeaseLost
 from models.turn import Turn
 
 log = logging.getLogger(__name__)
@@ -21,6 +22,8 @@ def as_bot_error(error: Exception, begun: Begun) -> BotError:
             return error
         case LeaseLost():
             return TurnInterrupted("Another worker has taken the conversation over, or it was deleted.")
+        case ContentUnavailable():
+            return errors.ContentUnavailable(str(error), retry_after=None if error.lasting else 5)
         case ItemTooLarge():
             return TooLarge(f"The answer cannot be stored: {error}")
         case Contended() | PynamoDBException() | ClientError() | BotoCoreError():

@@ -16,6 +16,7 @@ from models import clock
 from models.access_patterns.messages import Draft
 from models.errors import Contended
 from models.table import MAX_TEXT_BYTES
+from tests.factories import noise
 from tests.integration.api.caller import Caller
 
 Script = Iterable[TextDelta | Completion | Exception | Callable[[], None]]
@@ -129,8 +130,8 @@ def test_an_empty_answer_is_an_answer_and_is_told_as_one(ann: Caller, conversati
 def test_an_answer_too_long_to_store_fails_clearly_and_its_beginning_is_kept(
     ann: Caller, conversation: str, model: Scripted
 ) -> None:
-    turn = fails(ann, conversation, model, says("é" * MAX_TEXT_BYTES), 413, "too_large")
-    assert turn["partial_text"] == "é" * (MAX_TEXT_BYTES // 2)
+    turn = fails(ann, conversation, model, says(noise(500_000)), 413, "too_large")
+    assert turn["partial_text"] == noise(500_000)[:MAX_TEXT_BYTES]
     assert "only the beginning is kept" in turn["error"]["detail"]
 
 

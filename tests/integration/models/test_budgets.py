@@ -32,6 +32,7 @@ from models.access_patterns.conversations import (
 )
 from models.access_patterns.credentials import get_users, replace_details
 from models.access_patterns.entries import list_conversation_entries, list_turns
+from models.access_patterns.large_texts import named_objects
 from models.access_patterns.messages import Draft, append_messages, delete_message, get_message, list_messages
 from models.access_patterns.removal import erase
 from models.access_patterns.sharing import (
@@ -54,6 +55,7 @@ from models.access_patterns.users import (
     list_users,
     update_user,
 )
+from models.blobs import new_key
 from models.conversation import Conversation
 from models.tenancy import UserId, acting_for
 from tests.erasing import ask_for_user, dead_job, hold
@@ -183,6 +185,7 @@ PLAIN: dict[str, Callable[[Ids], Run]] = {
     "AP-79": now(lambda ids: list_turns(ids.user_id, 10)),
     "AP-78": now(lambda ids: list_conversation_entries(ids.user_id, 10)),
     "AP-77": now(lambda ids: erasure.find_erasure(ids.erasure_id)),
+    "AP-97": now(lambda ids: named_objects([new_key(f"CONV#{ids.conversation_id}", "KV#session#key")])),
 }
 
 

@@ -21,8 +21,7 @@ from models.access_patterns.messages import (
 from models.conversation import Conversation, ConversationStatus
 from models.errors import Contended, ConversationNotActive, InvalidKeyField, ItemNotFound, ItemTooLarge
 from models.message import Message
-from models.table import MAX_TEXT_BYTES
-from tests.factories import append, make_conversation, make_user, say
+from tests.factories import append, make_conversation, make_user, noise, say
 from tests.fake_clock import FakeClock
 from tests.raw import stored
 from tests.together import at_once
@@ -113,31 +112,32 @@ def test_a_conversation_that_was_put_away_takes_no_messages(status: Conversation
 class TestSize:
     def test_a_text_of_the_largest_size_comes_back_whole(self) -> None:
         conversation = make_conversation()
-        say(conversation, "x" * MAX_TEXT_BYTES)
-        assert contents(conversation) == ["x" * MAX_TEXT_BYTES]
+        text = noise(470_000)
+        say(conversation, text)
+        assert contents(conversation) == [text]
 
-    def test_a_byte_more_is_refused_by_name_and_nothing_is_written(self) -> None:
+    def test_more_is_refused_by_name_and_nothing_is_written(self) -> None:
         conversation = make_conversation()
         before = stored(conversation)
-        with pytest.raises(ItemTooLarge) as refusal:
-            say(conversation, "fine", "ü" * (MAX_TEXT_BYTES // 2) + "x")
-        assert (refusal.value.field, refusal.value.size) == ("content", MAX_TEXT_BYTES + 1)
+        with pytest.raises(ItemTooLarge, match=r"content is 500,000 bytes long, .* compressed") as refusal:
+            say(conversation, "fine", noise(500_000))
+        assert (refusal.value.field, refusal.value.size) == ("content", 500_000)
         assert contents(conversation) == []
         assert stored(conversation) == before
 
     def test_large_attributes_beside_a_large_text_are_refused(self) -> None:
         conversation = make_conversation()
         with pytest.raises(ItemTooLarge):
-            append(conversation, [Draft("user", "x" * MAX_TEXT_BYTES, attributes={"more": "x" * 20_000})])
+            append(conversation, [Draft("user", noise(470_000), attributes={"more": "x" * 20_000})])
         assert contents(conversation) == []
 
     def test_a_batch_larger_than_a_transaction_is_refused(self) -> None:
         conversation = make_conversation()
         with pytest.raises(ItemTooLarge, match="4,194,304"):
-            say(conversation, *["x" * 390_000] * 11)
+            say(conversation, *[noise(470_000)] * 11)
         assert contents(conversation) == []
-        say(conversation, *["x" * 390_000] * 10)
-        assert header(conversation).message_count == 10
+        say(conversation, *[noise(470_000)] * 7)
+        assert header(conversation).message_count == 7
 
 
 class TestBetweenTwoTimes:

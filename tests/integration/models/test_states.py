@@ -10,8 +10,7 @@ import pytest
 from models.access_patterns.states import Owner, delete_state, get_state, list_states, put_state
 from models.errors import Contended, InvalidKeyField, ItemNotFound, ItemTooLarge, VersionMismatch
 from models.state import ConversationState, UserState
-from models.table import MAX_TEXT_BYTES
-from tests.factories import make_conversation, make_user, say
+from tests.factories import make_conversation, make_user, noise, say
 from tests.fake_clock import FakeClock
 from tests.raw import stored
 from tests.together import at_once
@@ -196,13 +195,13 @@ class TestTimeToLive:
         assert get_state(owner, "session", "key").value == 2
 
 
-def test_a_value_of_the_largest_size_fits_and_a_byte_more_does_not(owner: Owner) -> None:
-    largest = "x" * (MAX_TEXT_BYTES - 2)
+def test_a_value_of_the_largest_size_fits_and_more_does_not(owner: Owner) -> None:
+    largest = noise(450_000)
     put_state(owner, "session", "key", largest)
     put_state(owner, "session", "key", largest)
     assert get_state(owner, "session", "key").value == largest
     with pytest.raises(ItemTooLarge) as refusal:
-        put_state(owner, "session", "key", largest + "x")
+        put_state(owner, "session", "key", noise(500_000))
     assert refusal.value.field == "value"
     assert get_state(owner, "session", "key").version == 2
 

@@ -42,6 +42,8 @@ GIVEN: dict[str, tuple[str, Any]] = {
     "BOT_KMS_KEY_ID": ("alias/turntable", "alias/turntable"),
     "AWS_ENDPOINT_URL_KMS": ("http://127.0.0.1:4566", "http://127.0.0.1:4566"),
     "BOT_KMS_CONTEXT_TABLE": ("turntable", "turntable"),
+    "BOT_MESSAGE_BUCKET": ("turntable-messages", "turntable-messages"),
+    "AWS_ENDPOINT_URL_S3": ("http://127.0.0.1:4566", "http://127.0.0.1:4566"),
     "BOT_DATA_DIR": ("/var/lib/bot", Path("/var/lib/bot")),
     "OPENAI_API_KEY": ("sk-key", "sk-key"),
     "OPENAI_BASE_URL": ("http://127.0.0.1:11434/v1", "http://127.0.0.1:11434/v1"),

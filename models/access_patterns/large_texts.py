@@ -1,0 +1,30 @@
+"""Which objects of the bucket are still named by an item: for the operator, who removes the others."""
+
+from collections.abc import Iterable
+
+from models.access_patterns.declare import Budget, Request, access_pattern
+from models.blobs import item_of, key_of
+from models.message import Message
+from models.reading import get_raw
+from models.state import ConversationState, UserState
+
+# DynamoDB's limit for one BatchGetItem.
+MAX_OBJECTS = 100
+
+
+@access_pattern(
+    "AP-97",
+    "Objects that items name",
+    question="Which of these objects in the bucket does an item still need? For the operator.",
+    requests=(Request("BatchGetItem", (Message, ConversationState, UserState), consistent=True),),
+    budget=Budget(1, 50, 0, "50 objects of items of up to 4 KB"),
+)
+def named_objects(keys: Iterable[str]) -> set[str]:
+    """Return those of up to 100 objects' keys that the items they were made for still name.
+
+    Raises:
+        Contended: DynamoDB kept leaving some unprocessed.
+    """
+    wanted = {item for key in keys if (item := item_of(key))}
+    found = get_raw(sorted(wanted), ["PK", "SK", "blob"]) if wanted else []
+    return {key for raw in found if (key := key_of(raw))}

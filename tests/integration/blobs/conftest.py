@@ -1,0 +1,31 @@
+"""A bucket for the tests of a module, and what a test looks at it with."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from models import blobs
+from models.blobs import BlobSettings
+from models.table import TableSettings
+from tests.buckets import new_bucket, objects
+
+
+@pytest.fixture(scope="module")
+def _bucket(table: TableSettings) -> Iterator[BlobSettings]:
+    with new_bucket() as made:
+        yield made
+
+
+@pytest.fixture
+def bucket(_bucket: BlobSettings) -> Iterator[BlobSettings]:
+    """The module's bucket, configured and empty."""
+    blobs.configure(_bucket)
+    blobs.delete([each.key for each in blobs.every()])
+    yield _bucket
+    blobs.configure(_bucket)
+
+
+@pytest.fixture
+def stored(bucket: BlobSettings) -> Callable[[], dict[str, bytes]]:
+    """Return what gives everything in the bucket."""
+    return lambda: objects(bucket)

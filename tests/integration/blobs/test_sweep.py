@@ -1,0 +1,79 @@
+"""`bot blobs sweep` removes what no item names, and nothing else."""
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+
+import pytest
+from click.testing import CliRunner, Result
+
+from bot.cli import cli
+from models import blobs, clock
+from models.access_patterns.states import Owner, put_state
+from models.blobs import BlobSettings
+from models.table import TableSettings, configure
+from models.tenancy import acting_for
+from tests.buckets import s3_of
+from tests.factories import make_conversation, noise, say
+
+Stored = Callable[[], dict[str, bytes]]
+LARGE = noise(30_000)
+
+
+@pytest.fixture(autouse=True)
+def _environment(table: TableSettings, bucket: BlobSettings, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    monkeypatch.setenv("BOT_TABLE_NAME", table.name)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", table.endpoint_url or "")
+    monkeypatch.setenv("BOT_MESSAGE_BUCKET", bucket.bucket)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", bucket.endpoint_url or "")
+    yield
+    configure(table)
+
+
+def sweep(*options: str) -> Result:
+    return CliRunner().invoke(cli, ["blobs", "sweep", *options], catch_exceptions=False)
+
+
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two days have passed since the objects were made."""
+    moment = clock.now() + timedelta(days=2)
+    monkeypatch.setattr("models.clock.now", lambda: moment)
+
+
+def a_mixed_bucket(bucket: BlobSettings) -> tuple[set[str], set[str]]:
+    """Return the keys of objects that are needed, and of those that are not."""
+    conversation = make_conversation()
+    messages = say(conversation, LARGE, "small", LARGE)
+    state = put_state(Owner(acting_for(conversation.user_id)), "session", "key", LARGE)
+    of_a_crash = [blobs.new_key(messages[0].PK, "MSG#2026-01-01T00:00:00.000000Z") for _ in range(120)]
+    replaced = blobs.new_key(state.PK, state.SK)
+    blobs.put(dict.fromkeys([*of_a_crash, replaced], b"left behind"))
+    s3_of(bucket).put_object(Bucket=bucket.bucket, Key="somebody/elses", Body=b"")
+    return {messages[0].blob.key, messages[2].blob.key, state.blob.key, "somebody/elses"}, {*of_a_crash, replaced}
+
+
+@pytest.mark.usefixtures("later")
+def test_what_no_item_names_goes_and_everything_else_stays(bucket: BlobSettings, stored: Stored) -> None:
+    needed, left = a_mixed_bucket(bucket)
+
+    dry = sweep("--dry-run")
+    assert "125 objects: 121 (1,331 bytes) would be removed, 0 too young to tell, 1 not ours." in dry.stdout
+    assert stored().keys() == needed | left
+
+    done = sweep()
+    assert (done.exit_code, "121 (1,331 bytes) removed" in done.stdout) == (0, True)
+    assert stored().keys() == needed
+    assert "4 objects: 0 (0 bytes) removed" in sweep().stdout
+
+
+def test_a_young_object_may_belong_to_an_item_that_is_being_written(bucket: BlobSettings, stored: Stored) -> None:
+    needed, left = a_mixed_bucket(bucket)
+    assert "0 (0 bytes) removed, 124 too young to tell, 1 not ours" in sweep().stdout
+    assert stored().keys() == needed | left
+
+
+def test_without_a_bucket_there_is_nothing_to_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("BOT_MESSAGE_BUCKET")
+    with pytest.raises(ValueError, match="BOT_MESSAGE_BUCKET names it"):
+        sweep()
