@@ -33,6 +33,10 @@ class EmailTaken(TableError):
     """Another user has this email."""
 
 
+class IdentityTaken(TableError):
+    """This issuer's subject has a user already."""
+
+
 class VersionMismatch(TableError):
     """A compare-and-set named a version that is not the stored one; `current` is the stored one, 0 for none."""
 

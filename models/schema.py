@@ -9,7 +9,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 # The items register themselves when they are imported; the schema is what they declare together.
-from models import agent, api_key, audit, conversation, erasure, message, share, state, turn, user  # noqa: F401
+from models import agent, api_key, audit, conversation, erasure, identity, message, share, state, turn, user  # noqa: F401
 from models.table import client, settings
 
 TTL_ATTRIBUTE = "expires_at"

@@ -33,7 +33,10 @@ class User(Item):
     directory = Key("USERS", null=True)
 
     user_id = UnicodeAttribute()
-    email = UnicodeAttribute()
+    # A user who came with a token may have none.
+    email = UnicodeAttribute(null=True)
+    # Leads to the `Identity` of a user who came with a token.
+    identity_hash = UnicodeAttribute(null=True)
     name = UnicodeAttribute(null=True)
     role = UnicodeAttribute(default="user")
     status = UnicodeAttribute(default_for_new="active")

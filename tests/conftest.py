@@ -48,7 +48,9 @@ def new_table(engine: str) -> Iterator[TableSettings]:
     )
     try:
         schema.create_table()
-        yield settings()
+        made = settings()
+        yield made
+        configure(made)  # a test may have pointed the items elsewhere
         schema.delete_table()
     finally:
         configure(before)

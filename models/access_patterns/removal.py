@@ -29,6 +29,7 @@ from models.changes import condition_failed, set_or_remove, update_present
 from models.conversation import Conversation, ConversationEntry
 from models.erasure import RECEIPTS_KEPT, Erasure, PendingErasure
 from models.errors import Contended, ContentUnavailable, ItemNotFound, LeaseLost
+from models.identity import Identity
 from models.ids import moment_of
 from models.message import Message
 from models.reading import get_even_gone, get_many, query
@@ -70,6 +71,7 @@ def _query(*entities: type[Item], sort_key: str) -> Request:
         Request("BatchGetItem", (Turn,), consistent=True, optional=True),
         Request("UpdateItem", (Conversation,), optional=True),
         Request("UpdateItem", (Agent,), optional=True),
+        Request("UpdateItem", (Identity,), optional=True),
         Request("UpdateItem", (Erasure,), optional=True),
         Request(
             "BatchWriteItem",
@@ -146,7 +148,10 @@ def erase(job: Erasure, hold: Hold, go_on: Callable[[Erasure], bool] | None = No
 
 
 def _everything(job: Erasure, hold: Hold) -> Steps:
-    """Remove all that is a user's but the profile: the keys first, so that nobody gets in any more."""
+    """Remove all that is a user's but the profile: identity and keys first, so that nobody gets in any more."""
+    user: User | None = get_even_gone(User, user_id=job.user_id)
+    if user is not None:
+        _close_identity(user)
     partition = _partition(User, user_id=job.user_id)
     yield from _empty(job, hold, "keys", partition, ApiKeyEntry.SK.startswith(ApiKeyEntry.SK.template.prefix))
     yield from _conversations(job, hold, ConversationEntry.SK.template.prefix)
@@ -155,6 +160,21 @@ def _everything(job: Erasure, hold: Hold) -> Steps:
     yield from _empty(job, hold, "turns", turns, Turn.SK.startswith(Turn.SK.template.prefix))
     yield from _empty(job, hold, "profile", partition, User.SK < _PROFILE)
     _delete_objects(partition)
+
+
+def _close_identity(user: User) -> None:
+    """Keep whoever came with a token from coming in again; all that is left of the identity is its hash."""
+    if user.identity_hash is None:
+        return
+    actions: list[Action] = [
+        Identity.status.set("closed"),
+        Identity.closed_at.set(clock.now()),
+        Identity.user_id.remove(),
+        Identity.issuer.remove(),
+        Identity.subject.remove(),
+    ]
+    with suppress(ItemNotFound):
+        update_present(Identity.keyed(identity_hash=user.identity_hash), actions, None, "identity")
 
 
 def _agent(job: Erasure, hold: Hold) -> Steps:
@@ -344,7 +364,7 @@ def _head(job: Erasure) -> tuple[Item | None, list[Item]]:
     if job.kind == "agent":
         return get_even_gone(Agent, user_id=job.user_id, agent_id=job.target_id), []
     user: User | None = get_even_gone(User, user_id=job.user_id)
-    return user, [EmailClaim(email=user.email)] if user is not None else []
+    return user, [EmailClaim(email=user.email)] if user is not None and user.email is not None else []
 
 
 def _page(partition: str, sort: Condition, limit: int = _PAGE) -> tuple[Raw, ...]:

@@ -36,6 +36,23 @@ def is_active() -> Condition:
     return condition
 
 
+def new_user(email: str | None, **profile: Any) -> User:
+    """Return a new user, who is not in the table yet.
+
+    Raises:
+        InvalidKeyField: the email cannot stand in a key.
+    """
+    moment = clock.now()
+    return User(
+        user_id=new_id(ID_PREFIX, moment),
+        email=None if email is None else normalise_email(email),
+        created_at=moment,
+        updated_at=moment,
+        last_active_at=moment,
+        **profile,
+    )
+
+
 @access_pattern(
     "AP-01",
     "Create a user",
@@ -57,21 +74,10 @@ def create_user(email: str, *, name: str | None = None, role: Role = "user", **p
         EmailTaken: another user has this email.
         InvalidKeyField: the email cannot stand in a key.
     """
-    moment = clock.now()
-    email = normalise_email(email)
-    user = User(
-        user_id=new_id(ID_PREFIX, moment),
-        email=email,
-        name=name,
-        role=role,
-        created_at=moment,
-        updated_at=moment,
-        last_active_at=moment,
-        **profile,
-    )
+    user = new_user(email, name=name, role=role, **profile)
     transaction = Transaction()
     transaction.create("user", user)
-    transaction.create("email", EmailClaim(email=email, user_id=user.user_id))
+    transaction.create("email", EmailClaim(email=user.email, user_id=user.user_id))
     try:
         transaction.commit()
     except ConditionFailed as error:
@@ -207,7 +213,7 @@ def list_users(limit: int, after: str | None = None) -> Page[User]:
         Request(
             "TransactWriteItems",
             writes=(
-                Write("Delete", EmailClaim),
+                Write("Delete", EmailClaim, optional=True),
                 Write("Put", EmailClaim),
                 Write("Put", AuditEvent),
                 Write("Update", User),
@@ -229,11 +235,13 @@ def change_email(user_id: UserId, email: str) -> User:
     if email == user.email:
         return user
     transaction = Transaction()
-    transaction.delete("old", EmailClaim(email=user.email))
+    if user.email is not None:
+        transaction.delete("old", EmailClaim(email=user.email))
+    unchanged = User.email.does_not_exist() if user.email is None else User.email == user.email
     transaction.create("new", EmailClaim(email=email, user_id=user_id))
     moment = clock.now()
     actions = [User.email.set(email), User.updated_at.set(moment)]
-    transaction.update("user", user, actions, is_active() & (User.email == user.email))
+    transaction.update("user", user, actions, is_active() & unchanged)
     transaction.record(event(user_id, "email.changed", user_id))
     try:
         transaction.commit()

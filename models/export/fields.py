@@ -41,7 +41,8 @@ _SHARED = {
 _OWN: dict[str, dict[str, str]] = {
     "User": {
         "user_id": "`usr_…`, made with the user.",
-        "email": "Unique without regard to case; the `EmailClaim` holds it.",
+        "email": "Unique without regard to case; the `EmailClaim` holds it. Absent for some who came with a token.",
+        "identity_hash": "Leads to the `Identity` of a user who came with a token.",
         "name": "What to call the user.",
         "role": "`user`, or `admin`, who may manage users.",
         "status": "`active`, or `deleting` while its removal goes on.",
@@ -52,6 +53,15 @@ _OWN: dict[str, dict[str, str]] = {
         "directory": "A constant that puts all users into one partition of `users_by_id`.",
     },
     "EmailClaim": {"email": "The claimed email, in lower case.", "user_id": "Who has it."},
+    "Identity": {
+        "identity_hash": "SHA-256 of issuer and subject, which are free text.",
+        "user_id": "Which user that is; gone when the user is.",
+        "issuer": "Who vouches for them; gone when the user is.",
+        "subject": "Who they are there; gone when the user is.",
+        "status": "`open`, or `closed` since the user was deleted: the same subject stays out.",
+        "created_at": "When they were first seen.",
+        "closed_at": "When the user was deleted.",
+    },
     "Agent": {
         "agent_id": "`agt_…`, made with the agent.",
         "agent_key": "Leads from the id alone to the agent, in `agents_by_id`; removed first when it is deleted.",

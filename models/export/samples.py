@@ -10,6 +10,7 @@ from models.api_key import ApiKey, ApiKeyEntry
 from models.audit import AuditEvent
 from models.conversation import Conversation, ConversationEntry
 from models.erasure import Erasure, PendingErasure
+from models.identity import Identity, identity_hash
 from models.message import Message
 from models.share import AgentGrant, PublishedAgent
 from models.state import ConversationState, UserState
@@ -125,6 +126,13 @@ def samples() -> tuple[Item, ...]:
             expires_at=int(_at(days=365).timestamp()),
         ),
         PublishedAgent(agent_id=SECOND_AGENT, owner_id=ANN, created_at=_DAY),
+        Identity(
+            identity_hash=identity_hash("https://auth.example.com", "auth0|ben"),
+            user_id=BEN,
+            issuer="https://auth.example.com",
+            subject="auth0|ben",
+            created_at=_DAY,
+        ),
         ApiKey(key_hash=KEY, key_id="key_01laptop", user_id=ANN, role="admin"),
         ApiKeyEntry(
             user_id=ANN,

@@ -5,9 +5,9 @@ from flask_openapi import Info
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from bot import __version__
-from bot.access.authentication import Authentication
+from bot.access.authentication import Authentication, tokens_of
 from bot.access.cursors import Cursors
-from bot.access.hints import AgentHints
+from bot.access.hints import AgentHints, Partners
 from bot.access.key_ring import key_ring_of
 from bot.access.kms import data_keys_of
 from bot.access.secrets import Vault
@@ -32,6 +32,7 @@ from bot.api import (
     turns,
     users,
 )
+from bot.api.blueprint import SECURITY_SCHEMES
 from bot.api.context import EXTENSION, Services
 from bot.api.openapi import Application
 from bot.erasures import Erasures
@@ -56,7 +57,7 @@ def create_app(settings: Settings | None = None) -> Application:
     app = Application(
         "bot",
         info=Info(title="Turntable", version=__version__, description=DESCRIPTION),
-        security_schemes={"api_key": {"type": "http", "scheme": "bearer", "description": "An API key, `tt_…`."}},
+        security_schemes=SECURITY_SCHEMES,
         validation_error_model=problems.Problem,
         validation_error_callback=lambda error: problems.respond(problems.from_validation(error, requests.sent())),
     )
@@ -116,11 +117,12 @@ def _services(settings: Settings) -> Services:
     uses = KeyUses(also=sign_ins.flush)
     return Services(
         settings=settings,
-        authentication=Authentication(uses),
+        authentication=Authentication(uses, tokens_of(settings)),
         uses=uses,
         sign_ins=sign_ins,
         cursors=Cursors(ring),
         hints=AgentHints(),
+        partners=Partners(),
         vault=vault,
         providers=providers,
         leases=leases,

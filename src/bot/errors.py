@@ -57,11 +57,11 @@ class InvalidCursor(MalformedRequest):
 
 
 class Unauthenticated(BotError):
-    """No API key was sent, or one that is not valid."""
+    """No API key or token was sent, or one that is not valid."""
 
     status = 401
     code = "unauthenticated"
-    title = "A valid API key is required"
+    title = "A valid API key or token is required"
 
 
 class Forbidden(BotError):
@@ -77,6 +77,13 @@ class InsufficientScope(Forbidden):
 
     code = "insufficient_scope"
     title = "This API key does not reach so far"
+
+
+class AccountClosed(Forbidden):
+    """The token is valid, and its user was deleted from this deployment."""
+
+    code = "account_closed"
+    title = "This account was closed"
 
 
 class NotFound(BotError):
@@ -266,6 +273,14 @@ class ContentUnavailable(BotError):
     status = 503
     code = "content_unavailable"
     title = "A large text cannot be had"
+
+
+class IssuerUnavailable(BotError):
+    """The issuer of the token does not give its keys, so nobody can say whether the token is valid."""
+
+    status = 503
+    code = "issuer_unavailable"
+    title = "The token's issuer cannot be reached"
 
 
 class NotConfigured(BotError):

@@ -40,7 +40,29 @@ def _hosts(value: tuple[str, ...]) -> tuple[str, ...]:
     return value
 
 
+def _issuers(value: tuple[str, ...]) -> tuple[str, ...]:
+    for issuer in value:
+        if not secure_or_loopback(issuer) or urlsplit(issuer).query or urlsplit(issuer).fragment:
+            raise ValueError(f"{issuer!r} is no issuer: write it as its tokens do, such as https://auth.example.com/")
+    return value
+
+
+def secure_or_loopback(url: str) -> bool:
+    """Whether an address is behind TLS, or on this machine."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    if not parts.hostname or parts.username is not None or parts.password is not None:
+        return False
+    return parts.scheme == "https" or (parts.scheme == "http" and _loopback(url))
+
+
 # In the environment, words that are parted by commas.
+Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
+Issuers = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words), AfterValidator(_issuers)]
+Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
+Algorithms = Annotated[tuple[Algorithm, ...], NoDecode, BeforeValidator(_words)]
 Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words), AfterValidator(_origins)]
 Hosts = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words), AfterValidator(_hosts)]
 
@@ -111,6 +133,32 @@ class Settings(BaseSettings):
 
     api_url: str | None = Field(None, alias="BOT_URL", description="Where `bot chat` finds the server.")
     api_key: SecretStr | None = Field(None, alias="BOT_API_KEY", description="The API key that `bot chat` presents.")
+
+    oidc_issuers: Issuers = Field(
+        (),
+        alias="BOT_OIDC_ISSUER",
+        description="OpenID Connect issuers whose tokens are taken, exactly as the tokens name them, parted by commas.",
+    )
+    oidc_audiences: Words = Field(
+        (),
+        alias="BOT_OIDC_AUDIENCE",
+        description="For whom their tokens must be made: one of these, parted by commas; for Cognito, the app client's "
+        "id.",
+    )
+    oidc_algorithms: Algorithms = Field(
+        (),
+        alias="BOT_OIDC_ALGORITHMS",
+        description="How their tokens may be signed, parted by commas; asymmetric algorithms alone. Unset, RS256 and "
+        "ES256.",
+    )
+    oidc_leeway: int = Field(
+        30, alias="BOT_OIDC_LEEWAY", ge=0, le=300, description="By how much an issuer's clock may differ from ours."
+    )
+    oidc_admin_claim: Annotated[str, StringConstraints(pattern=r"^[^=]+=.+$")] | None = Field(
+        None,
+        alias="BOT_OIDC_ADMIN_CLAIM",
+        description="The claim that makes an administrator, such as `cognito:groups=admins`; unset, no token does.",
+    )
 
     secret_key: SecretStr | None = Field(
         None,

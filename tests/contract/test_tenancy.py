@@ -18,6 +18,8 @@ ROOT = Path(models.__file__).parents[1]
 MAY_ACT_FOR = {
     # The key that was presented stands for its user.
     "src/bot/access/keys.py: _caller",
+    # The token that was verified stands for the user of its identity.
+    "src/bot/access/sign_in.py: caller_with_claims",
     # A key for a user whose profile was just read, by the user or by the operator.
     "src/bot/access/keys.py: issue_key",
     # The route has checked that the caller is this user, or an administrator.
@@ -48,6 +50,10 @@ FOR_NOBODY = {
     "AP-14": "the operator's",
     "AP-21": "says who the caller is",
     "AP-24": "says who the caller is",
+    "AP-25": "says who the caller is",
+    "AP-26": "makes the user",
+    "AP-28": "says who the caller is",
+    "AP-29": "the operator's",
     "AP-95": "the operator's, all users",
     "AP-73": "goes on with a job, which says whose the thing is",
     "AP-75": "the servers' own, the open jobs of all users",

@@ -3,11 +3,14 @@
 from datetime import timedelta
 
 from models import clock
-from models.access_patterns import agents, api_keys, credentials, users
+from models.access_patterns import agents, api_keys, credentials, identities, users
 from models.access_patterns.users import normalise_email
+from models.identity import Identity, identity_hash
 from models.measure.scenarios import Act, scenario
 from models.measure.world import PAGE, World
 from models.tenancy import acting_for
+
+ISSUER = "https://auth.example.com"
 
 
 @scenario("AP-01")
@@ -180,3 +183,54 @@ def note_api_key_use(world: World) -> Act:
     return lambda: api_keys.note_api_key_use(
         acting_for(key.user_id), key.key_id, clock.now(), interval=timedelta(hours=1)
     )
+
+
+def _subject(world: World) -> str:
+    """Return a subject whom nobody has seen."""
+    return world.email()
+
+
+@scenario("AP-06")
+def give_an_email(world: World) -> Act:
+    """The first email of a user who came with a token."""
+    identity = identities.create_identity(ISSUER, _subject(world))
+    email = world.email()
+    return lambda: users.change_email(acting_for(str(identity.user_id)), email)
+
+
+@scenario("AP-25")
+def find_identity(world: World) -> Act:
+    """An identity that is there."""
+    identity = identities.create_identity(ISSUER, _subject(world))
+    return lambda: identities.find_identity(identity.identity_hash)
+
+
+@scenario("AP-26")
+def create_identity(world: World) -> Act:
+    """A subject with an email."""
+    subject, email = _subject(world), world.email()
+    return lambda: identities.create_identity(ISSUER, subject, email=email, name="Ann Example")
+
+
+@scenario("AP-26")
+def create_identity_without_an_email(world: World) -> Act:
+    """A subject of whom nothing else is known."""
+    subject = _subject(world)
+    return lambda: identities.create_identity(ISSUER, subject)
+
+
+@scenario("AP-28")
+def find_identity_and_agent(world: World) -> Act:
+    """An identity, and an agent of its user."""
+    agent = world.agent
+    identity = identities.create_identity(ISSUER, _subject(world))
+    return lambda: identities.find_identity_and_agent(identity.identity_hash, agent.user_id, agent.agent_id)
+
+
+@scenario("AP-29")
+def readmit_identity(world: World) -> Act:
+    """The identity of a user who was deleted."""
+    subject, moment = _subject(world), clock.now()
+    digest = identity_hash(ISSUER, subject)
+    world.put([Identity(identity_hash=digest, status="closed", created_at=moment, closed_at=moment)])
+    return lambda: identities.readmit_identity(ISSUER, subject)

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from models.access_patterns import erasure
 from models.access_patterns.erasure import Hold
+from models.access_patterns.identities import create_identity
 from models.access_patterns.removal import erase
 from models.access_patterns.sharing import publish_agent, share_agent
 from models.access_patterns.states import Owner, put_state
@@ -134,6 +135,14 @@ def erase_a_user(world: World) -> Act:
         ]
     )
     job = _ask_for_user(owner)()
+    return lambda: erase(job, HOLD)
+
+
+@scenario("AP-73")
+def erase_a_user_who_came_with_a_token(world: World) -> Act:
+    """A user without an email, whose identity is closed."""
+    identity = create_identity("https://auth.example.com", world.email())
+    job = _ask_for_user(acting_for(str(identity.user_id)))()
     return lambda: erase(job, HOLD)
 
 

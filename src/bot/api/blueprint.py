@@ -11,7 +11,22 @@ from bot.api.problems import Problem
 from bot.api.requests import check_parameters, require_caller
 from bot.api.scopes import check_scope
 
-SECURITY: list[dict[str, list[Any]]] = [{"api_key": []}]
+# Either will do.
+SECURITY: list[dict[str, list[Any]]] = [{"api_key": []}, {"token": []}]
+SECURITY_SCHEMES: dict[str, Any] = {
+    "api_key": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "An API key, `tt_…`. One of the scope `read` may GET; one of the scope `agent` may use its "
+        "agent and the conversations with it; everything else answers 403 `insufficient_scope`.",
+    },
+    "token": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "An access token of an OpenID Connect issuer that the deployment names in BOT_OIDC_ISSUER.",
+    },
+}
 
 
 def resource(name: str, description: str, *, prefix: str = "/api/v1") -> APIBlueprint:

@@ -6,7 +6,7 @@ from flask import current_app
 
 from bot.access.authentication import Authentication
 from bot.access.cursors import Cursors
-from bot.access.hints import AgentHints
+from bot.access.hints import AgentHints, Partners
 from bot.access.secrets import Vault
 from bot.access.sign_ins import SignIns
 from bot.access.uses import KeyUses
@@ -28,6 +28,7 @@ class Services:
     sign_ins: SignIns
     cursors: Cursors
     hints: AgentHints
+    partners: Partners
     vault: Vault
     providers: Providers
     leases: LeaseKeeper

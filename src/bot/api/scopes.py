@@ -87,11 +87,9 @@ def _check_path(who: Caller) -> None:
 
 def _agent_of(who: Caller, conversation_id: str) -> str:
     """Return the agent of a conversation of this user; it never changes, so the process may remember it."""
-    hints = services().hints
-    known = hints.get(conversation_id)
-    if known is not None and known[0] == who.user_id:
-        return known[1]
-    conversation = get_conversation(who.user_id, conversation_id)
-    hints.remember(conversation_id, conversation.agent_owner_id or who.user_id, conversation.agent_id)
-    found: str = conversation.agent_id
+    partners = services().partners
+    found = partners.agent_of(conversation_id, who.user_id)
+    if found is None:
+        found = str(get_conversation(who.user_id, conversation_id).agent_id)
+        partners.remember(conversation_id, who.user_id, found)
     return found

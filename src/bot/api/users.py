@@ -95,7 +95,7 @@ class UserView(View):
     """A user."""
 
     id: UserId
-    email: str
+    email: str | None
     name: str | None
     role: Role
     status: UserStatus
@@ -111,7 +111,7 @@ class UserEntry(View):
     """A user, as the list shows one."""
 
     id: UserId
-    email: str
+    email: str | None
     name: str | None
     role: Role
     created_at: Moment

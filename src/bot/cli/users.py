@@ -7,6 +7,7 @@ import click
 from bot.cli.erasures import OPERATOR, remove
 from bot.cli.local import with_table
 from bot.settings import Settings
+from models.access_patterns.identities import readmit_identity
 from models.access_patterns.users import create_user, get_user_by_email, list_users
 from models.tenancy import acting_for
 
@@ -36,7 +37,7 @@ def list_(settings: Settings) -> None:  # noqa: ARG001
     while True:
         page = list_users(_PAGE, after)
         for user in page.items:
-            click.echo(f"{user.user_id}  {user.email}  {user.role}  {user.name or ''}".rstrip())
+            click.echo(f"{user.user_id}  {user.email or 'no email'}  {user.role}  {user.name or ''}".rstrip())
         if not page.more:
             return
         after = page.items[-1].user_id
@@ -67,3 +68,13 @@ def delete(settings: Settings, email: str) -> None:
     job = remove(settings, lambda erasures: erasures.user(acting_for(user.user_id), asked_by=OPERATOR))
     click.echo(f"The receipt is {job.erasure_id}.", err=True)
     click.echo(f"Deleted {user.user_id}.")
+
+
+@users.command()
+@click.option("--issuer", required=True, help="Who vouches for them, as the tokens say it.")
+@click.option("--subject", required=True, help="Who they are there: the tokens' `sub`.")
+@with_table
+def readmit(settings: Settings, issuer: str, subject: str) -> None:  # noqa: ARG001
+    """Let somebody in again whose user was deleted: their next token makes a new user, without anything of the old."""
+    readmit_identity(issuer, subject)
+    click.echo("Readmitted.")

@@ -89,6 +89,7 @@ def test_a_turn_with_a_key_of_one_agent_takes_no_request_more(ann: Caller) -> No
     agent_id = ann.agent()
     only = with_key(ann, scope="agent", agent_id=agent_id)
     conversation_id = only.conversation(agent_id)
+    only.make(f"/conversations/{conversation_id}/messages", content="Hello")
     with recorded() as sent:
         only.make(f"/conversations/{conversation_id}/messages", content="Hello")
     assert [(each.pattern, each.operation) for each in sent] == [
@@ -107,6 +108,20 @@ def test_what_a_process_remembers_of_a_conversation_opens_it_to_no_other_key(ann
         caller.refused(404, "not_found", "POST", f"/conversations/{conversation_id}/messages", {"content": "And now?"})
         caller.refused(404, "not_found", "GET", f"/conversations/{conversation_id}")
     assert ann.get(f"/conversations/{conversation_id}")["message_count"] == 2
+
+
+def test_a_key_of_ones_shared_agent_does_not_show_what_others_say_to_it(ann: Caller, bob: Caller) -> None:
+    agent_id = ann.agent()
+    ann.put(f"/agents/{agent_id}/publication", published=True)
+    theirs = bob.conversation(agent_id)
+    bob.make(f"/conversations/{theirs}/messages", content="Between us")
+    only = with_key(ann, scope="agent", agent_id=agent_id)
+    absent = theirs[:-1] + ("0" if theirs[-1] != "0" else "1")
+    for path in ("", "/messages", "/messages/msg_1", "/state", "/state/cart"):
+        told = [only.call("GET", f"/conversations/{each}{path}").get_json() for each in (theirs, absent)]
+        assert [{**each, "request_id": None} for each in told] == [{**told[0], "request_id": None}] * 2
+        assert told[0]["status"] == 404
+    assert only.get("/conversations")["data"] == []
 
 
 def test_a_key_that_ends_makes_none_that_ends_later(ann: Caller) -> None:

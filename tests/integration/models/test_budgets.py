@@ -32,6 +32,12 @@ from models.access_patterns.conversations import (
 )
 from models.access_patterns.credentials import get_users, replace_details
 from models.access_patterns.entries import list_conversation_entries, list_turns
+from models.access_patterns.identities import (
+    create_identity,
+    find_identity,
+    find_identity_and_agent,
+    readmit_identity,
+)
 from models.access_patterns.large_texts import named_objects
 from models.access_patterns.messages import Draft, append_messages, delete_message, get_message, list_messages
 from models.access_patterns.removal import erase
@@ -57,8 +63,9 @@ from models.access_patterns.users import (
 )
 from models.blobs import new_key
 from models.conversation import Conversation
+from models.identity import identity_hash
 from models.tenancy import UserId, acting_for
-from tests.erasing import ask_for_user, dead_job, hold
+from tests.erasing import ask_for_user, dead_job, delete_user, hold
 from tests.factories import make_user, new_email
 from tests.integration.models.everything import LEASE, Ids, begin, make_everything
 from tests.wire import recorded
@@ -120,6 +127,19 @@ def messages_of_a_turn(ids: Ids) -> Run:
     return lambda: turn_messages(turn)
 
 
+ISSUER = "https://auth.example.com"
+
+
+def known_identity() -> str:
+    return identity_hash(ISSUER, "known")
+
+
+def closed_identity() -> Run:
+    subject = new_email()
+    delete_user(str(create_identity(ISSUER, subject).user_id))
+    return lambda: readmit_identity(ISSUER, subject)
+
+
 PLAIN: dict[str, Callable[[Ids], Run]] = {
     "AP-01": now(lambda ids: create_user(new_email())),
     "AP-02": now(lambda ids: get_user(ids.user_id)),
@@ -142,6 +162,10 @@ PLAIN: dict[str, Callable[[Ids], Run]] = {
     "AP-22": now(lambda ids: list_api_keys(ids.user_id, 10)),
     "AP-23": now(lambda ids: revoke_api_key(ids.user_id, ids.key_id)),
     "AP-24": now(lambda ids: find_api_key_and_agent(ids.key_hash, ids.user_id, ids.agent_id)),
+    "AP-25": now(lambda ids: find_identity(known_identity())),
+    "AP-26": now(lambda ids: create_identity(ISSUER, new_email(), email=new_email())),
+    "AP-28": now(lambda ids: find_identity_and_agent(known_identity(), ids.user_id, ids.agent_id)),
+    "AP-29": lambda ids: closed_identity(),
     "AP-27": now(lambda ids: note_api_key_use(ids.user_id, ids.key_id, clock.now(), interval=timedelta(hours=1))),
     "AP-30": now(lambda ids: create_conversation(ids.user_id, ids.agent_id)),
     "AP-31": now(lambda ids: get_conversation(ids.user_id, ids.conversation_id)),
@@ -192,6 +216,7 @@ PLAIN: dict[str, Callable[[Ids], Run]] = {
 @pytest.fixture(scope="module")
 def unchanged(table: object) -> Ids:
     """For patterns that only read."""
+    create_identity(ISSUER, "known")
     return make_everything()
 
 

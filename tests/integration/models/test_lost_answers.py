@@ -29,6 +29,7 @@ from models.access_patterns.conversations import (
     update_conversation,
 )
 from models.access_patterns.credentials import replace_details
+from models.access_patterns.identities import create_identity, find_identity, readmit_identity
 from models.access_patterns.messages import Draft, append_messages, delete_message
 from models.access_patterns.sharing import publish_agent, share_agent, unshare_agent
 from models.access_patterns.states import Owner, delete_state, get_state, list_states, put_state
@@ -46,6 +47,7 @@ from models.access_patterns.users import (
 from models.conversation import Conversation
 from models.erasure import Erasure
 from models.errors import Contended, ItemNotFound, TableError
+from models.identity import identity_hash
 from models.table import client
 from tests.erasing import dead_job, delete_user, hold
 from tests.factories import make_user
@@ -58,6 +60,9 @@ pytestmark = pytest.mark.usefixtures("table")
 
 WRITES = ("TransactWriteItems", "UpdateItem", "BatchWriteItem", "PutItem")
 Case = tuple[Callable[[Ids], Any], Callable[[Ids], object], object]
+
+
+ISSUER = "https://auth.example.com"
 
 
 def header(ids: Ids) -> Conversation:
@@ -172,6 +177,18 @@ CASES: dict[str, Case] = {
         lambda ids: revoke_api_key(ids.user_id, ids.key_id),
         lambda ids: count(list_api_keys(ids.user_id, 10).items),
         0,
+    ),
+    "AP-26": (
+        lambda ids: create_identity(ISSUER, ids.key_hash, email=f"new.{ids.email}"),
+        lambda ids: (
+            find_identity(identity_hash(ISSUER, ids.key_hash)).user_id == get_user_by_email(f"new.{ids.email}").user_id
+        ),
+        True,
+    ),
+    "AP-29": (
+        lambda ids: readmit_identity(ISSUER, ids.key_hash),
+        lambda ids: missing(find_identity, identity_hash(ISSUER, ids.key_hash)),
+        True,
     ),
     "AP-30": (
         lambda ids: create_conversation(ids.user_id, ids.agent_id),
@@ -337,6 +354,8 @@ FAULTS: dict[str, Fault] = {
 def test_the_effect_of_a_write_stands_once(name: str, operation: str, fault: str, fake_clock: FakeClock) -> None:
     ids = make_everything()
     act, look, expected = CASES[name]
+    if name == "AP-29":
+        delete_user(create_identity(ISSUER, ids.key_hash).user_id)
     with FAULTS[fault](operation) as met:
         act(ids)
     assert met

@@ -27,6 +27,7 @@ NOT_PATTERNS = {
     "extend",
     "is_active",
     "leads_to",
+    "new_user",
     "normalise_email",
     "observe",
     "owned_by",

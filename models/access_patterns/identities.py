@@ -1,0 +1,129 @@
+"""Identities: from an issuer's subject to a user, who is made at first sight and stays out once deleted."""
+
+from models.access_patterns.declare import Budget, Request, Write, access_pattern
+from models.access_patterns.users import new_user
+from models.agent import Agent
+from models.errors import EmailTaken, IdentityTaken, ItemNotFound
+from models.identity import Identity, identity_hash
+from models.reading import get, get_many
+from models.user import EmailClaim, User
+from models.writing import ConditionFailed, Transaction
+
+
+@access_pattern(
+    "AP-25",
+    "Identity by issuer and subject",
+    question="Which user is this subject of an issuer? Asked with every request that carries a token.",
+    requests=(Request("GetItem", (Identity,), consistent=True),),
+    budget=Budget(1, 1, 0, "one small item"),
+    routes=("every route that needs a caller",),
+)
+def find_identity(digest: str) -> Identity:
+    """Return the identity with this hash, also a closed one.
+
+    The read is strongly consistent: a deleted user is out at once, everywhere.
+
+    Raises:
+        ItemNotFound: nobody like that has been here.
+    """
+    found: Identity | None = get(Identity, identity_hash=digest)
+    if found is None:
+        raise ItemNotFound("identity")
+    return found
+
+
+@access_pattern(
+    "AP-26",
+    "Create a user at first sight",
+    question="Make a user of a subject whom an issuer vouches for.",
+    requests=(
+        Request(
+            "TransactWriteItems",
+            writes=(Write("Put", User), Write("Put", Identity), Write("Put", EmailClaim, optional=True)),
+        ),
+    ),
+    budget=Budget(1, 0, 7, "a profile of up to 1 KB, its identity, its email claim and its entry in users_by_id"),
+    routes=("every route that needs a caller",),
+)
+def create_identity(issuer: str, subject: str, *, email: str | None = None, name: str | None = None) -> Identity:
+    """Create a user and the identity that leads to them, and claim the email if there is one: all of it or nothing.
+
+    The user is always a new one: nobody comes to an existing user by what a token says of an email.
+
+    Args:
+        issuer: the issuer, as its tokens name it.
+        subject: who it is there.
+        email: one that the issuer has verified.
+        name: what to call the user.
+
+    Raises:
+        IdentityTaken: the identity is there, perhaps since a moment ago.
+        EmailTaken: another user has the email.
+        InvalidKeyField: it is no email of ours.
+    """
+    digest = identity_hash(issuer, subject)
+    user = new_user(email, name=name, identity_hash=digest)
+    identity = Identity(
+        identity_hash=digest, user_id=user.user_id, issuer=issuer, subject=subject, created_at=user.created_at
+    )
+    transaction = Transaction()
+    transaction.create("user", user)
+    transaction.create("identity", identity)
+    if user.email is not None:
+        transaction.create("email", EmailClaim(email=user.email, user_id=user.user_id))
+    try:
+        transaction.commit()
+    except ConditionFailed as error:
+        raise (IdentityTaken() if "identity" in error.parts else EmailTaken(email)) from error
+    return identity
+
+
+@access_pattern(
+    "AP-28",
+    "Identity and agent together",
+    question="Which user is this subject, and how is the agent set up that will answer? Asked with a turn.",
+    requests=(Request("BatchGetItem", (Identity, Agent)),),
+    budget=Budget(1, 1, 0, "an identity, and an agent of up to 4 KB"),
+    routes=(
+        "POST /api/v1/conversations/{conversation_id}/messages",
+        "POST /api/v1/conversations/{conversation_id}/turns",
+    ),
+)
+def find_identity_and_agent(digest: str, owner_id: str, agent_id: str) -> tuple[Identity, Agent | None]:
+    """Return an identity, and an agent that is known to be needed, in one request; eventually consistent, as AP-24.
+
+    Args:
+        digest: the hash of issuer and subject.
+        owner_id: whose agent is expected; nothing has established yet that this is who calls, so the caller of this
+            function uses the agent only if the identity is this user's.
+        agent_id: the agent.
+
+    Raises:
+        ItemNotFound: nobody like that has been here.
+    """
+    found, agent = get_many([Identity.keyed(identity_hash=digest), Agent.keyed(user_id=owner_id, agent_id=agent_id)])
+    if found is None:
+        raise ItemNotFound("identity")
+    return found, agent
+
+
+@access_pattern(
+    "AP-29",
+    "Let a closed identity in again",
+    question="This person's user was deleted; may they come back, as a new user?",
+    requests=(Request("TransactWriteItems", writes=(Write("Delete", Identity),)),),
+    budget=Budget(1, 0, 2, "one small item"),
+)
+def readmit_identity(issuer: str, subject: str) -> None:
+    """Forget that an identity was closed: its next token makes a new user.
+
+    Raises:
+        ItemNotFound: no such identity is closed.
+    """
+    transaction = Transaction()
+    closed = Identity.status == "closed"
+    transaction.delete("identity", Identity.keyed(identity_hash=identity_hash(issuer, subject)), closed)
+    try:
+        transaction.commit()
+    except ConditionFailed as error:
+        raise ItemNotFound("closed identity") from error

@@ -1,0 +1,39 @@
+"""Identity: somebody as an OpenID Connect issuer knows them, and which user of ours that is."""
+
+import hashlib
+import json
+from typing import Literal
+
+from pynamodb.attributes import UnicodeAttribute
+
+from models.attributes import TimestampAttribute
+from models.keys import Key, KeyField
+from models.table import Item
+
+# `closed`: the user was deleted. What is left then is the hash, which keeps the same subject from coming in anew.
+IdentityStatus = Literal["open", "closed"]
+
+
+class Identity(Item):
+    """Leads from an issuer's subject to a user; made with the user in one transaction, and never moved to another.
+
+    Issuers and subjects are free text, so the key is their hash.
+    """
+
+    ENTITY = "Identity"
+
+    PK = Key("IDENTITY#{identity_hash}", hash_key=True)
+    SK = Key("IDENTITY", range_key=True)
+
+    identity_hash = KeyField()
+    user_id = UnicodeAttribute(null=True)
+    issuer = UnicodeAttribute(null=True)
+    subject = UnicodeAttribute(null=True)
+    status = UnicodeAttribute(default_for_new="open")
+    created_at = TimestampAttribute()
+    closed_at = TimestampAttribute(null=True)
+
+
+def identity_hash(issuer: str, subject: str) -> str:
+    """Return the hash of an issuer and a subject; no two pairs are written alike, wherever one would cut them."""
+    return hashlib.sha256(json.dumps([issuer, subject]).encode()).hexdigest()
