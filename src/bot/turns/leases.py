@@ -35,9 +35,10 @@ class Held:
 class LeaseKeeper:
     """Renews every held lease three times in its duration. A renewal that fails is tried again at the next beat."""
 
-    def __init__(self, duration: float) -> None:
-        """Take the leases' `duration` in seconds."""
+    def __init__(self, duration: float, *, beat: float | None = None) -> None:
+        """Take how long a lease lasts, and how often the turns are looked after (`BEAT_SECONDS`); in seconds."""
         self.duration = timedelta(seconds=duration)
+        self._beat = min(beat or BEAT_SECONDS, duration / 3)
         self._held: dict[str, Held] = {}
         self._lock = threading.Lock()
         self._wake = threading.Event()
@@ -76,14 +77,14 @@ class LeaseKeeper:
         self._wake.set()
 
     def _run(self) -> None:
-        while not self._wake.wait(min(BEAT_SECONDS, self.duration.total_seconds() / 3)):
+        while not self._wake.wait(self._beat):
             with self._lock:
                 running = list(self._held.values())
             now = time.monotonic()
             for held in running:
                 if now - held.renewed >= self.duration.total_seconds() / 3:
                     self._renew(held)
-            self._listen([held for held in running if now - held.since >= BEAT_SECONDS])
+            self._listen([held for held in running if now - held.since >= self._beat])
 
     def _renew(self, held: Held) -> None:
         try:
