@@ -65,7 +65,7 @@ class Erasure(Item):
     @property
     def leased(self) -> bool:
         """Whether a worker goes on with it at this moment."""
-        return not self.completed and self.lease_expires_at is not None and self.lease_expires_at > clock.now()
+        return not self.completed and self.lease_expires_at is not None and self.lease_expires_at > clock.table_now()
 
 
 class PendingErasure(Item):

@@ -153,7 +153,7 @@ def _job(user_id: UserId, kind: ErasureKind, target_id: str, asked_by: str, hold
         asked_at=moment,
         removed={},
         worker=hold.worker,
-        lease_expires_at=moment + hold.lease,
+        lease_expires_at=clock.table_now() + hold.lease,
     )
 
 
@@ -280,11 +280,10 @@ def take_erasure(erasure_id: str, hold: Hold) -> Erasure | None:
             # Ours: the write below was done, though its answer was lost.
             return job
         fence = int(job.fence)
-        moment = clock.now()
         actions: list[Action] = [
             Erasure.fence.set(fence + 1),
             Erasure.worker.set(hold.worker),
-            Erasure.lease_expires_at.set(moment + hold.lease),
+            Erasure.lease_expires_at.set(clock.table_now() + hold.lease),
         ]
         try:
             job.update(actions=actions, condition=(Erasure.fence == fence) & Erasure.completed_at.does_not_exist())

@@ -304,7 +304,7 @@ def _count(job: Erasure, hold: Hold, place: tuple[str, str], counts: Mapping[str
     actions: list[Action] = [
         Erasure.removed.set(_sum(job, counts)),
         Erasure.counted.set(list(place)),
-        Erasure.lease_expires_at.set(clock.now() + hold.lease),
+        Erasure.lease_expires_at.set(clock.table_now() + hold.lease),
     ]
     try:
         job.update(actions=actions, condition=_ours(job))
