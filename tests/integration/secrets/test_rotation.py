@@ -16,6 +16,7 @@ from models.access_patterns.users import get_user, update_user
 from models.table import TableSettings
 from models.tenancy import UserId, acting_for
 from models.user import User
+from tests.erasing import delete_user
 from tests.factories import make_user
 
 OLD, NEW = Vault(KeyRing(b"old")), Vault(KeyRing(b"old", b"new"))
@@ -135,8 +136,6 @@ def test_what_a_user_changes_meanwhile_is_not_lost(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_user_who_is_deleted_meanwhile_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    from models.access_patterns.erasure import delete_user
-
     user_id, other = with_details(), with_details()
     find = rotation.get_users
 
