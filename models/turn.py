@@ -68,6 +68,16 @@ class Turn(Item):
     error = JsonAttribute(null=True)
     partial_text = UnicodeAttribute(null=True)
 
+    def told(self, number: int) -> bool:
+        """Whether a stored piece of the text with this number belongs to the turn, as far as is known now.
+
+        A worker that comes back after it was recorded as interrupted may store what it still holds: that is no part of
+        the turn any more.
+        """
+        if self.status != "interrupted" or self.last_event is None:
+            return True
+        return number < int(self.last_event) - MOST_UNSTORED
+
 
 class TurnEvents(Item):
     """Some consecutive pieces of an answer's text, as they were streamed; `last` is the number of the last one.

@@ -72,7 +72,9 @@ def streamed(turn_id: str, after: int) -> list[tuple[int, str]]:
             consistent=True,
         )
         for batch in page.items:
-            found += [(number, text) for number, text in batch.numbered if number > after]
+            # A batch whose acknowledgement was lost stands again at the beginning of the next one.
+            last = found[-1][0] if found else after
+            found += [(number, text) for number, text in batch.numbered if number > last]
         if not page.more:
             return found
 

@@ -92,6 +92,8 @@ def follow_turn(user_id: UserId, turn: Turn, after: int) -> Iterator[TurnEvent |
         # The state first: what had been streamed when the turn had ended is all there is.
         running = turn.status == "running"
         for number, text in streamed(turn.turn_id, after):
+            if not turn.told(number):
+                break
             yield AnswerDelta(text, number)
             after, told = number, time.monotonic()
         if not running:

@@ -33,7 +33,7 @@ from models.errors import CancelRequested, ItemNotFound, LeaseLost
 from models.message import Message
 from models.retention import shorter
 from models.tenancy import UserId
-from models.turn import Turn, TurnEnd, unfinished
+from models.turn import MOST_UNSTORED, Turn, TurnEnd, unfinished
 
 log = logging.getLogger(__name__)
 
@@ -200,7 +200,9 @@ class TurnService:
                     else:
                         ended = self._complete(run, event)
         except GeneratorExit:
-            self._end(run, "interrupted", unfinished(run.text, "turn_interrupted", _STOPPED))
+            # Numbered as an orphan's end: nobody hears this one.
+            numbered = {"last_event": run.ending()["last_event"] + MOST_UNSTORED}
+            self._end(run, "interrupted", unfinished(run.text, "turn_interrupted", _STOPPED) | numbered)
             raise
         except (Interrupted, CancelRequested):
             ended = self._fail(run, LeaseLost()) if held.lost.is_set() else self._cancel(run)

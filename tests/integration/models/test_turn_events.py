@@ -1,0 +1,29 @@
+"""What was streamed, as it is read again: each piece once, and nothing that came after the end."""
+
+import pytest
+
+from models.access_patterns.turn_events import append_events, streamed
+from models.ids import new_id
+from models.turn import ID_PREFIX, MOST_UNSTORED, Turn
+
+pytestmark = pytest.mark.usefixtures("table")
+
+
+def test_a_batch_that_stands_again_in_the_next_one_is_read_once() -> None:
+    turn_id = new_id(ID_PREFIX)
+    append_events(turn_id, 3, ["two", "three"])
+    # No answer came, so the worker holds them still, and writes them with what has come since.
+    append_events(turn_id, 5, ["two", "three", "four", "five"])
+    append_events(turn_id, 6, ["six"])
+    whole = [(2, "two"), (3, "three"), (4, "four"), (5, "five"), (6, "six")]
+    for after in range(8):
+        assert streamed(turn_id, after) == [each for each in whole if each[0] > after]
+
+
+@pytest.mark.parametrize(
+    ("status", "told"), [("interrupted", [2, 3]), ("cancelled", [2, 3, 4]), ("running", [2, 3, 4])]
+)
+def test_what_a_late_worker_stores_is_no_part_of_a_turn_that_was_interrupted(status: str, told: list[int]) -> None:
+    last_event = {"interrupted": 3 + MOST_UNSTORED + 1, "cancelled": 5, "running": None}[status]
+    turn = Turn(turn_id=new_id(ID_PREFIX), status=status, last_event=last_event)
+    assert [number for number in (2, 3, 4) if turn.told(number)] == told
