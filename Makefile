@@ -12,11 +12,13 @@ DOCS_INSTALLED := $(DOCS_VENV)/.installed
 # A worker for each core, a module's tests on one of them, and the few long ones not last, when only one core would be
 # busy. For example: make test PYTEST_FLAGS="-k engine"
 PYTEST_FLAGS ?= -n auto --dist loadfile --no-loadscope-reorder
+# Each worker has an engine and server processes of its own.
+CHAOS_FLAGS ?= -n 2 --dist loadfile
 # For example: make lock LOCK_FLAGS=--upgrade
 LOCK_FLAGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev model run test test-unit test-integration test-e2e chaos-short \
+.PHONY: help install install-dev model run test test-unit test-integration test-e2e chaos chaos-short \
 	lint format typecheck imports docs docs-check measure check lock model clean
 
 help: ## Show this list
@@ -29,8 +31,8 @@ install-dev: $(DEV_INSTALLED) ## Install all that tests and checks need into .ve
 run: $(RUN_INSTALLED) ## Serve on this machine alone: no Docker, no cloud account, no key (PORT=8000)
 	@exec $(BOT) serve --local
 
-test: $(DEV_INSTALLED) ## Run all tests
-	$(PY) -m pytest $(PYTEST_FLAGS)
+test: $(DEV_INSTALLED) ## Run all tests but those of chaos
+	$(PY) -m pytest $(PYTEST_FLAGS) --ignore=tests/chaos
 
 test-unit: $(DEV_INSTALLED) ## Run the tests that start nothing
 	$(PY) -m pytest $(PYTEST_FLAGS) tests/unit
@@ -41,8 +43,12 @@ test-integration: $(DEV_INSTALLED) ## Run the tests against real engines and ser
 test-e2e: $(DEV_INSTALLED) ## Run the tests of whole processes
 	$(PY) -m pytest $(PYTEST_FLAGS) tests/e2e
 
-chaos-short: $(DEV_INSTALLED) ## Run the tests that kill and cut things
-	$(PY) -m pytest $(PYTEST_FLAGS) tests/chaos
+chaos-short: $(DEV_INSTALLED) ## Kill, cut, stop and skew things for some minutes (CHAOS_SEED=… repeats a run)
+	$(PY) -m pytest $(CHAOS_FLAGS) tests/chaos
+
+chaos: $(DEV_INSTALLED) ## Do it at length, and write what was seen to docs/chaos.md (hours; CHAOS_SCALE=0.1 for less)
+	CHAOS_FORM=long CHAOS_SAVE=1 $(PY) -m pytest $(CHAOS_FLAGS) tests/chaos
+	$(PY) -m tests.chaos.page
 
 lint: $(DEV_INSTALLED) ## Check style
 	$(VENV)/bin/ruff check

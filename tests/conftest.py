@@ -16,7 +16,7 @@ from tests.contract_watch import _contract_watch, building_blocks, contract  # n
 from tests.fake_clock import FakeClock
 from tests.raw import wipe
 
-pytest_plugins = ["tests.engines"]
+pytest_plugins = ["tests.engines", "tests.chaos.run"]
 
 # A busy machine makes no promise about the time that an example takes.
 hypothesis.settings.register_profile("turntable", deadline=None)

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,13 +66,13 @@ class Ran:
 class BotServer:
     """One `bot serve` in a process group of its own."""
 
-    def __init__(self, *arguments: str, env: Mapping[str, str], log: Path) -> None:
+    def __init__(self, *arguments: str, env: Mapping[str, str], log: Path, command: Sequence[str] = COMMAND) -> None:
         self.log = log
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self.said: list[str] = []
         with log.open("w") as errors:
             self.process = subprocess.Popen(
-                [*COMMAND, "serve", "--port", "0", *arguments],
+                [*command, "serve", "--port", "0", *arguments],
                 env=env,
                 stdout=subprocess.PIPE,
                 stderr=errors,
@@ -99,6 +99,14 @@ class BotServer:
     @property
     def port(self) -> int:
         return int(self.url.rpartition(":")[2])
+
+    @property
+    def workers(self) -> list[int]:
+        """The process ids of its workers."""
+        listed = subprocess.run(
+            ["ps", "-o", "pid=", "--ppid", str(self.process.pid)], capture_output=True, text=True
+        ).stdout
+        return [int(pid) for pid in listed.split()]
 
     def until(self, text: str) -> str:
         """Return all that it has said on standard output, up to the line that holds this."""

@@ -1,0 +1,28 @@
+"""The `bot` command with what a bad day brings: a clock that is wrong, and a DynamoDB that is given up on sooner.
+
+`CHAOS_CLOCK_SECONDS` is how far the clock is ahead. `CHAOS_READ_TIMEOUT` is how long an answer of DynamoDB's is waited
+for: not ten seconds as usual, so that a thousand faults take minutes.
+"""
+
+import os
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from bot.cli import main
+from models import clock, table
+
+AHEAD = timedelta(seconds=float(os.environ.get("CHAOS_CLOCK_SECONDS", "0")))
+READ_TIMEOUT = float(os.environ.get("CHAOS_READ_TIMEOUT", "10"))
+
+_configure = table.configure
+
+
+def _impatient(settings: table.TableSettings) -> None:
+    _configure(replace(settings, read_timeout=READ_TIMEOUT))
+
+
+if __name__ == "__main__":
+    if AHEAD:
+        clock.set_clock(lambda: datetime.now(UTC) + AHEAD, measured=True)
+    table.configure = _impatient
+    main()

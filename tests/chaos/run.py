@@ -1,0 +1,106 @@
+"""What a run of the chaos tests is: its seed, its size, and the counts of what it saw.
+
+`CHAOS_SEED` repeats what a run chose (the moments to kill at, the faults, the order of the work); how threads and
+processes interleave is the machine's choice, as it is in life. `CHAOS_FORM=long` takes the figures of docs/chaos.md,
+`CHAOS_SCALE=0.1` a part of them. `CHAOS_SAVE=1` adds what was seen to docs/chaos.json.
+"""
+
+import json
+import os
+import random
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SAVED = Path(__file__).resolve().parents[2] / "docs" / "chaos.json"
+LONG = os.environ.get("CHAOS_FORM") == "long"
+SCALE = float(os.environ.get("CHAOS_SCALE", "1"))
+
+
+class Chaos:
+    """What one test draws from and counts in. Any thread may count; each draws from a `Random` of its own."""
+
+    def __init__(self, seed: str) -> None:
+        self.seed = seed
+        self.random = random.Random(seed)
+        self.counts: dict[str, int | float] = {}
+        self._lock = threading.Lock()
+
+    def size(self, short: int, long: int) -> int:
+        """Return how many of something this run takes."""
+        return max(1, round(long * SCALE)) if LONG else short
+
+    def drawing(self, who: object) -> random.Random:
+        """Return what one thread draws from."""
+        return random.Random(f"{self.seed} {who}")
+
+    def count(self, what: str, number: int = 1) -> None:
+        """Add to what was seen."""
+        with self._lock:
+            self.counts[what] = self.counts.get(what, 0) + number
+
+    def most(self, what: str, number: float) -> None:
+        """Keep the largest."""
+        with self._lock:
+            self.counts[what] = max(self.counts.get(what, 0), round(number, 1))
+
+
+@pytest.fixture
+def chaos(request: pytest.FixtureRequest) -> Iterator[Chaos]:
+    """The seed and the counts of one test."""
+    seed = os.environ["CHAOS_SEED"]
+    drawn = Chaos(f"{seed} {request.node.name}")
+    yield drawn
+    request.node.user_properties.append(("chaos", {"seed": seed, "counts": dict(sorted(drawn.counts.items()))}))
+
+
+class ChaosReport:
+    """The pytest plugin: one seed for all processes of a run, and the counts of all of them at its end."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, dict[str, object]] = {}
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        for name, seen in report.user_properties:
+            if name == "chaos" and report.when == "teardown":
+                self.found[promise_of(report.nodeid)] = {**seen, "form": "long" if LONG else "short"}
+        if report.failed and "tests/chaos/" in report.nodeid:
+            self.found[promise_of(report.nodeid)] = {"counts": {"failed": 1}}
+
+    def pytest_report_header(self, config: pytest.Config) -> str | None:
+        asked = any("chaos" in argument for argument in config.args)
+        return f"CHAOS_SEED={os.environ['CHAOS_SEED']}" if asked else None
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if self.found:
+            terminalreporter.section(f"chaos: CHAOS_SEED={os.environ['CHAOS_SEED']}")
+        for promise, seen in sorted(self.found.items()):
+            terminalreporter.write_line(f"{promise}: {told(seen['counts'])}")
+
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        if (
+            os.environ.get("CHAOS_SAVE")
+            and self.found
+            and not exitstatus
+            and not hasattr(session.config, "workerinput")
+        ):
+            kept = json.loads(SAVED.read_text()) if SAVED.exists() else {}
+            SAVED.write_text(json.dumps(dict(sorted((kept | self.found).items())), indent=2) + "\n")
+
+
+def told(counts: object) -> str:
+    """Return counts in one line."""
+    assert isinstance(counts, dict)
+    return ", ".join(f"{number:,} {what}" for what, number in counts.items())
+
+
+def promise_of(nodeid: str) -> str:
+    """Return what a test promises, from the name of its function."""
+    return nodeid.partition("::")[2].removeprefix("test_").replace("_", " ")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    os.environ.setdefault("CHAOS_SEED", str(random.SystemRandom().randrange(10**9)))
+    config.pluginmanager.register(ChaosReport(), "turntable-chaos")

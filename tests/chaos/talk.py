@@ -1,0 +1,151 @@
+"""What the chaos tests say to a server, and what must be true of whatever comes back."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from threading import Event as Flag
+from typing import Any
+
+import httpx2
+
+from tests.e2e.bot_server import Api, Event, Stream
+
+LEASE = 3
+"""How long a dead worker blocks its conversation here, in seconds."""
+
+WORDS = "One two three four five six seven eight nine ten eleven twelve."
+PATIENCE = 90.0
+
+
+@dataclass
+class Heard:
+    """What a client has heard of a streamed turn before its connection ended, for whatever reason."""
+
+    events: list[Event] = field(default_factory=list)
+    refused: httpx2.Response | None = None
+
+    @property
+    def turn_id(self) -> str | None:
+        return self.events[0].data["turn_id"] if self.events else None
+
+    @property
+    def text(self) -> str:
+        return joined(self.events)
+
+    @property
+    def ended_as(self) -> str | None:
+        """The name of the event that ended it, if it was heard."""
+        return self.events[-1].name if self.events and has_ended(self.events[-1]) else None
+
+
+class Talk:
+    """A caller at one process."""
+
+    def __init__(self, api: Api) -> None:
+        self.api = api
+
+    def new_conversation(self) -> str:
+        """Return the path of a new conversation with an agent that asks llmock."""
+        agent = self.api.make("/agents", name="Ada", provider="openai", model="gpt-test")
+        return f"/conversations/{self.api.make('/conversations', agent_id=agent['id'])['id']}"
+
+    def listen(self, conversation: str, content: str, *, until: int = 1, reached: Flag | None = None) -> Heard:
+        """Begin a streamed turn, and hear it to the end of the connection; `reached` is set at event `until`."""
+        heard = Heard()
+        body = {"content": content, "stream": True}
+        reached = reached or Flag()
+        try:
+            if until <= 0:
+                reached.set()
+            with self.api.http.stream("POST", f"{conversation}/messages", json=body) as response:
+                if response.status_code != 200:
+                    response.read()
+                    heard.refused = response
+                    return heard
+                for event in Stream(response):
+                    heard.events.append(event)
+                    if len(heard.events) >= until:
+                        reached.set()
+        except httpx2.TransportError:
+            pass
+        finally:
+            reached.set()
+        return heard
+
+    @contextmanager
+    def following(self, turn_id: str, after: int = 0) -> Iterator[Iterator[Event]]:
+        """Follow a turn after an event; nothing comes if that one was its last."""
+        with self.api.http.stream("GET", f"/turns/{turn_id}/events", params={"after": after}) as response:
+            assert response.status_code in (200, 204), response.read()
+            yield iter(Stream(response)) if response.status_code == 200 else iter(())
+
+    def follow(self, turn_id: str, after: int = 0) -> list[Event]:
+        """Follow a turn after an event, to its end."""
+        with self.following(turn_id, after) as events:
+            return list(events)
+
+    def settled(self, turn_id: str) -> dict[str, Any]:
+        """Return a turn as it ended; a dead worker's lease is waited for."""
+        deadline = time.monotonic() + PATIENCE
+        while (turn := self.api.get(f"/turns/{turn_id}"))["status"] == "running":
+            assert time.monotonic() < deadline, f"the turn never ended: {turn}"
+            time.sleep(0.2)
+        assert isinstance(turn, dict)
+        return turn
+
+    def idle(self, conversation: str) -> None:
+        """Wait until no turn holds a conversation."""
+        deadline = time.monotonic() + PATIENCE
+        while self.api.get(conversation, messages=0)["active_turn_id"]:
+            assert time.monotonic() < deadline, "the lease never ran out"
+            time.sleep(0.2)
+
+    def history(self, conversation: str, order: str = "asc", limit: int = 100) -> list[dict[str, Any]]:
+        """Return all messages, page by page."""
+        found: list[dict[str, Any]] = []
+        cursor = None
+        while True:
+            page = self.api.get(
+                f"{conversation}/messages", limit=limit, order=order, **({"cursor": cursor} if cursor else {})
+            )
+            found += page["data"]
+            cursor = page["next_cursor"]
+            if not cursor:
+                return found
+
+
+def joined(events: Sequence[Event]) -> str:
+    """Return the text that events tell."""
+    return "".join(event.data["text"] for event in events if event.name == "message.delta")
+
+
+def has_ended(event: Event) -> bool:
+    """Whether an event is a turn's last."""
+    return event.name in ("turn.completed", "turn.failed", "turn.cancelled")
+
+
+def in_one_order(messages: Sequence[dict[str, Any]]) -> None:
+    """Check that messages come once each, in the order of their times and of their ids."""
+    times = [message["created_at"] for message in messages]
+    assert times == sorted(set(times)), "the times are not strictly increasing"
+    assert len({message["id"] for message in messages}) == len(messages), "a message stands twice"
+
+
+def agrees(turn: dict[str, Any], messages: Sequence[dict[str, Any]], text: str = WORDS) -> None:
+    """Check that a turn's record and the history tell the same: a whole answer, or none and a part on the record."""
+    answers = [each for each in messages if each["turn_id"] == turn["id"] and each["sender"] == "agent"]
+    if turn["status"] == "completed":
+        assert [each["content"] for each in answers] == [text], "a completed turn has one whole answer"
+        assert turn["partial_text"] is None
+    else:
+        assert not answers, f"half a turn stands in the history: {turn}"
+        assert text.startswith(turn["partial_text"] or ""), "the partial text is none of the answer's"
+
+
+def numbered(events: Sequence[Event], first: int = 1) -> None:
+    """Check that events come without gap or repeat; the end of an orphan may be numbered higher."""
+    numbers = [int(event.id) for event in events]
+    told = numbers[:-1] if events and has_ended(events[-1]) else numbers
+    assert told == list(range(first, first + len(told))), f"events are doubled or missing: {numbers}"
+    assert numbers == sorted(set(numbers)), f"events are out of order: {numbers}"
