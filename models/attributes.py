@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from pynamodb.attributes import Attribute
-from pynamodb.constants import MAP, STRING
+from pynamodb.constants import MAP, NUMBER, STRING
 
 from models import clock
 
@@ -55,6 +55,20 @@ class JsonMapAttribute(Attribute[dict[str, Any]]):
     def deserialize(self, value: Mapping[str, Any]) -> dict[str, Any]:
         """Return the map that was stored."""
         return {name: json.loads(entry[STRING]) for name, entry in value.items()}
+
+
+class NumberMapAttribute(Attribute[dict[str, int]]):
+    """A map of whole numbers, each of which can be counted up by itself in an update."""
+
+    attr_type = MAP
+
+    def serialize(self, value: Mapping[str, int]) -> dict[str, Any]:
+        """Return the map that is stored."""
+        return {name: {NUMBER: str(entry)} for name, entry in value.items()}
+
+    def deserialize(self, value: Mapping[str, Any]) -> dict[str, int]:
+        """Return the map that was stored."""
+        return {name: int(entry[NUMBER]) for name, entry in value.items()}
 
 
 def to_json(value: Any) -> str:

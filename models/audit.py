@@ -35,6 +35,7 @@ Action = Literal[
     "credentials.rotated",
     "email.changed",
     "role.changed",
+    "limits.changed",
     "conversation.deleted",
     "agent.deleted",
     "user.deleted",

@@ -9,7 +9,7 @@ from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.operand import Path, Value
 from pynamodb.expressions.update import Action
 
-from models.attributes import JsonMapAttribute, to_json
+from models.attributes import JsonMapAttribute, NumberMapAttribute, to_json
 from models.errors import ItemNotFound, ItemTooLarge
 from models.sizes import MAX_ITEM_BYTES
 from models.table import Item
@@ -33,7 +33,7 @@ def set_or_remove(attribute: Attribute[Any], value: Any) -> Action:
     return attribute.remove() if stored is None else attribute.set(Value({attribute.attr_type: stored}))
 
 
-def entry(attribute: JsonMapAttribute, name: str) -> Path:
+def entry(attribute: JsonMapAttribute | NumberMapAttribute, name: str) -> Path:
     """Return the path of one name of a map, for actions and conditions on it alone."""
     return _Names([*attribute.attr_path, name])
 

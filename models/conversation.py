@@ -10,7 +10,7 @@ from typing import Literal
 from pynamodb.attributes import NumberAttribute, UnicodeAttribute
 
 from models import clock
-from models.attributes import JsonMapAttribute, TimestampAttribute
+from models.attributes import JsonAttribute, JsonMapAttribute, TimestampAttribute
 from models.keys import Key, KeyField, KeyMoment
 from models.table import Item
 
@@ -30,6 +30,7 @@ class Conversation(Item):
     The lease: while a turn runs, `lease_turn` names it and `lease_expires_at` says until when, by DynamoDB's clock.
     `fence` grows with every lease and never goes back, so a worker that was away too long finds its fence passed and
     writes nothing. `cancel_turn` names the turn that shall stop: once it stands there, that turn cannot complete.
+    `lease_claim` is what the turn has claimed of its user's allowance, as `[day, tokens]`, where that is limited.
     """
 
     ENTITY = "Conversation"
@@ -65,6 +66,7 @@ class Conversation(Item):
     lease_turn = UnicodeAttribute(null=True)
     lease_expires_at = TimestampAttribute(null=True)
     cancel_turn = UnicodeAttribute(null=True)
+    lease_claim = JsonAttribute(null=True)
 
     def leased(self, moment: datetime | None = None) -> bool:
         """Whether a turn holds the lease at `moment` (by default now, by DynamoDB's clock)."""

@@ -1,5 +1,6 @@
 """What can go wrong in the table, in the table's own words; the application gives each a status."""
 
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # The entities raise these errors.
@@ -53,6 +54,23 @@ class ConversationNotActive(TableError):
         """Carry the conversation's `status`."""
         super().__init__(f"The conversation is {status}.")
         self.status = status
+
+
+class LimitReached(TableError):
+    """A turn would pass one of its user's limits; nothing was written.
+
+    `limit` is its name, `size` the limit, `used` what is claimed of it, `wanted` what the turn would claim;
+    `resets_at` is when it begins anew, None where turns that end free it.
+    """
+
+    def __init__(self, limit: str, size: int, used: int, wanted: int, resets_at: datetime | None) -> None:
+        """Carry which limit, and how far it is used."""
+        super().__init__(f"{limit}: {used:,} of {size:,} are claimed, and this would take {wanted:,}.")
+        self.limit = limit
+        self.size = size
+        self.used = used
+        self.wanted = wanted
+        self.resets_at = resets_at
 
 
 class LeaseHeld(TableError):

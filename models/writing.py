@@ -99,21 +99,21 @@ class Transaction:
         """Delete an item; without a condition a missing one is no error. Cost: 2 WCU for each KB."""
         self._deletes.append((part, item, condition))
 
-    def commit(self) -> None:
+    def commit(self, attempts: int = MAX_ATTEMPTS) -> None:
         """Write all of it, in one request; what goes to S3 before it. If it is refused, nothing stays in S3.
 
         Raises:
             ContentUnavailable: S3 did not take what goes there; nothing was written.
             ConditionFailed: a condition did not hold.
             ItemTooLarge: an update would make its item larger than 400 KB.
-            Contended: other transactions kept getting in the way, 10 tries long.
+            Contended: other transactions kept getting in the way, `attempts` tries long.
         """
         with blobs.stored(self._bodies, refused=(ConditionFailed, ItemTooLarge, Contended)):
-            self._write()
+            self._write(attempts)
 
-    def _write(self) -> None:
+    def _write(self, attempts: int) -> None:
         token = str(uuid4())
-        for attempt in range(MAX_ATTEMPTS):
+        for attempt in range(attempts):
             try:
                 self._send(token)
             except TransactWriteError as error:

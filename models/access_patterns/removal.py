@@ -23,6 +23,7 @@ from models.access_patterns.declare import Budget, Request, Write, access_patter
 from models.access_patterns.erasure import Hold, unreachable
 from models.access_patterns.sharing import leads_to
 from models.agent import Agent
+from models.allowance import Allowance
 from models.api_key import ApiKey, ApiKeyEntry
 from models.blobs import delete_partition
 from models.changes import condition_failed, set_or_remove, update_present
@@ -65,7 +66,7 @@ def _query(*entities: type[Item], sort_key: str) -> Request:
         _query(Message, ConversationState, TurnEntry, sort_key="SK < THREAD"),
         _query(ConversationEntry, sort_key="begins_with CONV# or CONV#{agent_id}#"),
         _query(ApiKeyEntry, sort_key="begins_with KEY#"),
-        _query(Agent, ConversationEntry, ApiKeyEntry, UserState, AgentGrant, sort_key="SK < PROFILE"),
+        _query(Agent, Allowance, ConversationEntry, ApiKeyEntry, UserState, AgentGrant, sort_key="SK < PROFILE"),
         _query(TurnEvents, sort_key="begins_with EVENT#"),
         _query(Turn, sort_key="begins_with TURN#"),
         Request("BatchGetItem", (Turn,), consistent=True, optional=True),
@@ -91,6 +92,7 @@ def _query(*entities: type[Item], sort_key: str) -> Request:
                     UserState,
                     AgentGrant,
                     PublishedAgent,
+                    Allowance,
                 )
             ),
             optional=True,

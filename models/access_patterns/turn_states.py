@@ -8,6 +8,7 @@ from pynamodb.exceptions import UpdateError
 from models import clock
 from models.access_patterns.conversations import LISTING_INTERVAL
 from models.access_patterns.declare import Budget, Request, Write, access_pattern
+from models.allowance import Allowance, Claim, settle
 from models.changes import condition_failed
 from models.conversation import Conversation
 from models.errors import ItemNotFound
@@ -112,6 +113,7 @@ def _unannounced(user_id: UserId, turn_id: str) -> Turn:
                 Write("Put", TurnEntry, optional=True),
                 Write("Update", Turn, optional=True),
                 Write("Update", Conversation),
+                Write("Update", Allowance, optional=True),
             ),
             optional=True,
         ),
@@ -145,9 +147,13 @@ def settle_turn(turn: Turn) -> Turn:
             Conversation.lease_turn.remove(),
             Conversation.lease_expires_at.remove(),
             Conversation.cancel_turn.remove(),
+            *([Conversation.lease_claim.remove()] if header.lease_claim else []),
         ],
         (Conversation.lease_turn == turn.turn_id) & (Conversation.lease_expires_at == expires_at),
     )
+    if header.lease_claim:
+        # What it had reserved is free again: of what it used, nothing is known.
+        settle(transaction, turn.user_id, (turn.conversation_id, turn.turn_id), Claim(*header.lease_claim), 0)
     try:
         transaction.commit()
     except ConditionFailed:

@@ -18,6 +18,7 @@ from models.access_patterns.conversations import get_conversation, open_conversa
 from models.access_patterns.declare import Budget, Request, Write, access_pattern
 from models.access_patterns.messages import Draft, ensure_active, extend, place
 from models.access_patterns.turn_events import turn_messages
+from models.allowance import PART, Allowance, Claim, Quota, settle
 from models.changes import condition_failed, set_or_remove
 from models.conversation import Conversation
 from models.errors import CancelRequested, Contended, ItemNotFound, LeaseExpired, LeaseHeld, LeaseLost
@@ -31,6 +32,8 @@ from models.tenancy import UserId
 from models.turn import ID_PREFIX, Turn, TurnEnd, TurnEntry
 from models.writing import ConditionFailed, Transaction
 
+_END_ATTEMPTS = 40
+
 Compose = Callable[[tuple[Message, ...]], Sequence[Draft]]
 
 
@@ -38,7 +41,8 @@ Compose = Callable[[tuple[Message, ...]], Sequence[Draft]]
 class Lease:
     """The right to write the end of a turn. It holds as long as the header carries this turn and this fence.
 
-    `announced`: the turn has a record already, as running. `first_message_at`: the message that began it.
+    `announced`: the turn has a record already, as running. `first_message_at`: the message that began it. `claim`: what
+    it has reserved of its user's allowance, where that is limited.
     """
 
     turn_id: str
@@ -48,6 +52,7 @@ class Lease:
     started_at: datetime
     announced: bool = False
     first_message_at: datetime | None = None
+    claim: Claim | None = None
 
     @property
     def turn(self) -> Turn:
@@ -97,15 +102,17 @@ class Begun:
                 Write("Put", Turn, optional=True),
                 Write("Put", TurnEntry, optional=True),
                 Write("Update", Conversation),
+                Write("Update", Allowance, optional=True),
             ),
         ),
+        Request("GetItem", (Allowance,), consistent=True, optional=True),
     ),
     budget=Budget(
         2,
         6,
         8,
         "a plain turn with a window of 20 and a message of up to 1 KB; 4 of it only when the activity indexes move; "
-        "2 WCU more where it is announced",
+        "2 WCU more where it is announced, and 2 where the user's turns are limited",
     ),
     routes=(
         "POST /api/v1/conversations/{conversation_id}/messages",
@@ -121,6 +128,7 @@ def begin_turn(
     lease: timedelta,
     announced: bool = False,
     retention_days: int | None = None,
+    quota: Quota | None = None,
 ) -> Begun:
     """Read the conversation's newest messages, take its lease and store the messages that begin the turn.
 
@@ -133,6 +141,7 @@ def begin_turn(
         lease: for how long; it is renewed while the turn runs.
         announced: also write the turn's record, as running, so that it can be followed from its first moment.
         retention_days: after how many days what is written from now on expires (see `models.retention`).
+        quota: claims what the turn may take of its user's allowance, in the same transaction; None claims nothing.
 
     Raises:
         ItemNotFound: the user has no such conversation.
@@ -140,6 +149,7 @@ def begin_turn(
         LeaseHeld: another turn is running.
         LeaseExpired: the worker of the last turn died; settle that turn first.
         ItemTooLarge: a message does not fit in an item.
+        LimitReached: the user's allowance does not hold so much more; nothing was written.
         Contended: other writers kept coming first; nothing was written.
     """
     for attempt in range(MAX_ATTEMPTS):
@@ -158,8 +168,12 @@ def begin_turn(
         messages = place(conversation, [replace(draft, turn_id=turn_id) for draft in drafts])
         fence = int(conversation.fence) + 1
         began = messages[0].ts if messages else None
-        held = Lease(turn_id, user_id, conversation, fence, started, announced, began)
         transaction = Transaction()
+        claim = None
+        if quota is not None:
+            seen = (opened.messages, messages, opened.more)
+            claim = quota.claim(transaction, (conversation_id, turn_id), started, seen)
+        held = Lease(turn_id, user_id, conversation, fence, started, announced, began, claim)
         if announced:
             _record(transaction, held.turn, named=bool(messages))
         extend(
@@ -176,10 +190,13 @@ def begin_turn(
             Conversation.cancel_turn.remove(),
             Conversation.turn_count.add(1),
             *keep,
+            *([Conversation.lease_claim.set([claim.day, claim.tokens])] if claim else []),
         )
         try:
             transaction.commit()
-        except ConditionFailed:
+        except ConditionFailed as failed:
+            if quota is not None and PART in failed.parts:
+                quota = replace(quota, allowance=get(Allowance, user_id=user_id) or quota.allowance)
             pause(attempt)
             continue
         if messages:
@@ -240,6 +257,7 @@ def renew_lease(lease: Lease, duration: timedelta) -> None:
                 Write("Put", TurnEntry, optional=True),
                 Write("Update", Conversation),
                 Write("Update", Turn, optional=True),
+                Write("Update", Allowance, optional=True),
             ),
         ),
         Request("GetItem", (Conversation,), consistent=True, optional=True),
@@ -254,7 +272,12 @@ def renew_lease(lease: Lease, duration: timedelta) -> None:
             optional=True,
         ),
     ),
-    budget=Budget(1, 0, 8, "an answer of 1,200 characters, a header and a turn of up to 1 KB"),
+    budget=Budget(
+        1,
+        0,
+        8,
+        "an answer of 1,200 characters, a header and a turn of up to 1 KB; 2 more where the user's turns are limited",
+    ),
     routes=(
         "POST /api/v1/conversations/{conversation_id}/messages",
         "POST /api/v1/conversations/{conversation_id}/turns",
@@ -263,7 +286,7 @@ def renew_lease(lease: Lease, duration: timedelta) -> None:
 def end_turn(
     lease: Lease, status: TurnEnd, drafts: Sequence[Draft], record: Mapping[str, Any]
 ) -> tuple[Turn, list[Message]]:
-    """Store the answer, the turn's record and the counters and free the lease, all or nothing.
+    """Store the answer, the turn's record and the counters, settle the claim and free the lease, all or nothing.
 
     Where this end, or another that this worker wrote before, turns out to be stored already (its acknowledgement was
     lost), that one is returned.
@@ -283,6 +306,7 @@ def end_turn(
     condition = _holds(lease)
     if status == "completed":
         condition &= Conversation.cancel_turn.does_not_exist()
+    claim = lease.claim
     for attempt in range(MAX_ATTEMPTS):
         messages = place(conversation, [replace(draft, turn_id=lease.turn_id) for draft in drafts])
         turn = _ended(lease, status, messages, record)
@@ -291,9 +315,13 @@ def end_turn(
             transaction.update("turn", turn, _conclusion(turn), Turn.status == "running")
         else:
             _record(transaction, turn, named=bool(messages))
-        extend(transaction, conversation, messages, condition, *_release(record))
+        extend(transaction, conversation, messages, condition, *_release(record, claim))
+        if claim is not None:
+            used = sum(record.get(name) or 0 for name in ("input_tokens", "output_tokens"))
+            settle(transaction, lease.user_id, (conversation.conversation_id, lease.turn_id), claim, used)
         try:
-            transaction.commit()
+            # An answer is worth more patience than a question, and all turns of a user settle on one item.
+            transaction.commit(_END_ATTEMPTS if claim is not None else MAX_ATTEMPTS)
         except ConditionFailed:
             # The end stands already, or the lease is gone for good, or somebody appended beside us: the header tells.
             try:
@@ -328,8 +356,9 @@ def _conclusion(turn: Turn) -> list[Action]:
     return [set_or_remove(attributes[name], value) for name, value in values.items() if value is not None]
 
 
-def _release(record: Mapping[str, Any]) -> list[Action]:
+def _release(record: Mapping[str, Any], claim: Claim | None) -> list[Action]:
     return [
+        *([Conversation.lease_claim.remove()] if claim is not None else []),
         Conversation.lease_turn.remove(),
         Conversation.lease_expires_at.remove(),
         Conversation.cancel_turn.remove(),

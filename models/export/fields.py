@@ -135,6 +135,7 @@ _OWN: dict[str, dict[str, str]] = {
         "lease_turn": "The turn that runs at this moment.",
         "lease_expires_at": "Until when, by DynamoDB's clock, unless the lease is renewed.",
         "cancel_turn": "The turn that shall stop; it cannot complete any more.",
+        "lease_claim": "What the turn has claimed of its user's allowance, as `[day, tokens]`; absent without limits.",
     },
     "Message": {
         "ts": "UTC in microseconds, 27 characters; strictly increasing in a conversation.",
@@ -161,6 +162,11 @@ _OWN: dict[str, dict[str, str]] = {
         "output_tokens": "The tokens of the answer.",
         "error": "`code` and `detail`, where it did not end well.",
         "partial_text": "What an unfinished answer had come to.",
+    },
+    "Allowance": {
+        "limits": "The user's own limits, in the place of the deployment's, by name.",
+        "tokens": "By day (`2026-11-22`) and month (`2026-11`): tokens that were used, and those that are reserved.",
+        "running": "The turns that run, each as `{conversation_id} {turn_id}`.",
     },
     "TurnEntry": {},
     "ConversationEntry": {},

@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any
 
 from models.agent import Agent
+from models.allowance import Allowance
 from models.api_key import ApiKey, ApiKeyEntry
 from models.audit import AuditEvent
 from models.conversation import Conversation, ConversationEntry
@@ -143,6 +144,7 @@ def samples() -> tuple[Item, ...]:
             created_at=_DAY,
             last_used_at=_at(hours=1),
         ),
+        Allowance(user_id=ANN, limits={"tokens_per_day": 50_000}, tokens={"2030-01": 1640, "2030-01-07": 1640}),
         UserState(
             user_id=ANN, kind="application", key="theme", value="dark", version=3, created_at=_DAY, updated_at=_DAY
         ),

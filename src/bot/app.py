@@ -24,6 +24,7 @@ from bot.api import (
     exports,
     headers,
     health,
+    limits,
     messages,
     problems,
     requests,
@@ -39,6 +40,7 @@ from bot.erasures import Erasures
 from bot.llm.providers import Providers
 from bot.settings import Settings
 from bot.turns.leases import LeaseKeeper
+from bot.turns.quotas import Quotas
 from bot.turns.service import TurnService
 from bot.turns.streams import TurnStreams
 from models import blobs, table
@@ -85,6 +87,7 @@ def create_app(settings: Settings | None = None) -> Application:
         messages,
         turns,
         states,
+        limits,
         erasures,
         exports,
     ):
@@ -115,6 +118,7 @@ def _services(settings: Settings) -> Services:
     leases = LeaseKeeper(settings.lease)
     sign_ins = SignIns()
     uses = KeyUses(also=sign_ins.flush)
+    quotas = Quotas(settings.limits)
     return Services(
         settings=settings,
         authentication=Authentication(uses, tokens_of(settings)),
@@ -130,6 +134,7 @@ def _services(settings: Settings) -> Services:
             providers,
             vault,
             leases,
+            quotas,
             embedded_context=settings.embedded_context,
             retention_days=settings.retention_days,
         ),

@@ -206,6 +206,22 @@ class ValidationFailed(BotError):
     title = "The request has fields that are not allowed"
 
 
+class QuotaExceeded(BotError):
+    """A quota of tokens does not hold this turn; `limit` says which, `resets_at` when it begins anew."""
+
+    status = 429
+    code = "quota_exceeded"
+    title = "The quota does not hold that"
+
+
+class RateLimited(BotError):
+    """Too many requests in a minute, or turns at once; `limit` says which."""
+
+    status = 429
+    code = "rate_limited"
+    title = "That is too much at once"
+
+
 class ProviderError(BotError):
     """The model provider failed; `detail` carries the provider's own reason."""
 

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, SecretStr, StringConstraints
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from models.allowance import Limits
 from models.blobs import BlobSettings
 from models.table import TableSettings
 
@@ -242,10 +243,35 @@ class Settings(BaseSettings):
         description="After how many days what is said expires; an agent can shorten it. Unset, it is kept.",
     )
 
+    quota_tokens_per_day: int | None = Field(
+        None,
+        alias="BOT_QUOTA_TOKENS_PER_DAY",
+        ge=0,
+        description="How many tokens a user's turns may take on a day (UTC). Unset, any.",
+    )
+    quota_tokens_per_month: int | None = Field(
+        None,
+        alias="BOT_QUOTA_TOKENS_PER_MONTH",
+        ge=0,
+        description="How many tokens a user's turns may take in a month (UTC). Unset, any.",
+    )
+    turns_at_once: int | None = Field(
+        None,
+        alias="BOT_LIMIT_TURNS_AT_ONCE",
+        ge=0,
+        le=1000,
+        description="How many turns of a user may run at one moment. Unset, any.",
+    )
+
     # Set by `bot serve --local`, not by the environment.
     embedded_base_url: str | None = Field(None, exclude=True)
     embedded_model: str | None = Field(None, exclude=True)
     embedded_context: int = Field(2048, exclude=True)
+
+    @property
+    def limits(self) -> Limits:
+        """What a user without own limits may use."""
+        return Limits(self.quota_tokens_per_day, self.quota_tokens_per_month, self.turns_at_once)
 
     @property
     def secrets(self) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from models.access_patterns import erasure
+from models.access_patterns.allowances import get_allowance
 from models.access_patterns.erasure import Hold
 from models.access_patterns.identities import create_identity
 from models.access_patterns.removal import erase
@@ -112,13 +113,14 @@ def erase_an_agent(world: World) -> Act:
 
 @scenario("AP-73")
 def erase_a_user(world: World) -> Act:
-    """A user with a key, an agent, a conversation and state, with whom somebody shares an agent."""
+    """A user with a key, an agent, a conversation, state and an allowance, with whom somebody shares an agent."""
     conversation = _full_conversation(world, 4)
     owner = acting_for(conversation.user_id)
     shared = world.new_agent()
     share_agent(acting_for(shared.user_id), shared.agent_id, owner)
     world.new_key(User.keyed(user_id=owner))
     put_state(Owner(owner), "application", "theme", "dark")
+    get_allowance(owner)
     turn_id = new_id("turn")
     moment = world.clock()
     world.put(

@@ -55,7 +55,7 @@ def answers(success: Mapping[int, type[BaseModel] | dict[str, Any] | None], *pro
     documented: ResponseDict = {}
     for status, model in success.items():
         documented[status] = model
-    for problem in sorted({401, 403, 422, 500, 503, *problems}):
+    for problem in sorted({401, 403, 422, 429, 500, 503, *problems}):
         documented[problem] = problem_response()
     documented[414] = _LINE_TOO_LONG
     return documented

@@ -15,6 +15,7 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from bot import errors
 from bot.errors import BotError, FieldError
 from models import errors as table
+from models.clock import now, to_timestamp
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +40,10 @@ class Problem(BaseModel):
     detail: str = Field(description="What went wrong this time.")
     request_id: str | None = Field(None, description="Names this request in the log.")
     errors: list[FieldProblem] | None = Field(None, description="The fields that are wrong.")
+    limit: str | None = Field(None, description="Which limit was hit.")
+    limit_size: int | None = Field(None, description="How much that limit allows.")
+    limit_used: int | None = Field(None, description="How much of it is claimed.")
+    resets_at: str | None = Field(None, description="When it begins anew.")
     retry_after: int | None = Field(None, description="After how many seconds another try makes sense.")
 
 
@@ -94,6 +99,8 @@ def from_table(error: table.TableError) -> BotError:
             return errors.Conflict(str(error))
         case table.LeaseHeld():
             return errors.ConversationBusy(str(error), retry_after=min(error.retry_after, 5.0))
+        case table.LimitReached():
+            return _limit_reached(error)
         case table.LeaseLost():
             return errors.TurnInterrupted()
         case table.Contended():
@@ -105,6 +112,19 @@ def from_table(error: table.TableError) -> BotError:
             return errors.TooLarge(str(error), fields=(FieldError(error.field, limit),))
         case _:
             return BotError()
+
+
+def _limit_reached(error: table.LimitReached) -> BotError:
+    extra: dict[str, object] = {"limit": error.limit, "limit_size": error.size, "limit_used": error.used}
+    if error.resets_at is None:
+        detail = f"{error.used} turns run, and {error.limit} is {error.size}. Try again when one has ended."
+        return errors.RateLimited(detail, retry_after=1, extra=extra)
+    extra |= {"wanted": error.wanted, "resets_at": to_timestamp(error.resets_at)}
+    return errors.QuotaExceeded(
+        f"This turn may take {error.wanted:,} tokens; of {error.limit} = {error.size:,}, {error.used:,} are claimed.",
+        retry_after=(error.resets_at - now()).total_seconds(),
+        extra=extra,
+    )
 
 
 def from_aws(error: Exception) -> BotError:

@@ -12,6 +12,7 @@ from bot.llm.providers import Providers
 from bot.llm.types import Completion, Credentials, ModelRequest, Provider, TextDelta, Usage
 from bot.settings import Settings
 from bot.turns.leases import LeaseKeeper
+from bot.turns.quotas import Quotas
 from bot.turns.service import TurnService
 from models.access_patterns.declare import Budget
 from models.access_patterns.users import get_user
@@ -66,7 +67,9 @@ def _application(settings: Settings) -> Flask:
     services: Services = app.extensions[EXTENSION]
     # A turn that takes long costs more for each second; how long it takes on this machine is not what is measured.
     leases = LeaseKeeper(duration=24 * 3600, beat=3600)
-    turns = TurnService(_Scripted(), services.vault, leases, embedded_context=settings.embedded_context)
+    turns = TurnService(
+        _Scripted(), services.vault, leases, Quotas(settings.limits), embedded_context=settings.embedded_context
+    )
     app.extensions[EXTENSION] = replace(services, turns=turns)
     return app
 

@@ -12,14 +12,16 @@ from bot.access.secrets import Vault
 from bot.errors import AgentUnavailable, Conflict, NotConfigured, ProviderIncomplete, TurnCancelled
 from bot.llm.interruption import Interrupted, interruptible
 from bot.llm.providers import Providers, UnknownProvider
-from bot.llm.tokens import count_tools
-from bot.llm.types import Completion, ModelRequest, Provider, TextDelta
+from bot.llm.tokens import REPLY_PRIMING, count_message, count_tokens, count_tools
+from bot.llm.types import ChatMessage, Completion, ModelRequest, Provider, TextDelta
 from bot.turns.context import build_context
 from bot.turns.credentials import lent_credentials, own_credentials
 from bot.turns.endings import as_bot_error, unstored
 from bot.turns.event_log import EventLog, NoLog, TableLog
 from bot.turns.events import AnswerDelta, TurnEnded, TurnEvent, TurnStarted
 from bot.turns.leases import LeaseKeeper
+from bot.turns.quotas import ANSWER_TOKENS as LONGEST_ANSWER
+from bot.turns.quotas import Quotas
 from bot.turns.tools import ToolResult, call_draft, check_calls, result_drafts
 from bot.turns.waiting import when_free
 from models.access_patterns.agents import get_agent
@@ -73,6 +75,7 @@ class TurnService:
         providers: Providers,
         vault: Vault,
         leases: LeaseKeeper,
+        quotas: Quotas,
         *,
         embedded_context: int,
         retention_days: int | None = None,
@@ -85,6 +88,7 @@ class TurnService:
         self._providers = providers
         self._vault = vault
         self._leases = leases
+        self._quotas = quotas
         self._embedded_context = embedded_context
 
     def agent_of(self, user_id: UserId, conversation_id: str) -> Agent:
@@ -130,11 +134,12 @@ class TurnService:
             announced: whether the turn can be followed and found from its first moment.
             wait: how many seconds to wait for a turn that runs.
 
-        Cost: AP-50; while it waits AP-31, about twice a second.
+        Cost: AP-50, and AP-80 where turns are limited; while it waits AP-31, about twice a second.
 
         Raises:
             ItemNotFound: the user has no such conversation.
             LeaseHeld: another turn is running.
+            LimitReached: the user's allowance does not hold this turn.
             ToolResultsExpected: the results do not match the calls that wait.
             Conflict: nothing was said, so there is nothing to answer.
         """
@@ -142,8 +147,7 @@ class TurnService:
         if question.results:
             # All calls that wait are to be seen, and the turn that made them.
             window = max(window, WINDOW) + len(question.results)
-        begin = partial(
-            begin_turn,
+        claiming = lambda quota: begin_turn(  # noqa: E731
             user_id,
             conversation_id,
             question.compose,
@@ -152,7 +156,9 @@ class TurnService:
             retention_days=shorter(self._retention_days, agent.settings.get("retention_days")),
             # Without a message, its conversation does not move to where an unannounced turn is looked for.
             announced=announced or question.message is None,
+            quota=quota,
         )
+        begin = partial(self._quotas.begun, user_id, partial(self._estimate, agent), claiming)
         begun = when_free(begin, user_id, conversation_id, wait)
         self._leases.hold(begun.lease)
         return begun
@@ -217,9 +223,10 @@ class TurnService:
         """Ask the model. Fills the turn's record with what is known of the run."""
         provider = self._provider(agent, run.begun.lease.user_id)
         run.record |= {"provider": provider.name, "model": agent.model}
+        run.request = self._request(agent, provider, run.begun)
         started = time.monotonic()
         try:
-            yield from provider.stream(self._request(agent, provider, run.begun))
+            yield from provider.stream(run.request)
         finally:
             log.info(
                 "turn %s asked %s/%s for %.1f s",
@@ -268,11 +275,43 @@ class TurnService:
         settings["stop"] = tuple(settings.get("stop") or ())
         return ModelRequest(agent.model, context, tools=tools, **settings)
 
+    def _context(
+        self,
+        agent: Agent,
+        tools: tuple[dict[str, Any], ...],
+        earlier: Sequence[Message],
+        current: Sequence[Message],
+        *,
+        older: bool,
+    ) -> tuple[ChatMessage, ...]:
+        limit = agent.settings.get("context_tokens") or CONTEXT_TOKENS
+        if agent.provider == "embedded":
+            limit = min(limit, self._embedded_context)
+        answer = min(agent.settings.get("max_tokens") or ANSWER_TOKENS, limit // 2)
+        return build_context(
+            agent.system_message,
+            earlier,
+            current,
+            model=agent.model,
+            window=_window(agent),
+            budget=limit - answer - count_tools(tools, agent.model),
+            cut=older,
+        )
+
+    def _estimate(self, agent: Agent, earlier: Sequence[Message], current: Sequence[Message], older: bool) -> int:
+        """Return the most tokens that a turn is expected to take: its context as we count it, and its answer."""
+        tools = tuple(agent.functions or ())
+        context = self._context(agent, tools, earlier, current, older=older)
+        answer = agent.settings.get("max_tokens") or LONGEST_ANSWER
+        return _size(context, tools, agent.model) + int(answer)
+
     def _complete(self, run: "_Run", completion: Completion) -> TurnEnded:
         run.record["finish_reason"] = completion.finish_reason
         if completion.usage is not None:
             run.record["input_tokens"] = completion.usage.input_tokens
             run.record["output_tokens"] = completion.usage.output_tokens
+        else:
+            run.count(*(f"{call.name} {call.arguments}" for call in completion.tool_calls))
         check_calls(completion)
         run.log.close()
         turn, messages = end_turn(run.begun.lease, "completed", _answer(completion), run.ending())
@@ -298,6 +337,9 @@ class TurnService:
         run out.
         """
         turn_id = run.begun.lease.turn_id
+        if run.text:
+            # What was heard was paid for, though the provider did not get to say how much it was.
+            run.count()
         try:
             run.log.close()
             turn, run.stored = end_turn(run.begun.lease, status, [], run.ending() | record)
@@ -317,6 +359,7 @@ class _Run:
         self.log = log
         self.record: dict[str, Any] = {}
         self.stored: list[Message] = []
+        self.request: ModelRequest | None = None
         self._texts: list[str] = []
         self._sequence = 1
 
@@ -330,6 +373,13 @@ class _Run:
         self.log.add(self._sequence, text)
         return AnswerDelta(text, self._sequence)
 
+    def count(self, *calls: str) -> None:
+        """Count the tokens ourselves, of a turn for which the provider has not said them."""
+        if self.request is not None and "input_tokens" not in self.record:
+            model = self.request.model
+            self.record["input_tokens"] = _size(self.request.messages, self.request.tools, model)
+            self.record["output_tokens"] = sum(count_tokens(text, model) for text in (self.text, *calls))
+
     def ending(self) -> dict[str, Any]:
         return self.record | {"last_event": self._sequence + 1}
 
@@ -342,6 +392,11 @@ def _pieces(text: str) -> Iterator[str]:
 
 def _window(agent: Agent) -> int:
     return int(agent.settings.get("window") or WINDOW)
+
+
+def _size(messages: Sequence[ChatMessage], tools: tuple[dict[str, Any], ...], model: str) -> int:
+    """Return how many tokens a request takes, as we count them."""
+    return REPLY_PRIMING + sum(count_message(message, model) for message in messages) + count_tools(tools, model)
 
 
 _LONGEST_PIECE = 16_384

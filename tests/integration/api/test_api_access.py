@@ -71,6 +71,8 @@ PROBES: Mapping[tuple[str, str], Probe] = {
     ("DELETE", "/users/<user_id>"): Probe(204),
     ("GET", "/users/<user_id>/audit"): Probe(200),
     ("GET", "/audit"): Probe(200),
+    ("GET", "/users/<user_id>/limits"): Probe(200),
+    ("PATCH", "/users/<user_id>/limits"): Probe(200, admin=True, body={"tokens_per_day": 1000}),
     ("GET", "/users/me/state"): Probe(200),
     ("GET", "/users/me/state/<key>"): Probe(200),
     ("PUT", "/users/me/state/<key>"): Probe(200, body={"value": 1}),
@@ -208,7 +210,8 @@ def test_a_key_of_one_agent_reaches_that_and_its_conversations_alone(
 
 
 def test_who_is_no_administrator_cannot_ask_for_what_is_theirs(app: OpenAPI, ann: Caller) -> None:
+    things = things_of(ann)
     for route, probe in PROBES.items():
         if probe.admin:
-            answer = ask(ann, Route(*route), {})
+            answer = ask(ann, Route(*route), things)
             assert (answer.status_code, answer.get_json()["code"]) == (403, "forbidden")

@@ -3,10 +3,13 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
+from models.access_patterns.allowances import get_allowance
 from models.access_patterns.api_keys import create_api_key
+from models.access_patterns.conversations import create_conversation
 from models.access_patterns.messages import Draft
 from models.access_patterns.states import Owner, put_state
 from models.access_patterns.turns import Begun, begin_turn, end_turn
+from models.allowance import Limits, Quota
 from models.conversation import Conversation
 from models.ids import new_id
 from models.user import User
@@ -69,4 +72,17 @@ def begin(conversation: Conversation, *contents: str, lease: timedelta = LEASE) 
         lambda _earlier: [Draft("user", content) for content in contents],
         window=20,
         lease=lease,
+    )
+
+
+def begin_limited(ids: Ids) -> Begun:
+    """Begin a turn that claims of its user's allowance, in a new conversation."""
+    conversation = create_conversation(ids.user_id, ids.agent_id)
+    return begin_turn(
+        ids.user_id,
+        conversation.conversation_id,
+        lambda _earlier: [Draft("user", "Hello")],
+        window=20,
+        lease=LEASE,
+        quota=Quota(get_allowance(ids.user_id), Limits(tokens_per_day=1000), lambda *_: 100),
     )

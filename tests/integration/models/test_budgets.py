@@ -12,6 +12,7 @@ import pytest
 from models import clock
 from models.access_patterns import AccessPattern, erasure, patterns
 from models.access_patterns.agents import create_agent, find_agent_owner, get_agent, list_agents, update_agent
+from models.access_patterns.allowances import change_limits, get_allowance, look_after_running
 from models.access_patterns.api_keys import (
     create_api_key,
     find_api_key,
@@ -65,9 +66,9 @@ from models.blobs import new_key
 from models.conversation import Conversation
 from models.identity import identity_hash
 from models.tenancy import UserId, acting_for
-from tests.erasing import ask_for_user, dead_job, delete_user, hold
+from tests.erasing import ask_for_user, dead_job, delete_conversation, delete_user, hold
 from tests.factories import make_user, new_email
-from tests.integration.models.everything import LEASE, Ids, begin, make_everything
+from tests.integration.models.everything import LEASE, Ids, begin, begin_limited, make_everything
 from tests.wire import recorded
 
 pytestmark = pytest.mark.usefixtures("table")
@@ -120,6 +121,13 @@ def orphaned(ids: Ids) -> Run:
     """A turn that was followed, and whose lease has run out."""
     begun = begin_turn(ids.user_id, ids.conversation_id, lambda _: [], window=20, lease=timedelta(0), announced=True)
     return lambda: settle_turn(begun.lease.turn)
+
+
+def with_a_dead_claim(ids: Ids) -> Run:
+    """Two turns that run, one of them in a conversation that is gone."""
+    dead, _ = (begin_limited(ids) for _ in range(2))
+    delete_conversation(ids.user_id, dead.lease.conversation.conversation_id)
+    return lambda: look_after_running(ids.user_id)
 
 
 def messages_of_a_turn(ids: Ids) -> Run:
@@ -207,6 +215,9 @@ PLAIN: dict[str, Callable[[Ids], Run]] = {
     "AP-75": now(lambda ids: erasure.list_pending_erasures(10)),
     "AP-76": lambda ids: partial(erasure.take_erasure, dead_job(ids.user_id), hold()),
     "AP-79": now(lambda ids: list_turns(ids.user_id, 10)),
+    "AP-80": now(lambda ids: get_allowance(ids.user_id)),
+    "AP-81": now(lambda ids: change_limits(ids.user_id, {"turns_at_once": 3})),
+    "AP-82": with_a_dead_claim,
     "AP-78": now(lambda ids: list_conversation_entries(ids.user_id, 10)),
     "AP-77": now(lambda ids: erasure.find_erasure(ids.erasure_id)),
     "AP-97": now(lambda ids: named_objects([new_key(f"CONV#{ids.conversation_id}", "KV#session#key")])),

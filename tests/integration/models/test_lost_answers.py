@@ -18,6 +18,7 @@ from bot.errors import TableUnavailable
 from models import clock
 from models.access_patterns import erasure, patterns
 from models.access_patterns.agents import create_agent, get_agent, list_agents, update_agent
+from models.access_patterns.allowances import change_limits, get_allowance, look_after_running
 from models.access_patterns.api_keys import create_api_key, list_api_keys, note_api_key_use, revoke_api_key
 from models.access_patterns.audit import list_events, record_event
 from models.access_patterns.conversations import (
@@ -52,7 +53,7 @@ from models.table import client
 from tests.erasing import dead_job, delete_user, hold
 from tests.factories import make_user
 from tests.fake_clock import FakeClock
-from tests.integration.models.everything import LEASE, Ids, begin, make_everything
+from tests.integration.models.everything import LEASE, Ids, begin, begin_limited, make_everything
 from tests.raw import whole_table
 from tests.wire import REFUSALS, lost_answers, refusals
 
@@ -96,6 +97,13 @@ def end(ids: Ids) -> str:
     begun = begin(header(ids), "Again")
     end_turn(begun.lease, "completed", [Draft("agent", "Hi again!")], {"input_tokens": 7})
     return begun.lease.turn_id
+
+
+def with_deleted_turn(ids: Ids) -> Ids:
+    """Begin a turn that claims, in a conversation that is deleted."""
+    begun = begin_limited(ids)
+    erasure.delete_conversation(ids.user_id, begun.lease.conversation.conversation_id, asked_by="me", hold=hold())
+    return ids
 
 
 def missing(look: Callable[..., object], *ids: str) -> bool:
@@ -274,6 +282,21 @@ CASES: dict[str, Case] = {
         lambda ids: delete_user(ids.user_id).removed,
         lambda ids: (missing(get_turn, ids.user_id, ids.turn_id), left_of(ids), open_jobs(ids)),
         (True, [], []),
+    ),
+    "AP-80": (
+        lambda ids: get_allowance(ids.user_id),
+        lambda ids: get_allowance(ids.user_id).tokens,
+        {},
+    ),
+    "AP-81": (
+        lambda ids: change_limits(ids.user_id, {"turns_at_once": 3}),
+        lambda ids: get_allowance(ids.user_id).limits,
+        {"turns_at_once": 3},
+    ),
+    "AP-82": (
+        lambda ids: look_after_running(with_deleted_turn(ids).user_id),
+        lambda ids: get_allowance(ids.user_id).running,
+        None,
     ),
     "AP-76": (
         lambda ids: erasure.take_erasure(dead_job(ids.user_id), hold()) is not None or pytest.fail("not taken"),

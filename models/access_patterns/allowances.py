@@ -1,0 +1,131 @@
+"""Allowances: what a user may use and has claimed, and what the dead have left claimed."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from models.access_patterns.declare import Budget, Request, Write, access_pattern
+from models.access_patterns.users import is_active
+from models.allowance import Allowance
+from models.audit import AuditEvent, event
+from models.changes import actions_for, update_present
+from models.conversation import Conversation
+from models.errors import Contended, ItemNotFound
+from models.orphans import running_turn
+from models.reading import get, get_many
+from models.retries import MAX_ATTEMPTS
+from models.tenancy import UserId
+from models.turn import Turn
+from models.user import User
+from models.writing import ConditionFailed, Transaction
+
+_BATCH = 100
+_CREATING = Request(
+    "TransactWriteItems", writes=(Write("ConditionCheck", User), Write("Put", Allowance)), optional=True
+)
+
+
+@access_pattern(
+    "AP-80",
+    "Allowance of a user",
+    question="How much may this user still use? Asked by a turn where turns are limited.",
+    requests=(Request("GetItem", (Allowance,), consistent=True), _CREATING),
+    budget=Budget(2, 1, 4, "the first look; after that 1 request and 1 RCU for an allowance of up to 4 KB"),
+    routes=(
+        "GET /api/v1/users/{user_id}/limits",
+        "POST /api/v1/conversations/{conversation_id}/messages with a limit",
+        "POST /api/v1/conversations/{conversation_id}/turns with a limit",
+    ),
+)
+def get_allowance(user_id: UserId) -> Allowance:
+    """Return a user's allowance; it is made with the first look.
+
+    Raises:
+        ItemNotFound: there is no such user.
+    """
+    for _ in range(MAX_ATTEMPTS):
+        found: Allowance | None = get(Allowance, user_id=user_id)
+        if found is not None:
+            return found
+        made = Allowance(user_id=user_id)
+        transaction = Transaction()
+        transaction.check("user", User.keyed(user_id=user_id), is_active())
+        transaction.create("allowance", made)
+        try:
+            transaction.commit()
+        except ConditionFailed as failed:
+            if "user" in failed.parts:
+                raise ItemNotFound("user") from failed
+        else:
+            return made
+    raise Contended("The allowance of this user kept coming and going.")
+
+
+@access_pattern(
+    "AP-81",
+    "Change a user's limits",
+    question="Give this user more, or less, than the deployment gives to all. For an administrator.",
+    requests=(
+        Request("GetItem", (Allowance,), consistent=True),
+        _CREATING,
+        Request("TransactWriteItems", writes=(Write("Put", AuditEvent), Write("Update", Allowance))),
+    ),
+    budget=Budget(3, 1, 8, "the first time; after that 2 requests and 4 WCU for an allowance of up to 1 KB"),
+    routes=("PATCH /api/v1/users/{user_id}/limits",),
+)
+def change_limits(user_id: UserId, changes: Mapping[str, Any]) -> Allowance:
+    """Set a user's own limits by name; None takes one away, and the deployment's counts again.
+
+    Raises:
+        ItemNotFound: there is no such user.
+    """
+    allowance = get_allowance(user_id)
+    if changes:
+        transaction = Transaction()
+        transaction.update("allowance", allowance, actions_for(Allowance, {"limits": changes}), Allowance.PK.exists())
+        transaction.record(event(user_id, "limits.changed", user_id, names=sorted(changes)))
+        try:
+            transaction.commit()
+        except ConditionFailed as error:
+            raise ItemNotFound("user") from error
+        merged = {**allowance.limits, **changes}
+        allowance.limits = {name: value for name, value in merged.items() if value is not None}
+    return allowance
+
+
+@access_pattern(
+    "AP-82",
+    "Look after those that run",
+    question="Before a turn is refused: do the turns that hold this user's allowance still live?",
+    requests=(
+        Request("GetItem", (Allowance,), consistent=True),
+        Request("BatchGetItem", (Conversation,), consistent=True, optional=True),
+        Request("UpdateItem", (Allowance,), optional=True),
+    ),
+    budget=Budget(3, 3, 1, "two turns that run, one of them in a conversation that was deleted meanwhile"),
+    routes=(
+        "POST /api/v1/conversations/{conversation_id}/messages with a limit that is reached",
+        "POST /api/v1/conversations/{conversation_id}/turns with a limit that is reached",
+    ),
+)
+def look_after_running(user_id: UserId) -> tuple[list[Turn], bool]:
+    """Give up the places of turns that were deleted with their conversations, and find those whose worker died.
+
+    What a deleted turn had reserved stays claimed: its user may have heard the answer.
+
+    Returns:
+        The turns to settle, and whether a place was given up.
+    """
+    found: Allowance | None = get(Allowance, user_id=user_id)
+    running = sorted(found.running or ()) if found is not None else []
+    dead, over = [], set()
+    for start in range(0, len(running), _BATCH):
+        some = [each.partition(" ") for each in running[start : start + _BATCH]]
+        headers = get_many([Conversation.keyed(conversation_id=name) for name, _, _ in some], consistent=True)
+        for (name, _, turn_id), header in zip(some, headers, strict=True):
+            if header is None or header.lease_turn != turn_id:
+                over.add(f"{name} {turn_id}")
+            elif not header.leased():
+                dead.append(running_turn(header))
+    if found is not None and over:
+        update_present(found, [Allowance.running.delete(over)], None, "user")
+    return dead, bool(over)

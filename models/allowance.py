@@ -1,0 +1,166 @@
+"""Allowance: how much a user may use, what of it is claimed, and by which turns that run.
+
+A claim is made before the model is asked, with the most that the turn is expected to take, and settled with what it
+took. A limit is a condition of the write that claims, so turns that begin at one moment cannot pass it together.
+"""
+
+from calendar import monthrange
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pynamodb.attributes import UnicodeSetAttribute
+from pynamodb.expressions.condition import Condition, size
+from pynamodb.expressions.update import Action
+
+from models.attributes import JsonMapAttribute, NumberMapAttribute
+from models.changes import entry
+from models.errors import LimitReached
+from models.keys import Key, KeyField
+from models.message import Message
+from models.table import Item
+from models.writing import Transaction
+
+PART = "allowance"
+# A turn that is over can still be settled on these; older periods are dropped.
+_DAYS_KEPT = 3
+
+
+class Allowance(Item):
+    """A user's limits, where they differ from the deployment's, and what is claimed of them.
+
+    `tokens` has the tokens of a day (`2026-11-22`) and of a month (`2026-11`), in UTC: those of turns that have ended,
+    and the reservations of those that run. `running` has the turns that run, each as `{conversation_id} {turn_id}`.
+    """
+
+    ENTITY = "Allowance"
+
+    PK = Key("USER#{user_id}", hash_key=True)
+    # Before PROFILE, where the removal of a user looks.
+    SK = Key("ALLOWANCE", range_key=True)
+
+    user_id = KeyField()
+    limits = JsonMapAttribute(default=dict)
+    tokens = NumberMapAttribute(default=dict)
+    running = UnicodeSetAttribute(null=True)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a user may use at the most; None is without a limit. A day and a month are those of UTC."""
+
+    tokens_per_day: int | None = None
+    tokens_per_month: int | None = None
+    turns_at_once: int | None = None
+
+    def but(self, own: dict[str, Any]) -> "Limits":
+        """Return these limits with a user's own in their place."""
+        known = {each.name for each in fields(self)}
+        return replace(self, **{name: value for name, value in own.items() if name in known})
+
+    @property
+    def any(self) -> bool:
+        """Whether anything is limited."""
+        return self != Limits()
+
+    @property
+    def of_tokens(self) -> bool:
+        """Whether tokens are."""
+        return self.tokens_per_day is not None or self.tokens_per_month is not None
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a turn has claimed: tokens of this day (0 where none are limited), and its place among those that run."""
+
+    day: str
+    tokens: int
+
+    @property
+    def periods(self) -> tuple[str, str]:
+        """The day and its month."""
+        return self.day, self.day[:7]
+
+
+@dataclass(frozen=True)
+class Quota:
+    """What a turn needs to claim: the user's allowance as it was read, the limits, and what the turn may take.
+
+    `estimate` is asked with the messages that are there, those that begin the turn, and whether older ones exist.
+    """
+
+    allowance: Allowance
+    limits: Limits
+    estimate: Callable[[Sequence[Message], Sequence[Message], bool], int]
+
+    def claim(
+        self,
+        transaction: Transaction,
+        running: tuple[str, str],
+        moment: datetime,
+        messages: tuple[Sequence[Message], Sequence[Message], bool],
+    ) -> Claim:
+        """Add to a transaction what claims for a turn; it holds only within the limits.
+
+        Args:
+            transaction: what begins the turn; the part is called `allowance`.
+            running: the conversation and the turn.
+            moment: now.
+            messages: what the estimate is asked with.
+
+        Raises:
+            LimitReached: there is no room already.
+        """
+        tokens = max(1, self.estimate(*messages)) if self.limits.of_tokens else 0
+        claim = Claim(moment.astimezone(UTC).date().isoformat(), tokens)
+        condition = self._room(claim)
+        actions: list[Action] = [Allowance.running.add({" ".join(running)})]
+        if tokens:
+            for period in claim.periods:
+                path = entry(Allowance.tokens, period)
+                actions.append(path.set((path | 0) + tokens))
+            actions += [entry(Allowance.tokens, period).remove() for period in self._over(moment)]
+        transaction.update(PART, self.allowance, actions, condition)
+        return claim
+
+    def _room(self, claim: Claim) -> Condition:
+        condition: Condition = Allowance.PK.exists()
+        wanted = zip(("tokens_per_day", "tokens_per_month"), claim.periods, strict=True)
+        for name, period in wanted if claim.tokens else ():
+            limit = getattr(self.limits, name)
+            if limit is None:
+                continue
+            used = int((self.allowance.tokens or {}).get(period, 0))
+            if used + claim.tokens > limit:
+                raise LimitReached(name, limit, used, claim.tokens, period_end(period))
+            path = entry(Allowance.tokens, period)
+            condition &= path.does_not_exist() | (path <= limit - claim.tokens)
+        if (most := self.limits.turns_at_once) is not None:
+            running = len(self.allowance.running or ())
+            if running >= most:
+                raise LimitReached("turns_at_once", most, running, 1, None)
+            taken = size(Allowance.running)  # type: ignore[no-untyped-call]
+            condition &= Allowance.running.does_not_exist() | (taken < most)
+        return condition
+
+    def _over(self, moment: datetime) -> list[str]:
+        oldest = (moment - timedelta(days=_DAYS_KEPT)).date().isoformat()
+        return [period for period in self.allowance.tokens or {} if period < oldest[: len(period)]]
+
+
+def settle(transaction: Transaction, user_id: str, running: tuple[str, str], claim: Claim, used: int) -> None:
+    """Add to a transaction what puts the tokens that a turn has used in the place of those that it had reserved."""
+    actions: list[Action] = [Allowance.running.delete({" ".join(running)})]
+    for period in claim.periods if claim.tokens else ():
+        path = entry(Allowance.tokens, period)
+        actions.append(path.set((path | claim.tokens) + (used - claim.tokens)))
+    transaction.update(PART, Allowance.keyed(user_id=user_id), actions, Allowance.PK.exists())
+
+
+def period_end(period: str) -> datetime:
+    """Return when a day or a month is over."""
+    if len(period) == len("2026-11-22"):
+        return datetime.fromisoformat(period).replace(tzinfo=UTC) + timedelta(days=1)
+    first = datetime.fromisoformat(f"{period}-01").replace(tzinfo=UTC)
+    return first + timedelta(days=monthrange(first.year, first.month)[1])

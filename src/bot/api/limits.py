@@ -1,0 +1,89 @@
+"""Limits: how much a user may use, and how much of it is claimed."""
+
+from typing import Any
+
+from pydantic import Field
+
+from bot.api.blueprint import answers, resource
+from bot.api.context import settings
+from bot.api.requests import require_admin
+from bot.api.types import Body, Moment, View
+from bot.api.users import UserPath, reachable
+from models import clock
+from models.access_patterns.allowances import change_limits, get_allowance
+from models.allowance import Allowance, Limits, period_end
+
+api = resource("limits", "How much a user may use, and has.")
+
+_MOST = 10**15
+_OWN = "Instead of the deployment's; null gives that back."
+
+
+class LimitsPatch(Body):
+    """A user's own limits; those that are not sent stay as they are."""
+
+    tokens_per_day: int | None = Field(None, ge=0, le=_MOST, strict=True, description=_OWN)
+    tokens_per_month: int | None = Field(None, ge=0, le=_MOST, strict=True, description=_OWN)
+    turns_at_once: int | None = Field(None, ge=0, le=1000, strict=True, description=_OWN)
+
+
+class TokenLimitView(View):
+    """Tokens of a day or a month: `used` counts those of turns that have ended, and the reservations of those that run.
+
+    Without a limit at the time nothing is counted here; `GET /usage` has all turns.
+    """
+
+    limit: int | None
+    used: int
+    resets_at: Moment
+
+
+class TurnLimitView(View):
+    """Turns that run."""
+
+    limit: int | None
+    used: int
+
+
+class LimitsView(View):
+    """A user's limits, their own or the deployment's; null is without a limit."""
+
+    tokens_per_day: TokenLimitView
+    tokens_per_month: TokenLimitView
+    turns_at_once: TurnLimitView
+    own: list[str] = Field(description="Which of them are the user's own.")
+
+
+def show(allowance: Allowance, deployment: Limits) -> LimitsView:
+    """Return a user's limits as the API shows them."""
+    limits = deployment.but(allowance.limits)
+    day = clock.now().date().isoformat()
+
+    def tokens(limit: int | None, period: str) -> TokenLimitView:
+        return TokenLimitView(limit=limit, used=allowance.tokens.get(period, 0), resets_at=period_end(period))
+
+    return LimitsView(
+        tokens_per_day=tokens(limits.tokens_per_day, day),
+        tokens_per_month=tokens(limits.tokens_per_month, day[:7]),
+        turns_at_once=TurnLimitView(limit=limits.turns_at_once, used=len(allowance.running or ())),
+        own=sorted(allowance.limits),
+    )
+
+
+@api.get("/users/<user_id>/limits", responses=answers({200: LimitsView}, 404), summary="Read a user's limits")
+def read(path: UserPath) -> dict[str, Any]:
+    """`me` is the caller; another's are for an administrator."""
+    return show(get_allowance(reachable(path.user_id)), settings().limits).model_dump(mode="json")
+
+
+@api.patch(
+    "/users/<user_id>/limits",
+    responses=answers({200: LimitsView}, 400, 404, 413, 415),
+    summary="Change a user's limits",
+)
+def update(path: UserPath, body: LimitsPatch) -> dict[str, Any]:
+    """For an administrator. They count where the deployment limits anything at all."""
+    user_id = reachable(path.user_id)
+    require_admin()
+    allowance = change_limits(user_id, body.model_dump(exclude_unset=True))
+    return show(allowance, settings().limits).model_dump(mode="json")

@@ -1,0 +1,192 @@
+"""Limits through the API: what is refused says which limit was hit, and what was claimed is settled exactly."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask_openapi import OpenAPI
+
+from bot.llm.types import TextDelta
+from models.access_patterns.allowances import get_allowance
+from models.errors import LeaseLost
+from models.table import TableSettings
+from models.tenancy import acting_for
+from tests.fake_clock import FakeClock
+from tests.integration.api.caller import Caller
+from tests.integration.api.conftest import make_app
+from tests.integration.api.test_api_turns import Scripted, says
+from tests.together import at_once
+
+ANSWER = 20
+TURN = {"provider": "openai", "model": "gpt-test", "settings": {"max_tokens": ANSWER}}
+
+
+@pytest.fixture
+def limited(table: TableSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Caller]]:
+    """Make an application with limits, and return a caller of it; its model is scripted."""
+    made: list[OpenAPI] = []
+
+    def make(script: Scripted, **options: Any) -> Caller:
+        app = make_app(table, tmp_path, **options)
+        made.append(app)
+        providers = app.extensions["bot"].providers
+        monkeypatch.setattr(providers, "get", lambda name, credentials=None: script)
+        monkeypatch.setattr(providers, "names", lambda: ("openai",))
+        return Caller(app)
+
+    yield make
+    for app in made:
+        app.extensions["bot"].leases.close()
+        app.extensions["bot"].providers.close()
+
+
+def used(ann: Caller) -> tuple[int, int, int]:
+    """Return what is used of the day, of the month, and how many turns run."""
+    found = ann.get("/users/me/limits")
+    return tuple(found[name]["used"] for name in ("tokens_per_day", "tokens_per_month", "turns_at_once"))  # type: ignore[return-value]
+
+
+def hello(ann: Caller, conversation: str) -> Any:
+    return ann.call("POST", f"/conversations/{conversation}/messages", {"content": "Hello"})
+
+
+class Sized(Scripted):
+    """Answers everything, from any thread, and says that it took 30 tokens."""
+
+    def stream(self, request: Any) -> Any:
+        self.asked.append(request)
+        yield from says("Hi!")
+
+
+def size_of_a_turn(ann: Caller) -> int:
+    """Return what a plain turn of `TURN` reserves: found by asking with a quota of nothing."""
+    problem = hello(ann, ann.conversation(ann.agent(**TURN))).get_json()
+    return int(problem["wanted"])
+
+
+def test_fifty_turns_at_once_against_a_quota_for_ten(limited: Callable[..., Caller]) -> None:
+    wanted = size_of_a_turn(limited(Sized(), quota_tokens_per_day=0))
+    model = Sized()
+    ann = limited(model, quota_tokens_per_day=10 * wanted)
+    agent = ann.agent(**TURN)
+    conversations = [ann.conversation(agent) for _ in range(50)]
+    callers = [Caller(ann.app, ann.user) for _ in conversations]
+    outcomes = at_once([partial(hello, *each) for each in zip(callers, conversations, strict=True)])
+    statuses = [each.status_code for each in outcomes if not isinstance(each, Exception)]
+    assert set(statuses) <= {201, 429}
+    assert len(statuses) == 50
+    # Those that ended gave back what they had not used, so that more than ten may have followed each other.
+    completed = statuses.count(201)
+    assert completed >= 10
+    assert len(model.asked) == completed
+    assert used(ann) == (completed * 10, completed * 10, 0)
+
+
+def test_a_refusal_names_the_limit_and_stores_nothing(limited: Callable[..., Caller]) -> None:
+    ann = limited(Sized(), quota_tokens_per_month=10)
+    conversation = ann.conversation(ann.agent(**TURN))
+    answer = hello(ann, conversation)
+    problem = answer.get_json()
+    assert (answer.status_code, problem["code"], problem["limit"]) == (429, "quota_exceeded", "tokens_per_month")
+    assert (problem["limit_size"], problem["limit_used"]) == (10, 0)
+    assert int(answer.headers["Retry-After"]) == problem["retry_after"] > 0
+    assert problem["resets_at"].endswith("-01T00:00:00.000000Z")
+    assert ann.get(f"/conversations/{conversation}")["message_count"] == 0
+    stored = ann.make(f"/conversations/{conversation}/messages", content="Hello", reply=False)
+    assert stored["turn"] is None, "what needs no model needs no tokens"
+
+
+def test_what_a_turn_took_takes_the_place_of_what_it_reserved(limited: Callable[..., Caller]) -> None:
+    model = Scripted()
+    ann = limited(model, quota_tokens_per_day=100_000, turns_at_once=5)
+    conversation = ann.conversation(ann.agent(**TURN))
+    seen = []
+    model.script.append([lambda: seen.append(used(ann)), *says("Hi!")])
+    hello(ann, conversation)
+    ((reserved, same, running),) = seen
+    assert ANSWER < reserved == same
+    assert running == 1
+    assert used(ann) == (10, 10, 0)
+
+
+def test_without_the_providers_count_ours_counts(limited: Callable[..., Caller]) -> None:
+    model = Scripted()
+    ann = limited(model, quota_tokens_per_day=100_000)
+    conversation = ann.conversation(ann.agent(**TURN))
+    model.script += [says("Hi there!", usage=None), [TextDelta("Half an"), RuntimeError("gone")], [RuntimeError("no")]]
+    done = hello(ann, conversation).get_json()["turn"]["usage"]
+    half = hello(ann, conversation).get_json()["turn"]["usage"]
+    none = hello(ann, conversation).get_json()["turn"]["usage"]
+    assert min(*done.values(), *half.values()) > 0
+    assert half["input_tokens"] > done["input_tokens"], "the context has grown"
+    assert none == {"input_tokens": None, "output_tokens": None}, "nothing was heard"
+    assert used(ann)[0] == sum(done.values()) + sum(half.values())
+
+
+def test_the_longest_answer_is_what_was_reserved(limited: Callable[..., Caller]) -> None:
+    model = Sized()
+    ann = limited(model, quota_tokens_per_day=100_000)
+    hello(ann, ann.conversation(ann.agent(provider="openai", model="gpt-test")))
+    assert model.asked[0].max_tokens == 2048
+
+
+def test_turns_at_once(limited: Callable[..., Caller]) -> None:
+    model = Scripted()
+    ann = limited(model, turns_at_once=1)
+    one, two = (ann.conversation(ann.agent(**TURN)) for _ in range(2))
+    answers: list[Any] = []
+    model.script += [[lambda: answers.append(hello(ann, two)), *says("Hi!")], says("Hi!")]
+    assert hello(ann, one).status_code == 201
+    problem = answers[0].get_json()
+    assert (answers[0].status_code, problem["code"], problem["limit"]) == (429, "rate_limited", "turns_at_once")
+    assert answers[0].headers["Retry-After"] == "1"
+    assert hello(ann, two).status_code == 201
+    assert used(ann) == (0, 0, 0), "tokens are not limited here, so they are not counted here"
+
+
+def test_the_dead_hold_nothing(
+    limited: Callable[..., Caller], fake_clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker of the only turn that may run dies: its end is never written."""
+    model = Scripted()
+    ann = limited(model, turns_at_once=1, quota_tokens_per_day=100_000)
+    one, two = (ann.conversation(ann.agent(**TURN)) for _ in range(2))
+    model.script += [says("Hi!"), says("Hi!")]
+
+    def die(*_: Any) -> Any:
+        raise LeaseLost
+
+    with monkeypatch.context() as patched:
+        patched.setattr("bot.turns.service.end_turn", die)
+        assert hello(ann, one).status_code == 503
+    assert hello(ann, two).status_code == 429
+    fake_clock.advance(seconds=31)
+    assert hello(ann, two).status_code == 201
+    assert used(ann) == (10, 10, 0)
+
+
+def test_an_administrator_gives_a_user_other_limits(limited: Callable[..., Caller]) -> None:
+    ann = limited(Sized(), quota_tokens_per_day=1, turns_at_once=7)
+    admin = Caller(ann.app, role="admin")
+    conversation = ann.conversation(ann.agent(**TURN))
+    assert hello(ann, conversation).status_code == 429
+    path = f"/users/{ann.id}/limits"
+    ann.refused(403, "forbidden", "PATCH", path, {"tokens_per_day": 10**9})
+    found = admin.patch(path, tokens_per_day=10**9)
+    assert (found["tokens_per_day"]["limit"], found["turns_at_once"]["limit"], found["own"]) == (
+        10**9,
+        7,
+        ["tokens_per_day"],
+    )
+    assert hello(ann, conversation).status_code == 201
+    assert admin.patch(path, tokens_per_day=None)["tokens_per_day"]["limit"] == 1
+    assert ann.refused(422, "validation_failed", "PATCH", path, {"tokens_per_day": -1}).keys() == {"tokens_per_day"}
+
+
+def test_without_limits_nothing_is_claimed(ann: Caller) -> None:
+    hello(ann, ann.conversation())
+    found = ann.get("/users/me/limits")
+    assert {found[name]["limit"] for name in ("tokens_per_day", "tokens_per_month", "turns_at_once")} == {None}
+    assert get_allowance(acting_for(ann.id)).tokens == {}
