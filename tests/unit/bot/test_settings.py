@@ -58,6 +58,9 @@ GIVEN: dict[str, tuple[str, Any]] = {
     "BOT_PROVIDER_TIMEOUT": ("1.5", 1.5),
     "BOT_PROVIDER_RETRIES": ("0", 0),
     "BOT_LEASE_SECONDS": ("5", 5.0),
+    "BOT_QUOTA_TOKENS_PER_DAY": ("50000", 50_000),
+    "BOT_QUOTA_TOKENS_PER_MONTH": ("1000000", 1_000_000),
+    "BOT_LIMIT_TURNS_AT_ONCE": ("3", 3),
     "BOT_RETENTION_DAYS": ("30", 30),
 }
 
@@ -147,6 +150,8 @@ def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
         ("BOT_PROVIDER_RETRIES", "-1"),
         ("BOT_LEASE_SECONDS", "0.5"),
         ("BOT_RETENTION_DAYS", "0"),
+        ("BOT_QUOTA_TOKENS_PER_DAY", "-1"),
+        ("BOT_LIMIT_TURNS_AT_ONCE", "1001"),
     ],
 )
 def test_a_value_that_is_not_allowed_is_refused_by_the_variables_name(
