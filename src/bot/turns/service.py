@@ -253,22 +253,11 @@ class TurnService:
     def _request(self, agent: Agent, provider: Provider, begun: Begun) -> ModelRequest:
         settings = dict(agent.settings)
         tools = tuple(agent.functions or ()) if provider.supports_tools else ()
-        limit = settings.pop("context_tokens", None) or CONTEXT_TOKENS
-        if provider.name == "embedded":
-            limit = min(limit, self._embedded_context)
-        answer = min(settings.get("max_tokens") or ANSWER_TOKENS, limit // 2)
-        budget = limit - answer - count_tools(tools, agent.model)
-        settings.pop("window", None)
-        settings.pop("retention_days", None)
-        context = build_context(
-            agent.system_message,
-            begun.earlier,
-            begun.messages,
-            model=agent.model,
-            window=_window(agent),
-            budget=budget,
-            cut=begun.older,
-        )
+        context = self._context(agent, tools, begun.earlier, begun.messages, older=begun.older)
+        for name in ("window", "context_tokens", "retention_days"):
+            settings.pop(name, None)
+        if begun.lease.claim is not None and begun.lease.claim.tokens:
+            settings["max_tokens"] = settings.get("max_tokens") or LONGEST_ANSWER
         if not tools:
             settings.pop("tool_choice", None)
             settings.pop("parallel_tool_calls", None)
