@@ -215,7 +215,7 @@ class QuotaExceeded(BotError):
 
 
 class RateLimited(BotError):
-    """Too many requests in a minute, or turns at once; `limit` says which."""
+    """Too many turns of the user run at once; `limit_size` says how many may."""
 
     status = 429
     code = "rate_limited"

@@ -30,7 +30,7 @@ class LimitsPatch(Body):
 class TokenLimitView(View):
     """Tokens of a day or a month: `used` counts those of turns that have ended, and the reservations of those that run.
 
-    Without a limit at the time nothing is counted here; `GET /usage` has all turns.
+    Turns that began while tokens were not limited are not counted.
     """
 
     limit: int | None
