@@ -13,7 +13,7 @@ from models.attributes import JsonMapAttribute, NumberMapAttribute, to_json
 from models.errors import ItemNotFound, ItemTooLarge
 from models.sizes import MAX_ITEM_BYTES
 from models.table import Item
-from models.writing import too_large
+from models.writing import response_error, too_large
 
 
 class _Names(Path):
@@ -75,11 +75,11 @@ def update_present(item: Item, actions: list[Action], condition: Condition | Non
     except UpdateError as error:
         if condition_failed(error):
             raise ItemNotFound(what) from error
-        if too_large(error.cause_response_message):
+        if too_large(response_error(error).get("Message")):
             raise ItemTooLarge(what, None, MAX_ITEM_BYTES) from error
         raise
 
 
 def condition_failed(error: Any) -> bool:
     """Whether a write was refused by its own condition."""
-    return bool(error.cause_response_code == "ConditionalCheckFailedException")
+    return response_error(error).get("Code") == "ConditionalCheckFailedException"

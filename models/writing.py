@@ -5,13 +5,13 @@ and not done twice.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from typing import Any
 from uuid import uuid4
 
-from pynamodb.exceptions import TransactWriteError
+from pynamodb.exceptions import PynamoDBException, TransactWriteError
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 from pynamodb.transactions import TransactWrite
@@ -125,12 +125,19 @@ class Transaction:
                 for part, reason in reasons.items():
                     if reason and too_large(reason.message):
                         raise ItemTooLarge(part, None, MAX_ITEM_BYTES) from error
+                # An earlier try of this one still runs: only under the same token can its end be learned.
+                runs_still = response_error(error).get("Code") == "TransactionInProgressException"
                 if _CONFLICTS.intersection(codes.values()):
                     token = str(uuid4())
-                # An earlier try of this one still runs: only under the same token can its end be learned.
-                elif error.cause_response_code != "TransactionInProgressException":
+                elif not runs_still or attempt == MAX_ATTEMPTS - 1:
                     raise
-                pause(attempt)
+                try:
+                    pause(attempt)
+                except Contended:
+                    # Which would say that nothing was written, and nobody knows that yet.
+                    if runs_still:
+                        raise error from None
+                    raise
             else:
                 for event in self._records:
                     audit.tell(event)
@@ -151,6 +158,15 @@ class Transaction:
                 write.save(item, condition=condition)
             for _, item, actions, condition in self._updates:
                 write.update(item, actions=list(actions), condition=condition)
+
+
+def response_error(error: PynamoDBException) -> Mapping[str, str]:
+    """Return the `Code` and the `Message` of DynamoDB's answer behind an error; nothing where there was no answer.
+
+    PynamoDB's own `cause_response_code` raises AttributeError after a timeout, whose `response` is None.
+    """
+    response: Mapping[str, Mapping[str, str]] = getattr(error.cause, "response", None) or {}
+    return response.get("Error", {})
 
 
 def too_large(message: str | None) -> bool:

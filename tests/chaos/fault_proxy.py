@@ -54,12 +54,13 @@ class Faults:
     seed: str
     armed: bool = False
     share: float = 0.15
-    # Now and then everything fails for some requests in a row, as when a partition moves.
-    storm: float = 0.006
+    # Now and then everything fails in one way for some requests in a row, so that trying again does not help.
+    storm: float = 0.012
     storm_length: int = 12
     passed: list[Passed] = field(default_factory=list)
     made: Counter[str] = field(default_factory=Counter)
     _left: int = 0
+    _kind: str = ""
 
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed)
@@ -77,11 +78,12 @@ class Faults:
     def _draw(self) -> str | None:
         if self._left:
             self._left -= 1
-        elif self._random.random() < self.storm:
-            self._left = self.storm_length
-        elif self._random.random() >= self.share:
-            return None
-        return self._random.choices(list(FAULTS), list(FAULTS.values()))[0]
+            return self._kind
+        kind = self._random.choices(list(FAULTS), list(FAULTS.values()))[0]
+        if self._random.random() < self.storm:
+            self._left, self._kind = self.storm_length, kind
+            return kind
+        return kind if self._random.random() < self.share else None
 
 
 class _Server(ThreadingHTTPServer):

@@ -1,0 +1,61 @@
+"""Writes to which DynamoDB gave no answer, or none yet: what is not known is not told as known."""
+
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError, ConnectionClosedError, ReadTimeoutError
+from pynamodb.exceptions import PutError, PynamoDBException, TransactWriteError, UpdateError
+
+from models import writing
+from models.changes import condition_failed
+from models.errors import Contended
+from models.writing import Transaction, response_error
+
+UNANSWERED = (ReadTimeoutError(endpoint_url="http://table"), ConnectionClosedError(endpoint_url="http://table"))
+IN_PROGRESS = ClientError({"Error": {"Code": "TransactionInProgressException", "Message": ""}}, "TransactWriteItems")
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, cause: Exception) -> list[str]:
+    """Let every try of a transaction end in this error; return the tokens of the tries."""
+    tokens: list[str] = []
+
+    def send(_: Transaction, token: str) -> Any:
+        tokens.append(token)
+        raise TransactWriteError("no", cause)
+
+    monkeypatch.setattr(Transaction, "_send", send)
+    return tokens
+
+
+@pytest.mark.parametrize("cause", UNANSWERED)
+def test_a_transaction_that_is_never_answered_ends_in_what_the_application_knows(
+    cause: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokens = failing(monkeypatch, cause)
+    with pytest.raises(TransactWriteError):
+        Transaction().commit()
+    assert len(tokens) == 1, "botocore has tried again already"
+
+
+@pytest.mark.parametrize("patience", ["attempts", "seconds"])
+def test_a_transaction_whose_first_try_still_runs_is_not_told_as_unwritten(
+    patience: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pause(_: int) -> None:
+        if patience == "seconds":
+            raise Contended("it was tried for too long")
+
+    monkeypatch.setattr(writing, "pause", pause)
+    tokens = failing(monkeypatch, IN_PROGRESS)
+    with pytest.raises(TransactWriteError):
+        Transaction().commit()
+    assert len(set(tokens)) == 1, "its end is learned under its own token alone"
+
+
+@pytest.mark.parametrize("cause", [*UNANSWERED, None])
+@pytest.mark.parametrize("error", [PutError, UpdateError])
+def test_a_write_that_was_not_answered_has_not_failed_its_condition(
+    error: type[PynamoDBException], cause: Exception | None
+) -> None:
+    assert not condition_failed(error("no", cause))
+    assert response_error(error("no", cause)) == {}
