@@ -31,6 +31,7 @@ from bot.api import (
     sharing,
     states,
     turns,
+    usage,
     users,
 )
 from bot.api.blueprint import SECURITY_SCHEMES
@@ -88,6 +89,7 @@ def create_app(settings: Settings | None = None) -> Application:
         turns,
         states,
         limits,
+        usage,
         erasures,
         exports,
     ):

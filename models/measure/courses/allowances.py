@@ -8,6 +8,7 @@ from models.access_patterns.allowances import change_limits, get_allowance, look
 from models.access_patterns.messages import Draft
 from models.access_patterns.turn_states import settle_turn
 from models.access_patterns.turns import Begun, begin_turn, end_turn
+from models.access_patterns.usage import usage
 from models.allowance import Limits, Quota
 from models.conversation import Conversation
 from models.errors import LimitReached
@@ -70,6 +71,14 @@ def look_after(world: World) -> Act:
     begun = [_begin(world.new_conversation(agent, messages=2)) for _ in range(2)]
     Conversation.keyed(conversation_id=begun[0].lease.conversation.conversation_id).delete()
     return partial(look_after_running, acting_for(agent.user_id))
+
+
+@scenario("AP-83")
+def usage_of_a_day(world: World) -> Act:
+    """The turns of one conversation."""
+    user_id = acting_for(world.new_conversation(messages=20).user_id)
+    day = world.clock.moment.date()
+    return partial(usage, user_id, day, day)
 
 
 @scenario("AP-50")

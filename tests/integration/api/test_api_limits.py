@@ -190,3 +190,23 @@ def test_without_limits_nothing_is_claimed(ann: Caller) -> None:
     found = ann.get("/users/me/limits")
     assert {found[name]["limit"] for name in ("tokens_per_day", "tokens_per_month", "turns_at_once")} == {None}
     assert get_allowance(acting_for(ann.id)).tokens == {}
+
+
+def test_usage_is_summed_by_day_agent_and_model(fake_clock: FakeClock, app: OpenAPI) -> None:
+    fake_clock.moment = fake_clock.moment.replace(hour=12)
+    ann, bob = Caller(app), Caller(app)
+    one, two = ann.agent(), ann.agent()
+    for agent, count in ((one, 2), (two, 1)):
+        conversation = ann.conversation(agent)
+        for _ in range(count):
+            hello(ann, conversation)
+    today = fake_clock.moment.date()
+    found = ann.get("/users/me/usage", since=str(today), until=str(today))
+    assert {each["agent_id"]: each["turns"] for each in found["data"]} == {one: 2, two: 1}
+    assert {(each["day"], each["model"]) for each in found["data"]} == {(str(today), "echo")}
+    assert found["input_tokens"] == sum(each["input_tokens"] for each in found["data"]) > 0
+    yesterday = str(today.fromordinal(today.toordinal() - 1))
+    assert ann.get("/users/me/usage", since=yesterday, until=yesterday)["turns"] == 0
+    assert bob.get("/users/me/usage")["turns"] == 0
+    wrong = {"query_string": {"since": str(today), "until": yesterday}}
+    assert ann.refused(422, "validation_failed", "GET", "/users/me/usage", **wrong).keys() == {"since"}

@@ -53,6 +53,7 @@ from models.access_patterns.states import delete_state, get_state, list_states, 
 from models.access_patterns.turn_events import append_events, streamed, turn_messages
 from models.access_patterns.turn_states import cancelled_turns, get_turn, request_cancel, settle_turn
 from models.access_patterns.turns import begin_turn, end_turn, renew_lease
+from models.access_patterns.usage import usage
 from models.access_patterns.users import (
     change_credentials,
     change_email,
@@ -217,6 +218,7 @@ PLAIN: dict[str, Callable[[Ids], Run]] = {
     "AP-79": now(lambda ids: list_turns(ids.user_id, 10)),
     "AP-80": now(lambda ids: get_allowance(ids.user_id)),
     "AP-81": now(lambda ids: change_limits(ids.user_id, {"turns_at_once": 3})),
+    "AP-83": now(lambda ids: usage(ids.user_id, clock.now().date(), clock.now().date())),
     "AP-82": with_a_dead_claim,
     "AP-78": now(lambda ids: list_conversation_entries(ids.user_id, 10)),
     "AP-77": now(lambda ids: erasure.find_erasure(ids.erasure_id)),

@@ -1,0 +1,74 @@
+"""Usage: what a user's turns took, from the records that their ends left."""
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+
+from models.access_patterns.declare import Budget, Request, access_pattern
+from models.ids import moment_of, new_id
+from models.reading import query
+from models.tenancy import UserId
+from models.turn import ID_PREFIX, Turn
+
+_PAGE = 1000
+_READ = ["PK", "SK", "entity", "agent_id", "model", "input_tokens", "output_tokens"]
+# The letters of an id that say when it was made; what follows is random.
+_TIMED = len(ID_PREFIX) + 1 + 12
+
+
+@dataclass
+class Usage:
+    """The turns of a day with one agent and model."""
+
+    day: str
+    agent_id: str
+    model: str | None
+    turns: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+
+@access_pattern(
+    "AP-83",
+    "Usage of a user",
+    question="How many tokens did my turns take, by day, agent and model?",
+    requests=(
+        Request(
+            "Query", (Turn,), sort_key="between TURN#{turn_id} and TURN#{turn_id}", order="ascending", page="1,000"
+        ),
+    ),
+    budget=Budget(1, 65, 0, "1,000 turns of 500 bytes; one Query more for each 1,000, or each MB", grows=True),
+    routes=("GET /api/v1/users/{user_id}/usage",),
+)
+def usage(user_id: UserId, first: date, last: date) -> list[Usage]:
+    """Return what a user's turns took from the day `first` to the day `last` (UTC), by day, agent and model.
+
+    A turn counts on the day on which it began.
+    """
+    found: dict[tuple[str, str, str | None], Usage] = {}
+    after: dict[str, str] | None = None
+    while True:
+        page = query(
+            Turn.PK.template.render(user_id=user_id),
+            Turn.SK.between(_bound(first), _bound(last + timedelta(days=1))),
+            limit=_PAGE,
+            after=after,
+            attributes=_READ,
+            peek=False,
+        )
+        for raw in page.items:
+            turn_id = raw["SK"]["S"].partition("#")[2]
+            moment = moment_of(turn_id, ID_PREFIX)
+            day = moment.date().isoformat() if moment else first.isoformat()
+            key = (day, raw["agent_id"]["S"], raw.get("model", {}).get("S"))
+            entry = found.setdefault(key, Usage(*key))
+            entry.turns += 1
+            entry.input_tokens += int(raw.get("input_tokens", {}).get("N", 0))
+            entry.output_tokens += int(raw.get("output_tokens", {}).get("N", 0))
+        if not page.more:
+            return list(found.values())
+        after = {"PK": Turn.PK.template.render(user_id=user_id), "SK": page.items[-1]["SK"]["S"]}
+
+
+def _bound(day: date) -> str:
+    """Return what sorts before the turns of a day, and after those of the day before."""
+    return Turn.SK.template.prefix + new_id(ID_PREFIX, datetime.combine(day, time(), UTC))[:_TIMED]

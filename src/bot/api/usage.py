@@ -1,0 +1,67 @@
+"""Usage: what a user's turns took."""
+
+from dataclasses import asdict
+from datetime import date, timedelta
+from typing import Any
+
+from pydantic import Field
+
+from bot.api.blueprint import answers, resource
+from bot.api.types import Parameters, View
+from bot.api.users import UserPath, reachable
+from bot.errors import FieldError, ValidationFailed
+from models import clock
+from models.access_patterns import usage
+
+api = resource("usage", "What a user's turns took.")
+
+_MOST_DAYS = 366
+
+
+class UsageQuery(Parameters):
+    """Which days, in UTC; by default the present month."""
+
+    since: date | None = Field(None, description="The first day; by default the first of the month of `until`.")
+    until: date | None = Field(None, description="The last day; by default today.")
+
+
+class UsageEntry(View):
+    """The turns of a day with one agent and model. Tokens are the provider's count, or ours where it gave none."""
+
+    day: date
+    agent_id: str
+    model: str | None
+    turns: int
+    input_tokens: int
+    output_tokens: int
+
+
+class UsageView(View):
+    """What the turns of these days took. Turns whose records were deleted or have expired are not in it."""
+
+    since: date
+    until: date
+    turns: int
+    input_tokens: int
+    output_tokens: int
+    data: list[UsageEntry]
+
+
+@api.get("/users/<user_id>/usage", responses=answers({200: UsageView}, 404), summary="Read a user's usage")
+def read(path: UserPath, query: UsageQuery) -> dict[str, Any]:
+    """By day, agent and model. `me` is the caller; another's is for an administrator."""
+    owner = reachable(path.user_id)
+    until = query.until or clock.now().date()
+    since = query.since or until.replace(day=1)
+    if not timedelta() <= until - since < timedelta(days=_MOST_DAYS) or not 1970 <= since.year < 9999:
+        problem = f"must be at or before until, and at most {_MOST_DAYS} days"
+        raise ValidationFailed(f"since: {problem}", fields=(FieldError("since", problem),))
+    entries = [UsageEntry(**asdict(each)) for each in usage.usage(owner, since, until)]
+    return UsageView(
+        since=since,
+        until=until,
+        turns=sum(each.turns for each in entries),
+        input_tokens=sum(each.input_tokens for each in entries),
+        output_tokens=sum(each.output_tokens for each in entries),
+        data=entries,
+    ).model_dump(mode="json")
