@@ -104,6 +104,10 @@ class Contended(TableError):
     """Too many writers met on one item; nothing was written, and trying again later will do."""
 
 
+class DoneBefore(Contended):
+    """Another request with the same idempotency key has had its effect; nothing was written."""
+
+
 class TooManyShares(TableError):
     """An agent is shared with as many users by name as it can be."""
 

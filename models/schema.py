@@ -9,7 +9,20 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 # The items register themselves when they are imported; the schema is what they declare together.
-from models import agent, api_key, audit, conversation, erasure, identity, message, share, state, turn, user  # noqa: F401
+from models import (  # noqa: F401
+    agent,
+    api_key,
+    audit,
+    conversation,
+    erasure,
+    idempotency,
+    identity,
+    message,
+    share,
+    state,
+    turn,
+    user,
+)
 from models.table import client, settings
 
 TTL_ATTRIBUTE = "expires_at"

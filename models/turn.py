@@ -40,9 +40,9 @@ class Turn(Item):
     A streamed or background turn is written as `running` when it begins; a plain one only when it ends, and while it
     runs it is the lease on its conversation's header.
 
-    `error` has `code` and `detail`; `partial_text` is what an unfinished answer had come to. `first_message_at` and
-    `last_message_at` are the sort keys between which the turn's messages stand; `last_event` is the number of the event
-    that told its end.
+    `error` has `code` and `detail`, and what else the caller was told as `retry_after` and `extra`; `partial_text` is
+    what an unfinished answer had come to. `first_message_at` and `last_message_at` are the sort keys between which the
+    turn's messages stand; `last_event` is the number of the event that told its end.
     """
 
     ENTITY = "Turn"
@@ -78,6 +78,17 @@ class Turn(Item):
             return True
         return number < int(self.last_event) - MOST_UNSTORED
 
+    def as_begun(self) -> "Turn":
+        """Return the record as it was when the turn began."""
+        return Turn(
+            user_id=self.user_id,
+            turn_id=self.turn_id,
+            conversation_id=self.conversation_id,
+            agent_id=self.agent_id,
+            status="running",
+            started_at=self.started_at,
+        )
+
 
 class TurnEvents(Item):
     """Some consecutive pieces of an answer's text, as they were streamed; `last` is the number of the last one.
@@ -106,9 +117,13 @@ def event_key(number: int) -> str:
     return f"{number:010}"
 
 
-def unfinished(text: str, code: str, detail: str) -> dict[str, Any]:
-    """Return what a turn's record keeps of an answer that is not whole: why, and the text as far as it fits an item."""
+def unfinished(text: str, code: str, detail: str, **told: Any) -> dict[str, Any]:
+    """Return what a turn's record keeps of an answer that is not whole: why, and the text as far as it fits an item.
+
+    `told` is what else the caller was told, so that it can be told again.
+    """
     kept = text.encode()[:MAX_TEXT_BYTES].decode(errors="ignore")
     if len(kept) < len(text):
         detail = f"{detail} Of the partial text only the beginning is kept."
-    return {"error": {"code": code, "detail": detail}, "partial_text": kept or None}
+    also = {name: value for name, value in told.items() if value}
+    return {"error": {"code": code, "detail": detail, **also}, "partial_text": kept or None}

@@ -5,7 +5,7 @@ and not done twice.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from typing import Any
@@ -17,13 +17,16 @@ from pynamodb.expressions.update import Action
 from pynamodb.transactions import TransactWrite
 
 from models import audit, blobs, clock
-from models.errors import Contended, ItemTooLarge
+from models.errors import Contended, DoneBefore, ItemTooLarge
 from models.long_text import LongItem
 from models.retries import MAX_ATTEMPTS, pause
 from models.sizes import MAX_ITEM_BYTES, MAX_TRANSACTION_BYTES, item_size
 from models.table import Item, client, low_level, settings
 
 log = logging.getLogger(__name__)
+
+# The part that makes a request with an idempotency key happen once; its name is that of the header.
+ONCE = "Idempotency-Key"
 
 _BATCH = 25
 _AT_ONCE = 4
@@ -53,6 +56,7 @@ class Transaction:
         self._size = 0
         self._records: list[audit.AuditEvent] = []
         self._bodies: dict[str, bytes] = {}
+        self._then: list[Callable[[], object]] = []
 
     def check(self, part: str, item: Item, condition: Condition) -> None:
         """Ask that `condition` holds for an item that is not written. Cost: 2 WCU for each KB."""
@@ -99,12 +103,17 @@ class Transaction:
         """Delete an item; without a condition a missing one is no error. Cost: 2 WCU for each KB."""
         self._deletes.append((part, item, condition))
 
+    def then(self, act: Callable[[], object]) -> None:
+        """Have `act` called when all of it is known to be written."""
+        self._then.append(act)
+
     def commit(self, attempts: int = MAX_ATTEMPTS) -> None:
         """Write all of it, in one request; what goes to S3 before it. If it is refused, nothing stays in S3.
 
         Raises:
             ContentUnavailable: S3 did not take what goes there; nothing was written.
             ConditionFailed: a condition did not hold.
+            DoneBefore: another request with the same idempotency key was first.
             ItemTooLarge: an update would make its item larger than 400 KB.
             Contended: other transactions kept getting in the way, `attempts` tries long.
         """
@@ -120,6 +129,8 @@ class Transaction:
                 reasons = dict(zip(self._parts, error.cancellation_reasons, strict=False))
                 codes = {part: reason.code for part, reason in reasons.items() if reason}
                 failed = frozenset(part for part, code in codes.items() if code == "ConditionalCheckFailed")
+                if ONCE in failed:
+                    raise DoneBefore("Another request with the same idempotency key was first.") from error
                 if failed:
                     raise ConditionFailed(failed) from error
                 for part, reason in reasons.items():
@@ -141,6 +152,8 @@ class Transaction:
             else:
                 for event in self._records:
                     audit.tell(event)
+                for act in self._then:
+                    act()
                 return
         raise Contended("Other writers kept changing the same items; nothing was written.")
 

@@ -10,6 +10,7 @@ from models.agent import ID_PREFIX, Agent
 from models.audit import Action, AuditEvent, event
 from models.changes import actions_for
 from models.errors import ItemNotFound
+from models.idempotency import IdempotencyRecord, Once
 from models.ids import new_id
 from models.reading import Page, get, keys, query
 from models.tenancy import UserId
@@ -23,11 +24,18 @@ _PREFIX = Agent.SK.template.prefix
     "AP-10",
     "Create an agent",
     question="Give a user a new agent.",
-    requests=(Request("TransactWriteItems", writes=(Write("ConditionCheck", User), Write("Put", Agent))),),
+    requests=(
+        Request(
+            "TransactWriteItems",
+            writes=(Write("ConditionCheck", User), Write("Put", Agent), Write("Put", IdempotencyRecord, optional=True)),
+        ),
+    ),
     budget=Budget(1, 0, 5, "an agent and a profile of up to 1 KB each, and the entry in agents_by_id"),
     routes=("POST /api/v1/agents",),
 )
-def create_agent(user_id: UserId, *, name: str, provider: str, model: str, **details: Any) -> Agent:
+def create_agent(
+    user_id: UserId, *, name: str, provider: str, model: str, once: Once | None = None, **details: Any
+) -> Agent:
     """Create an agent for a user who is not being deleted.
 
     Args:
@@ -35,11 +43,13 @@ def create_agent(user_id: UserId, *, name: str, provider: str, model: str, **det
         name: what to call it.
         provider: which of the deployment's providers answers.
         model: the provider's name of the model.
+        once: the request's idempotency key.
         details: `description`, `system_message`, `functions`, `settings`.
 
     Raises:
         ItemNotFound: there is no such user.
         ItemTooLarge: it would be over 400 KB.
+        DoneBefore: another request with the same idempotency key was first.
     """
     moment = clock.now()
     agent = Agent(
@@ -55,6 +65,8 @@ def create_agent(user_id: UserId, *, name: str, provider: str, model: str, **det
     transaction = Transaction()
     transaction.check("user", User.keyed(user_id=user_id), is_active())
     transaction.create("agent", agent)
+    if once:
+        once.add(transaction, agent.agent_id, agent)
     try:
         transaction.commit()
     except ConditionFailed as error:

@@ -10,6 +10,7 @@ from models.api_key import ID_PREFIX, ApiKey, ApiKeyEntry, Scope
 from models.audit import AuditEvent, event
 from models.changes import update_present
 from models.errors import ItemNotFound
+from models.idempotency import IdempotencyRecord, Once
 from models.ids import new_id
 from models.reading import Page, get, get_many, keys, query
 from models.table import expiry
@@ -30,6 +31,7 @@ from models.writing import ConditionFailed, Transaction
                 Write("ConditionCheck", Agent, optional=True),
                 Write("Put", ApiKey),
                 Write("Put", ApiKeyEntry),
+                Write("Put", IdempotencyRecord, optional=True),
                 Write("Put", AuditEvent),
             ),
         ),
@@ -47,6 +49,7 @@ def create_api_key(
     expires: datetime | None = None,
     scope: Scope = "full",
     agent_id: str | None = None,
+    once: Once | None = None,
 ) -> ApiKeyEntry:
     """Store a key's hash, and its entry in the user's list.
 
@@ -59,9 +62,11 @@ def create_api_key(
         expires: when it stops to work.
         scope: what it may be used for.
         agent_id: the one agent of a key of the scope `agent`, which must be the user's.
+        once: the request's idempotency key.
 
     Raises:
         ItemNotFound: there is no such user, or the user has no such agent.
+        DoneBefore: another request with the same idempotency key was first.
     """
     moment = clock.now()
     entry = ApiKeyEntry(
@@ -91,6 +96,8 @@ def create_api_key(
         transaction.check("agent", agent, Agent.PK.exists() & (Agent.status == "active"))
     transaction.create("key", lookup)
     transaction.create("entry", entry)
+    if once:
+        once.add(transaction, entry.key_id, entry)
     transaction.record(event(user_id, "key.created", entry.key_id, scope=scope))
     try:
         transaction.commit()

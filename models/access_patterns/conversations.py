@@ -17,6 +17,7 @@ from models.agent import Agent
 from models.changes import actions_for, condition_failed, update_present
 from models.conversation import ID_PREFIX, STATUSES, Conversation, ConversationEntry, ConversationStatus
 from models.errors import Contended, ItemNotFound
+from models.idempotency import IdempotencyRecord, Once
 from models.ids import new_id
 from models.message import Message
 from models.reading import Page, get, query
@@ -64,6 +65,7 @@ def owned_by(user_id: UserId) -> Condition:
                 Write("ConditionCheck", Agent),
                 Write("Put", Conversation),
                 Write("Put", ConversationEntry),
+                Write("Put", IdempotencyRecord, optional=True),
                 Write("Update", User),
             ),
         ),
@@ -79,6 +81,7 @@ def create_conversation(
     title: str | None = None,
     metadata: Mapping[str, Any] | None = None,
     retention_days: int | None = None,
+    once: Once | None = None,
 ) -> Conversation:
     """Create a conversation with an agent that this user has or may use; the user counts as active now.
 
@@ -89,9 +92,11 @@ def create_conversation(
         title: what it is about.
         metadata: names and JSON values.
         retention_days: after how many days what is written in it expires; None keeps it.
+        once: the request's idempotency key.
 
     Raises:
         ItemNotFound: there is no such agent that the user may use.
+        DoneBefore: another request with the same idempotency key was first.
     """
     moment = clock.now()
     conversation = Conversation(
@@ -114,6 +119,8 @@ def create_conversation(
     transaction.create("conversation", conversation)
     entry = ConversationEntry(user_id=user_id, agent_id=agent_id, conversation_id=conversation.conversation_id)
     transaction.create("entry", entry)
+    if once:
+        once.add(transaction, conversation.conversation_id, conversation)
     transaction.update("user", User.keyed(user_id=user_id), [User.last_active_at.set(moment)], is_active())
     try:
         transaction.commit()

@@ -14,6 +14,7 @@ from models.access_patterns.declare import Budget, Request, Write, access_patter
 from models.changes import set_or_remove
 from models.conversation import Conversation
 from models.errors import Contended, ConversationNotActive, ItemNotFound
+from models.idempotency import IdempotencyRecord, Once
 from models.ids import moment_of, new_id
 from models.long_text import discard
 from models.message import ID_PREFIX, ROLES, Message, MessageType, Sender
@@ -24,7 +25,7 @@ from models.tenancy import UserId
 from models.turn import Turn
 from models.writing import ConditionFailed, Transaction
 
-# A transaction takes 100 parts; the header is one, and a turn another.
+# A transaction takes 100 parts; the header is one, and a turn or the record of an idempotency key another.
 MAX_APPEND = 98
 _PREFIX = Message.SK.template.prefix
 
@@ -48,12 +49,21 @@ class Draft:
     question="Keep what was said, in order, without an answer.",
     requests=(
         Request("GetItem", (Conversation,), consistent=True),
-        Request("TransactWriteItems", writes=(Write("Put", Message), Write("Update", Conversation))),
+        Request(
+            "TransactWriteItems",
+            writes=(
+                Write("Put", Message),
+                Write("Put", IdempotencyRecord, optional=True),
+                Write("Update", Conversation),
+            ),
+        ),
     ),
     budget=Budget(2, 1, 8, "a header and one message of up to 1 KB each; 4 of it only when the activity indexes move"),
     routes=('POST /api/v1/conversations/{conversation_id}/messages with "reply": false',),
 )
-def append_messages(user_id: UserId, conversation_id: str, drafts: Sequence[Draft]) -> list[Message]:
+def append_messages(
+    user_id: UserId, conversation_id: str, drafts: Sequence[Draft], *, once: Once | None = None
+) -> list[Message]:
     """Append up to 98 messages that stay together, after everything that is there.
 
     Beside other writers it tries again, with pauses; nobody's message is lost and none stands twice.
@@ -64,6 +74,7 @@ def append_messages(user_id: UserId, conversation_id: str, drafts: Sequence[Draf
         ItemTooLarge: a message does not fit in an item, and there is no bucket; or together they are over 4 MB.
         ContentUnavailable: the bucket did not take a message that is too large for an item.
         Contended: other writers kept coming first; nothing was written.
+        DoneBefore: another request with the same idempotency key was first.
     """
     for attempt in range(MAX_ATTEMPTS):
         conversation = get_conversation(user_id, conversation_id)
@@ -73,6 +84,8 @@ def append_messages(user_id: UserId, conversation_id: str, drafts: Sequence[Draf
         messages = place(conversation, drafts)
         transaction = Transaction()
         extend(transaction, conversation, messages, owned_by(user_id) & (Conversation.status == "active"))
+        if once:
+            once.add(transaction, messages[0].message_id)
         try:
             transaction.commit()
         except ConditionFailed:
@@ -219,7 +232,10 @@ def _just_before(moment: datetime) -> str:
         Request("GetItem", (Message,), consistent=True),
     ),
     budget=Budget(2, 2, 0, "a header and a message of up to 4 KB each"),
-    routes=("GET /api/v1/conversations/{conversation_id}/messages/{message_id}",),
+    routes=(
+        "GET /api/v1/conversations/{conversation_id}/messages/{message_id}",
+        'POST /api/v1/conversations/{conversation_id}/messages with "reply": false and an Idempotency-Key again',
+    ),
 )
 def get_message(user_id: UserId, conversation_id: str, message_id: str) -> Message:
     """Return a message of a conversation; its id carries the time in its sort key, so no index is needed.

@@ -30,6 +30,7 @@ from models.changes import condition_failed, set_or_remove, update_present
 from models.conversation import Conversation, ConversationEntry
 from models.erasure import RECEIPTS_KEPT, Erasure, PendingErasure
 from models.errors import Contended, ContentUnavailable, ItemNotFound, LeaseLost
+from models.idempotency import IdempotencyRecord
 from models.identity import Identity
 from models.ids import moment_of
 from models.message import Message
@@ -69,6 +70,7 @@ def _query(*entities: type[Item], sort_key: str) -> Request:
         _query(Agent, Allowance, ConversationEntry, ApiKeyEntry, UserState, AgentGrant, sort_key="SK < PROFILE"),
         _query(TurnEvents, sort_key="begins_with EVENT#"),
         _query(Turn, sort_key="begins_with TURN#"),
+        _query(IdempotencyRecord, sort_key="begins_with KEY#"),
         Request("BatchGetItem", (Turn,), consistent=True, optional=True),
         Request("UpdateItem", (Conversation,), optional=True),
         Request("UpdateItem", (Agent,), optional=True),
@@ -93,6 +95,7 @@ def _query(*entities: type[Item], sort_key: str) -> Request:
                     AgentGrant,
                     PublishedAgent,
                     Allowance,
+                    IdempotencyRecord,
                 )
             ),
             optional=True,
@@ -160,6 +163,10 @@ def _everything(job: Erasure, hold: Hold) -> Steps:
     # What is a user's in partitions of its own, a line each.
     turns = _partition(Turn, user_id=job.user_id)
     yield from _empty(job, hold, "turns", turns, Turn.SK.startswith(Turn.SK.template.prefix))
+    repeats = _partition(IdempotencyRecord, user_id=job.user_id)
+    yield from _empty(
+        job, hold, "repeats", repeats, IdempotencyRecord.SK.startswith(IdempotencyRecord.SK.template.prefix)
+    )
     yield from _empty(job, hold, "profile", partition, User.SK < _PROFILE)
     _delete_objects(partition)
 

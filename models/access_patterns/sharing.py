@@ -15,6 +15,7 @@ from models.access_patterns.users import is_active
 from models.agent import MAX_SHARED_WITH, Agent
 from models.audit import AuditEvent, event
 from models.errors import Contended, ItemNotFound, TooManyShares
+from models.idempotency import IdempotencyRecord, Once
 from models.reading import Page, get, get_many, keys, query
 from models.share import AgentGrant, PublishedAgent
 from models.tenancy import UserId
@@ -43,20 +44,28 @@ def usable_by(user_id: UserId) -> Condition:
                 Write("ConditionCheck", User),
                 Write("Put", AgentGrant),
                 Write("Put", AuditEvent),
+                Write("Put", IdempotencyRecord, optional=True),
                 Write("Update", Agent),
             ),
         ),
         Request("GetItem", (Agent,), consistent=True),
+        Request("GetItem", (Agent,), consistent=True, optional=True),
+        Request("TransactWriteItems", writes=(Write("Put", IdempotencyRecord),), optional=True),
     ),
     budget=Budget(2, 1, 8, "an agent and a profile of up to 1 KB each, the grant and the record"),
     routes=("POST /api/v1/agents/{agent_id}/shares",),
 )
-def share_agent(user_id: UserId, agent_id: str, grantee_id: str) -> Agent:
+def share_agent(user_id: UserId, agent_id: str, grantee_id: str, *, once: Once | None = None) -> Agent:
     """Let another user use an agent of this user; one who may already stays one who may.
+
+    With the request's idempotency key, `once`, the agent is read first and its new form is written down with the
+    share; so the share holds only if nobody changed the agent in between.
 
     Raises:
         ItemNotFound: the user has no such agent, or there is no such other user.
         TooManyShares: it is shared with as many users as an agent can be.
+        Contended: the agent kept changing; nothing was written.
+        DoneBefore: another request with the same idempotency key was first.
     """
     moment = clock.now()
     transaction = Transaction()
@@ -65,7 +74,16 @@ def share_agent(user_id: UserId, agent_id: str, grantee_id: str) -> Agent:
     room = Agent.shared_with.does_not_exist() | (size("shared_with") < MAX_SHARED_WITH)  # type: ignore[no-untyped-call]
     actions = [Agent.shared_with.add({grantee_id}), Agent.updated_at.set(moment)]
     agent = Agent.keyed(user_id=user_id, agent_id=agent_id)
-    transaction.update("agent", agent, actions, (Agent.status == "active") & room)
+    allowed = (Agent.status == "active") & room
+    after: Agent | None = None
+    if once:
+        after = get_agent(user_id, agent_id)
+        if grantee_id in after.shared_with_users:
+            return _shared_already(after, once)
+        allowed &= Agent.updated_at == after.updated_at
+        after.shared_with, after.updated_at = {*after.shared_with_users, grantee_id}, moment
+        once.add(transaction, agent_id, after)
+    transaction.update("agent", agent, actions, allowed)
     transaction.record(event(user_id, "agent.shared", agent_id, shared_with=grantee_id))
     try:
         transaction.commit()
@@ -78,7 +96,14 @@ def share_agent(user_id: UserId, agent_id: str, grantee_id: str) -> Agent:
         if len(found.shared_with_users) >= MAX_SHARED_WITH:
             raise TooManyShares(MAX_SHARED_WITH) from error
         raise Contended("The agent's shares kept changing; nothing was written.") from error
-    return get_agent(user_id, agent_id)
+    return after or get_agent(user_id, agent_id)
+
+
+def _shared_already(agent: Agent, once: Once) -> Agent:
+    transaction = Transaction()
+    once.add(transaction, agent.agent_id, agent)
+    transaction.commit()
+    return agent
 
 
 @access_pattern(

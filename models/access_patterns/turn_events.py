@@ -14,6 +14,10 @@ from models.turn import EVENTS_KEPT, Turn, TurnEvents, event_key
 
 _PAGE = 100
 _FOLLOWED = "GET /api/v1/turns/{turn_id}/events"
+_AGAIN = (
+    "POST /api/v1/conversations/{conversation_id}/messages with an Idempotency-Key",
+    "POST /api/v1/conversations/{conversation_id}/turns with an Idempotency-Key",
+)
 
 
 @access_pattern(
@@ -56,7 +60,7 @@ def append_events(turn_id: str, last: int, texts: Sequence[str]) -> None:
         ),
     ),
     budget=Budget(1, 1, 0, "what one second of an answer takes; one Query more for each MB"),
-    routes=(_FOLLOWED,),
+    routes=(_FOLLOWED, *_AGAIN),
 )
 def streamed(turn_id: str, after: int) -> list[tuple[int, str]]:
     """Return the pieces of a turn's text after the event number `after`, each with its own number.
@@ -94,7 +98,7 @@ def streamed(turn_id: str, after: int) -> list[tuple[int, str]]:
         ),
     ),
     budget=Budget(1, 1, 0, "a question of 300 characters and an answer of 1,200"),
-    routes=(_FOLLOWED,),
+    routes=(_FOLLOWED, *_AGAIN),
 )
 def turn_messages(turn: Turn) -> list[Message]:
     """Return the messages of a turn that still are there, in order.

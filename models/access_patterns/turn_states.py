@@ -26,6 +26,10 @@ _BEGIN = (
     "POST /api/v1/conversations/{conversation_id}/turns with the turn of a worker that died before",
 )
 _READ = "GET /api/v1/turns/{turn_id}"
+_AGAIN = (
+    "POST /api/v1/conversations/{conversation_id}/messages with an Idempotency-Key",
+    "POST /api/v1/conversations/{conversation_id}/turns with an Idempotency-Key",
+)
 # A turn's message moves its conversation's place in the index, unless it was moved less than this before.
 _MARGIN = LISTING_INTERVAL + timedelta(seconds=5)
 _BATCH = 100
@@ -49,7 +53,7 @@ _BATCH = 100
         Request("BatchGetItem", (Conversation,), optional=True),
     ),
     budget=Budget(3, 2, 0, "1 request and 1 RCU for a turn of up to 4 KB that has a record: not a plain one that runs"),
-    routes=(_READ, _FOLLOW, _CANCEL),
+    routes=(_READ, _FOLLOW, _CANCEL, *_AGAIN),
 )
 def get_turn(user_id: UserId, turn_id: str) -> Turn:
     """Return a turn of this user.
@@ -119,7 +123,7 @@ def _unannounced(user_id: UserId, turn_id: str) -> Turn:
         ),
     ),
     budget=Budget(4, 3, 6, "1 request and 1 RCU while the lease holds; what was streamed is up to 4 KB"),
-    routes=(_READ, _FOLLOW, _CANCEL, *_BEGIN),
+    routes=(_READ, _FOLLOW, _CANCEL, *_BEGIN, *_AGAIN),
 )
 def settle_turn(turn: Turn) -> Turn:
     """Record a running turn as interrupted if its lease has run out, and free its conversation.

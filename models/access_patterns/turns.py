@@ -22,6 +22,7 @@ from models.allowance import PART, Allowance, Claim, Quota, settle
 from models.changes import condition_failed, set_or_remove
 from models.conversation import Conversation
 from models.errors import CancelRequested, Contended, ItemNotFound, LeaseExpired, LeaseHeld, LeaseLost
+from models.idempotency import IdempotencyRecord, Once
 from models.ids import new_id
 from models.message import Message
 from models.orphans import running_turn
@@ -101,6 +102,7 @@ class Begun:
                 Write("Put", Message, optional=True),
                 Write("Put", Turn, optional=True),
                 Write("Put", TurnEntry, optional=True),
+                Write("Put", IdempotencyRecord, optional=True),
                 Write("Update", Conversation),
                 Write("Update", Allowance, optional=True),
             ),
@@ -112,7 +114,7 @@ class Begun:
         6,
         8,
         "a plain turn with a window of 20 and a message of up to 1 KB; 4 of it only when the activity indexes move; "
-        "2 WCU more where it is announced, and 2 where the user's turns are limited",
+        "2 WCU more where it is announced, 2 where the user's turns are limited, 2 with an idempotency key",
     ),
     routes=(
         "POST /api/v1/conversations/{conversation_id}/messages",
@@ -129,6 +131,7 @@ def begin_turn(
     announced: bool = False,
     retention_days: int | None = None,
     quota: Quota | None = None,
+    once: Once | None = None,
 ) -> Begun:
     """Read the conversation's newest messages, take its lease and store the messages that begin the turn.
 
@@ -142,6 +145,7 @@ def begin_turn(
         announced: also write the turn's record, as running, so that it can be followed from its first moment.
         retention_days: after how many days what is written from now on expires (see `models.retention`).
         quota: claims what the turn may take of its user's allowance, in the same transaction; None claims nothing.
+        once: the request's idempotency key.
 
     Raises:
         ItemNotFound: the user has no such conversation.
@@ -151,6 +155,7 @@ def begin_turn(
         ItemTooLarge: a message does not fit in an item.
         LimitReached: the user's allowance does not hold so much more; nothing was written.
         Contended: other writers kept coming first; nothing was written.
+        DoneBefore: another request with the same idempotency key was first.
     """
     for attempt in range(MAX_ATTEMPTS):
         opened = open_conversation(user_id, conversation_id, window)
@@ -176,6 +181,8 @@ def begin_turn(
         held = Lease(turn_id, user_id, conversation, fence, started, announced, began, claim)
         if announced:
             _record(transaction, held.turn, named=bool(messages))
+        if once:
+            once.add(transaction, turn_id)
         extend(
             transaction,
             conversation,

@@ -11,6 +11,7 @@ from models.access_patterns.declare import Budget, Request, Write, access_patter
 from models.audit import AuditEvent, event
 from models.changes import actions_for, update_present
 from models.errors import EmailTaken, InvalidKeyField, ItemNotFound
+from models.idempotency import IdempotencyRecord, Once
 from models.ids import new_id
 from models.reading import Page, get, query
 from models.tenancy import UserId, acting_for
@@ -57,27 +58,38 @@ def new_user(email: str | None, **profile: Any) -> User:
     "AP-01",
     "Create a user",
     question="Make a user whose email nobody else has.",
-    requests=(Request("TransactWriteItems", writes=(Write("Put", User), Write("Put", EmailClaim))),),
+    requests=(
+        Request(
+            "TransactWriteItems",
+            writes=(Write("Put", User), Write("Put", EmailClaim), Write("Put", IdempotencyRecord, optional=True)),
+        ),
+    ),
     budget=Budget(1, 0, 5, "a profile of up to 1 KB, its email claim and its entry in users_by_id"),
     routes=("POST /api/v1/users",),
 )
-def create_user(email: str, *, name: str | None = None, role: Role = "user", **profile: Any) -> User:
+def create_user(
+    email: str, *, name: str | None = None, role: Role = "user", once: Once | None = None, **profile: Any
+) -> User:
     """Create a user and claim the email, both or neither.
 
     Args:
         email: unique without regard to case.
         name: what to call the user.
         role: `admin` may manage users.
+        once: the request's idempotency key.
         profile: `preferences` and `settings`.
 
     Raises:
         EmailTaken: another user has this email.
         InvalidKeyField: the email cannot stand in a key.
+        DoneBefore: another request with the same idempotency key was first.
     """
     user = new_user(email, name=name, role=role, **profile)
     transaction = Transaction()
     transaction.create("user", user)
     transaction.create("email", EmailClaim(email=user.email, user_id=user.user_id))
+    if once:
+        once.add(transaction, user.user_id, user)
     try:
         transaction.commit()
     except ConditionFailed as error:

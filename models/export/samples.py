@@ -11,6 +11,7 @@ from models.api_key import ApiKey, ApiKeyEntry
 from models.audit import AuditEvent
 from models.conversation import Conversation, ConversationEntry
 from models.erasure import Erasure, PendingErasure
+from models.idempotency import IdempotencyRecord
 from models.identity import Identity, identity_hash
 from models.message import Message
 from models.share import AgentGrant, PublishedAgent
@@ -27,6 +28,7 @@ AGENT, SECOND_AGENT = "agt_01guide", "agt_02cook"
 CONVERSATION, ANOTHER = "conv_01lisbon", "conv_02soup"
 ANSWERED, FAILED = "turn_01answered", "turn_02failed"
 ERASURE = "era_01ben"
+FINGERPRINT = "0b14d501a594442a01c6859541bcb3e8164d183d32937b851835442f69d5c94e"
 KEY = "5e884898da28047151d0e56f8dc62927"
 
 
@@ -204,6 +206,14 @@ def samples() -> tuple[Item, ...]:
             error={"code": "provider_incomplete", "detail": "The model provider's answer was cut off."},
         ),
         TurnEntry(conversation_id=CONVERSATION, turn_id=FAILED),
+        IdempotencyRecord(
+            user_id=ANN,
+            fingerprint=FINGERPRINT,
+            body_hash="8c2574892063f995fdf756bce07f46c1a5193e54cd52837ed91e32008ccf41ac",
+            effect_id=ANSWERED,
+            created_at=_at(minutes=1),
+            expires_at=int(_at(days=1, minutes=1).timestamp()),
+        ),
         ConversationEntry(user_id=ANN, agent_id=AGENT, conversation_id=CONVERSATION),
         ConversationEntry(user_id=ANN, agent_id=SECOND_AGENT, conversation_id=ANOTHER),
         Erasure(

@@ -138,6 +138,13 @@ class ConversationClosed(Conflict):
     title = "The conversation is not active"
 
 
+class IdempotencyInProgress(Conflict):
+    """The first request with this `Idempotency-Key` still runs; ask again later for what came of it."""
+
+    code = "idempotency_in_progress"
+    title = "The request with this Idempotency-Key still runs"
+
+
 class ToolResultsExpected(Conflict):
     """The agent waits for results of its function calls, or the results sent are not the ones it waits for."""
 
@@ -204,6 +211,13 @@ class ValidationFailed(BotError):
     status = 422
     code = "validation_failed"
     title = "The request has fields that are not allowed"
+
+
+class IdempotencyKeyReused(ValidationFailed):
+    """The `Idempotency-Key` was sent before, on this route, with another body."""
+
+    code = "idempotency_key_reused"
+    title = "The Idempotency-Key belongs to another request"
 
 
 class QuotaExceeded(BotError):
@@ -307,10 +321,12 @@ class NotConfigured(BotError):
     title = "This deployment is not configured for that"
 
 
-def as_told(code: str, detail: str) -> BotError:
+def as_told(
+    code: str, detail: str, retry_after: float | None = None, extra: dict[str, object] | None = None
+) -> BotError:
     """Return an error that was kept by its code, as it was told the first time."""
     found = next((kind for kind in kinds() if kind.code == code), BotError)
-    return found(detail)
+    return found(detail, retry_after=retry_after, extra=extra)
 
 
 def kinds() -> list[type[BotError]]:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from models.access_patterns import erasure
+from models.access_patterns.agents import create_agent
 from models.access_patterns.allowances import get_allowance
 from models.access_patterns.erasure import Hold
 from models.access_patterns.identities import create_identity
@@ -12,6 +13,7 @@ from models.access_patterns.sharing import publish_agent, share_agent
 from models.access_patterns.states import Owner, put_state
 from models.conversation import Conversation
 from models.erasure import Erasure
+from models.idempotency import Once
 from models.ids import new_id
 from models.measure.scenarios import Act, scenario
 from models.measure.world import World
@@ -113,7 +115,7 @@ def erase_an_agent(world: World) -> Act:
 
 @scenario("AP-73")
 def erase_a_user(world: World) -> Act:
-    """A user with a key, an agent, a conversation, state and an allowance, with whom somebody shares an agent."""
+    """A user with a key, an agent, a conversation, state, an allowance, a repeated request, and somebody's agent."""
     conversation = _full_conversation(world, 4)
     owner = acting_for(conversation.user_id)
     shared = world.new_agent()
@@ -136,6 +138,8 @@ def erase_a_user(world: World) -> Act:
             TurnEvents(turn_id=turn_id, last=event_key(2), texts=["Take ", "light shoes."]),
         ]
     )
+    once = Once(owner, new_id("fingerprint"), new_id("body"))
+    create_agent(owner, name="Ada", provider="echo", model="echo-1", once=once)
     job = _ask_for_user(owner)()
     return lambda: erase(job, HOLD)
 

@@ -11,6 +11,7 @@ from models.access_patterns.api_keys import create_api_key, find_api_key, find_a
 from models.agent import Agent
 from models.api_key import ApiKey, ApiKeyEntry, Scope
 from models.errors import ItemNotFound
+from models.idempotency import Once
 from models.tenancy import UserId, acting_for
 from models.user import User
 
@@ -18,25 +19,34 @@ PREFIX = "tt_"
 _LONGEST = 200
 
 
+def new_key() -> str:
+    """Return an API key that nobody has: 32 random bytes."""
+    return PREFIX + secrets.token_urlsafe(32)
+
+
 def issue_key(
     user: User,
     *,
+    key: str | None = None,
     name: str | None = None,
     expires: datetime | None = None,
     scope: Scope = "full",
     agent_id: str | None = None,
     by: Caller | None = None,
+    once: Once | None = None,
 ) -> tuple[str, ApiKeyEntry]:
     """Make an API key for a user; return the key, which is never shown again, and its entry.
 
     Args:
         user: whose it is.
+        key: the key, from `new_key`; a new one if None.
         name: what it is for.
         expires: when it stops to work; never if None, or with the key that makes it.
         scope: what it may be used for.
         agent_id: the one agent of a key of the scope `agent`.
         by: who asks for it, in a request; the new key is no administrator's if they are none, and ends no later than
             the key that they presented. None for the operator.
+        once: the request's idempotency key.
 
     Raises:
         ItemNotFound: the user is gone, or has no such agent.
@@ -48,8 +58,7 @@ def issue_key(
         if expires > by.expires_at:
             problem = f"must not be after the end of the key that makes it, {by.expires_at.isoformat()}"
             raise ValidationFailed(f"expires_at: {problem}", fields=(FieldError("expires_at", problem),))
-    # 32 random bytes cannot be guessed, so a plain hash is enough: there is nothing for a slow one to slow down.
-    key = PREFIX + secrets.token_urlsafe(32)
+    key = key or new_key()
     entry = create_api_key(
         acting_for(user.user_id),
         key_hash=hash_of(key),
@@ -59,6 +68,7 @@ def issue_key(
         expires=expires,
         scope=scope,
         agent_id=agent_id,
+        once=once,
     )
     return key, entry
 
@@ -73,7 +83,10 @@ def revoke_key(user_id: UserId, key_id: str) -> None:
 
 
 def hash_of(key: str) -> str:
-    """Return the hash under which a key is stored."""
+    """Return the hash under which a key is stored.
+
+    32 random bytes cannot be guessed, so a plain hash is enough: there is nothing for a slow one to slow down.
+    """
     return hashlib.sha256(key.encode()).hexdigest()
 
 

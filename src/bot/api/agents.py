@@ -9,6 +9,7 @@ from bot.api.blueprint import answers, resource
 from bot.api.context import services
 from bot.api.conversations import ConversationEntryList, list_with_agent
 from bot.api.erasures import DELETED, deleted
+from bot.api.idempotency import once, repeatable
 from bot.api.paging import Listing, list_of
 from bot.api.requests import caller
 from bot.api.types import WHOLE, AgentId, Body, Json, Moment, Name, PageQuery, Parameters, UserId, View
@@ -156,6 +157,7 @@ def show(agent: Agent) -> AgentView:
 
 
 @api.post("/agents", responses=answers({201: AgentView}, 400, 404, 413, 415), summary="Create an agent")
+@repeatable()
 def create(body: AgentCreate) -> tuple[dict[str, Any], int]:
     """A name is enough."""
     provider, model = _provider_and_model(body.provider, body.model)
@@ -163,7 +165,13 @@ def create(body: AgentCreate) -> tuple[dict[str, Any], int]:
     details["functions"] = _plain(body.functions)
     # Absent is false: what most agents are takes no room.
     details["share_credentials"] = body.share_credentials or None
-    agent = agents.create_agent(caller().user_id, name=body.name, provider=provider, model=model, **details)
+    agent = agents.create_agent(
+        caller().user_id, name=body.name, provider=provider, model=model, once=once(_created), **details
+    )
+    return _created(agent)
+
+
+def _created(agent: Agent) -> tuple[dict[str, Any], int]:
     return show(agent).model_dump(mode="json"), 201
 
 

@@ -1,13 +1,15 @@
 """API keys of the caller: made and shown once, listed by their hints, revoked."""
 
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from flask import Response
 from pydantic import Field
 
-from bot.access.keys import issue_key, revoke_key
+from bot.access.keys import issue_key, new_key, revoke_key
 from bot.api.blueprint import answers, resource
+from bot.api.idempotency import once, repeatable
 from bot.api.paging import Listing, list_of
 from bot.api.requests import caller
 from bot.api.types import AgentId, Body, KeyId, Moment, MomentIn, Name, PageQuery, Parameters, View
@@ -86,6 +88,7 @@ def show(entry: ApiKeyEntry) -> KeyView:
 
 
 @api.post("/api-keys", responses=answers({201: NewKeyView}, 400, 404, 413, 415), summary="Create an API key")
+@repeatable()
 def create(body: KeyCreate) -> tuple[dict[str, Any], int]:
     """The key itself is in this answer and nowhere else. It reaches no further than the key that makes it."""
     if (body.scope == "agent") != (body.agent_id is not None):
@@ -94,14 +97,22 @@ def create(body: KeyCreate) -> tuple[dict[str, Any], int]:
     if body.expires_at is not None and not (clock.now() < body.expires_at and body.expires_at.year < _LAST_YEAR):
         problem = f"must be in the future, and before the year {_LAST_YEAR}"
         raise ValidationFailed(f"expires_at: {problem}", fields=(FieldError("expires_at", problem),))
-    key, entry = issue_key(
+    key = new_key()
+    created = partial(_created, key)
+    _, entry = issue_key(
         get_user(caller().user_id),
+        key=key,
         name=body.name,
         expires=body.expires_at,
         scope=body.scope,
         agent_id=body.agent_id,
         by=caller(),
+        once=once(created),
     )
+    return created(entry)
+
+
+def _created(key: str, entry: ApiKeyEntry) -> tuple[dict[str, Any], int]:
     return NewKeyView(**_fields(entry), key=key).model_dump(mode="json"), 201
 
 

@@ -7,6 +7,7 @@ from flask_openapi import APIBlueprint, Tag
 from flask_openapi.types import ResponseDict
 from pydantic import BaseModel
 
+from bot.api.idempotency import check_key
 from bot.api.problems import Problem
 from bot.api.requests import check_parameters, require_caller
 from bot.api.scopes import check_scope
@@ -41,6 +42,7 @@ def resource(name: str, description: str, *, prefix: str = "/api/v1") -> APIBlue
     blueprint.before_request(require_caller)
     blueprint.before_request(check_scope)
     blueprint.before_request(check_parameters)
+    blueprint.before_request(check_key)
     return blueprint
 
 

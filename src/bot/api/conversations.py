@@ -11,6 +11,7 @@ from pydantic import Field
 from bot.api.blueprint import answers, resource
 from bot.api.context import services
 from bot.api.erasures import DELETED, deleted
+from bot.api.idempotency import once, repeatable
 from bot.api.message_views import MessageView, show_message
 from bot.api.paging import Listing, list_of
 from bot.api.requests import caller
@@ -167,6 +168,7 @@ def list_with_agent(agent_id: str, query: PageQuery) -> dict[str, Any]:
 @api.post(
     "/conversations", responses=answers({201: ConversationView}, 400, 404, 413, 415), summary="Start a conversation"
 )
+@repeatable()
 def create(body: ConversationCreate) -> tuple[dict[str, Any], int]:
     """With one of the caller's agents, or one that somebody shares with the caller."""
     caller().check_agent(body.agent_id)
@@ -177,6 +179,7 @@ def create(body: ConversationCreate) -> tuple[dict[str, Any], int]:
         title=body.title,
         metadata=body.metadata,
         retention_days=services().settings.retention_days,
+        once=once(_created),
     )
     try:
         conversation = start()
@@ -186,6 +189,10 @@ def create(body: ConversationCreate) -> tuple[dict[str, Any], int]:
         conversation = start(owner_id=get_shared_agent(caller().user_id, body.agent_id).user_id)
     owner_id = conversation.agent_owner_id or conversation.user_id
     services().hints.remember(conversation.conversation_id, owner_id, conversation.agent_id)
+    return _created(conversation)
+
+
+def _created(conversation: Conversation) -> tuple[dict[str, Any], int]:
     return show(conversation).model_dump(mode="json"), 201
 
 

@@ -10,7 +10,7 @@ from flask import Flask, Response, request
 
 _METHODS = "GET, POST, PUT, PATCH, DELETE"
 _SENT = "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, X-Request-Id"
-_SHOWN = "Location, Retry-After, WWW-Authenticate, X-Request-Id"
+_SHOWN = "Idempotent-Replayed, Location, Retry-After, WWW-Authenticate, X-Request-Id"
 _REMEMBERED = 600  # seconds for which a browser need not ask again
 
 

@@ -132,7 +132,7 @@ def show_turn(turn: Turn) -> TurnView:
         model=turn.model,
         finish_reason=turn.finish_reason,
         usage=TurnUsage(input_tokens=_whole(turn.input_tokens), output_tokens=_whole(turn.output_tokens)),
-        error=TurnError(**turn.error) if turn.error else None,
+        error=TurnError(code=turn.error["code"], detail=turn.error["detail"]) if turn.error else None,
         partial_text=turn.partial_text,
         started_at=turn.started_at,
         ended_at=turn.ended_at,

@@ -8,15 +8,18 @@ from pydantic import Field
 
 from bot.api.blueprint import answers, resource
 from bot.api.conversations import ConversationPath
+from bot.api.idempotency import once, repeatable
 from bot.api.message_bodies import MessageCreate
 from bot.api.message_views import MessageView, TurnResult, show_message
 from bot.api.paging import Listing, list_of
 from bot.api.requests import caller
-from bot.api.turns import TURN_ANSWERS, TurnQuery, answer_turn
+from bot.api.turns import TURN_ANSWERS, TurnQuery, answer_turn, replay_turn
 from bot.api.types import ConversationId, MessageId, MomentIn, PageQuery, Parameters
 from bot.turns.service import Question
 from bot.turns.tools import ToolResult
 from models.access_patterns import messages
+from models.idempotency import IdempotencyRecord
+from models.message import Message
 
 api = resource("messages", "What was said.")
 
@@ -39,7 +42,14 @@ class MessagePath(Parameters):
 MessageViewList = list_of(MessageView)
 
 
+def _replay(record: IdempotencyRecord, path: ConversationPath, query: TurnQuery, body: MessageCreate) -> Any:
+    if body.reply:
+        return replay_turn(record, path, query, body)
+    return _stored([messages.get_message(caller().user_id, path.conversation_id, record.effect_id)])
+
+
 @api.post("/conversations/<conversation_id>/messages", responses=TURN_ANSWERS, summary="Send a message")
+@repeatable(_replay)
 def send(path: ConversationPath, query: TurnQuery, body: MessageCreate) -> Any:
     """The message is stored, and the agent answers: as JSON when it is done, or as a stream while it speaks.
 
@@ -49,12 +59,16 @@ def send(path: ConversationPath, query: TurnQuery, body: MessageCreate) -> Any:
     body.check()
     if not body.reply:
         draft = body.draft()
-        stored = messages.append_messages(caller().user_id, path.conversation_id, [draft] if draft else [])
-        result = TurnResult(turn=None, input=[show_message(message) for message in stored], output=[])
-        return result.model_dump(mode="json"), 201
+        drafts = [draft] if draft else []
+        return _stored(messages.append_messages(caller().user_id, path.conversation_id, drafts, once=once()))
     results = [ToolResult(result.call_id, result.content) for result in body.results]
     question = Question(body.draft(), results)
     return answer_turn(path.conversation_id, question, query.wait, stream=body.stream, background=body.background)
+
+
+def _stored(stored: list[Message]) -> tuple[dict[str, Any], int]:
+    result = TurnResult(turn=None, input=[show_message(message) for message in stored], output=[])
+    return result.model_dump(mode="json"), 201
 
 
 @api.get(

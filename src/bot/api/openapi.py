@@ -5,7 +5,16 @@ from typing import Any
 
 from flask_openapi import OpenAPI
 
+from bot.api.idempotency import FORM, HEADER, LONGEST
 from bot.api.types import MAP_NAME
+
+_IDEMPOTENCY_KEY: dict[str, Any] = {
+    "name": HEADER,
+    "in": "header",
+    "description": "The same key and body within 24 hours are answered as the first time, without a second effect; "
+    "the same key with another body is refused. See the guide on idempotency.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": LONGEST, "pattern": FORM},
+}
 
 
 class Application(OpenAPI):
@@ -16,7 +25,9 @@ class Application(OpenAPI):
         super().generate_spec_json()  # type: ignore[no-untyped-call]
         schemas = self.spec_json["components"]["schemas"]
         for operations in self.spec_json["paths"].values():
-            for operation in operations.values():
+            for method, operation in operations.items():
+                if method == "post" and operation.get("security"):
+                    operation.setdefault("parameters", []).append(_IDEMPOTENCY_KEY)
                 if not operation.get("security"):
                     # flask-openapi adds this answer everywhere, in a form of its own; the probes check no parameters.
                     operation["responses"].pop("422", None)

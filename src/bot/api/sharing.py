@@ -7,6 +7,7 @@ from pydantic import Field
 
 from bot.api.agents import AgentPath, AgentView, show
 from bot.api.blueprint import answers, resource
+from bot.api.idempotency import once, repeatable
 from bot.api.paging import Listing, list_of
 from bot.api.requests import caller
 from bot.api.types import AgentId, Body, PageQuery, Parameters, UserId, View
@@ -67,17 +68,22 @@ def show_shared(agent: Agent) -> SharedAgentView:
     responses=answers({201: AgentView}, 400, 404, 409, 413, 415),
     summary="Share an agent with a user",
 )
+@repeatable()
 def create(path: AgentPath, body: ShareCreate) -> tuple[dict[str, Any], int]:
     """From now on that user may talk to it; one who may already stays one who may."""
     # Whether it is the caller's comes first: a stranger's agent must not answer by whom it could be shared with.
     get_agent(caller().user_id, path.agent_id)
     field, grantee_id = _grantee(body)
     try:
-        agent = sharing.share_agent(caller().user_id, path.agent_id, grantee_id)
+        agent = sharing.share_agent(caller().user_id, path.agent_id, grantee_id, once=once(_created))
     except ItemNotFound as error:
         if error.what != "user":
             raise
         raise _refused(field) from error
+    return _created(agent)
+
+
+def _created(agent: Agent) -> tuple[dict[str, Any], int]:
     return show(agent).model_dump(mode="json"), 201
 
 

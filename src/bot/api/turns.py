@@ -1,5 +1,6 @@
 """Turns, in which the agent answers: run, read while they run or later, followed from any process, cancelled."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from flask import Response, request
@@ -8,22 +9,28 @@ from pydantic import Field
 from bot.api.blueprint import answers, resource
 from bot.api.context import services
 from bot.api.conversations import ConversationPath
-from bot.api.message_bodies import Cancellation, TurnCreate
+from bot.api.idempotency import once, repeatable
+from bot.api.message_bodies import Cancellation, MessageCreate, TurnCreate
 from bot.api.message_views import TurnResult, TurnView, show_message, show_turn
 from bot.api.requests import agent_read_along, caller
 from bot.api.sse import STREAM_DOCUMENT, event_stream
 from bot.api.types import Parameters, TurnId
-from bot.errors import FieldError, ValidationFailed
+from bot.errors import FieldError, IdempotencyInProgress, ValidationFailed
 from bot.turns import following
 from bot.turns.events import TurnEnded
 from bot.turns.service import Question
-from models.access_patterns.turns import Begun
+from models.access_patterns.turn_events import turn_messages
+from models.idempotency import IdempotencyRecord
+from models.message import Message
+from models.turn import Turn
 
 api = resource("turns", "One run of an agent each: how it stands, what it says, how it ended.")
 
 # How long a cancelled turn is waited for: its worker hears of it within a second.
 _PATIENCE = 5.0
 _LONGEST_EVENT_ID = 10
+# How long a repeated request waits for the end of the first one.
+_JOINED = 30.0
 
 
 class TurnQuery(Parameters):
@@ -49,7 +56,36 @@ class EventsQuery(Parameters):
 TURN_ANSWERS = answers({201: TurnResult, 202: TurnResult, **STREAM_DOCUMENT}, 400, 404, 409, 413, 415, 502, 504)
 
 
+def replay_turn(
+    record: IdempotencyRecord,
+    path: ConversationPath,  # noqa: ARG001 - a replay gets what the route gets
+    query: TurnQuery,  # noqa: ARG001
+    body: MessageCreate | TurnCreate,
+) -> Any:
+    """Answer again for a turn that another request with this key has begun; join it while it runs.
+
+    Cost: AP-53 and AP-58, and AP-54 while it runs.
+
+    Raises:
+        ItemNotFound: it was deleted with its conversation.
+        IdempotencyInProgress: it still runs.
+        BotError: it did not complete, and that is told again.
+    """
+    user_id = caller().user_id
+    turn = following.find_turn(user_id, record.effect_id)
+    if body.stream:
+        return event_stream(following.follow_turn(user_id, turn, 0))
+    if body.background:
+        begun = [message for message in turn_messages(turn) if message.sender != "agent"]
+        return _accepted(turn.as_begun(), begun)
+    turn = following.await_end(user_id, turn, _JOINED)
+    if turn.status == "running":
+        raise IdempotencyInProgress("The first request with this key still runs; ask again.", retry_after=2)
+    return answer_end(following.ended_event(turn)), 201
+
+
 @api.post("/conversations/<conversation_id>/turns", responses=TURN_ANSWERS, summary="Run a turn")
+@repeatable(replay_turn)
 def run(path: ConversationPath, query: TurnQuery, body: TurnCreate) -> Any:
     """The agent answers what is there, without a new message."""
     body.check()
@@ -62,11 +98,12 @@ def answer_turn(conversation_id: str, question: Question, wait: float, *, stream
     user_id = caller().user_id
     agent = agent_read_along() or turns.agent_of(user_id, conversation_id)
     services().hints.remember(conversation_id, agent.user_id, agent.agent_id)
-    followed = stream or background
+    followed, key = stream or background, once()
     if followed:
         streams.reserve()
     try:
-        begun = turns.begin(user_id, conversation_id, question, agent, announced=followed, wait=wait)
+        announced = followed or key is not None
+        begun = turns.begin(user_id, conversation_id, question, agent, announced=announced, wait=wait, once=key)
     except BaseException:
         if followed:
             streams.give_back()
@@ -74,18 +111,16 @@ def answer_turn(conversation_id: str, question: Question, wait: float, *, stream
     events = turns.run(begun, agent, logged=followed)
     if background:
         streams.start(events)
-        return _accepted(begun)
+        return _accepted(begun.lease.turn, begun.messages)
     if stream:
         return event_stream(streams.follow(events))
     (ended,) = (event for event in events if isinstance(event, TurnEnded))
     return answer_end(ended), 201
 
 
-def _accepted(begun: Begun) -> Any:
-    result = TurnResult(
-        turn=show_turn(begun.lease.turn), input=[show_message(message) for message in begun.messages], output=[]
-    )
-    return result.model_dump(mode="json"), 202, {"Location": f"/api/v1/turns/{begun.lease.turn_id}"}
+def _accepted(turn: Turn, begun: Sequence[Message]) -> Any:
+    result = TurnResult(turn=show_turn(turn), input=[show_message(message) for message in begun], output=[])
+    return result.model_dump(mode="json"), 202, {"Location": f"/api/v1/turns/{turn.turn_id}"}
 
 
 def answer_end(ended: TurnEnded) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pydantic import Field
 from bot.api.blueprint import answers, resource
 from bot.api.context import services, settings, vault
 from bot.api.erasures import DELETED, deleted
+from bot.api.idempotency import once, repeatable
 from bot.api.paging import Listing, list_of
 from bot.api.requests import caller, require_admin
 from bot.api.types import Body, Json, JsonMap, MapName, Moment, Name, PageQuery, Parameters, UserId, View, names_only
@@ -158,10 +159,14 @@ def _entry(user: User) -> UserEntry:
 
 
 @api.post("/users", responses=answers({201: UserView}, 403, 409, 413, 415, 400), summary="Create a user")
+@repeatable()
 def create(body: UserCreate) -> tuple[dict[str, Any], int]:
     """For an administrator."""
     require_admin()
-    user = users.create_user(**body.model_dump())
+    return _created(users.create_user(**body.model_dump(), once=once(_created)))
+
+
+def _created(user: User) -> tuple[dict[str, Any], int]:
     return show(user).model_dump(mode="json"), 201
 
 

@@ -3,10 +3,12 @@
 import json
 from collections.abc import Iterator
 from typing import Any, Self
+from uuid import uuid4
 
 import httpx2
 
 # An answer may take its time; what matters is that something arrives now and then (the server sends signs of life).
+_TRIES = 3
 _TIMEOUT = httpx2.Timeout(10.0, read=60.0)
 
 
@@ -55,9 +57,27 @@ class ApiClient:
         return self._call("GET", f"/conversations/{conversation_id}")
 
     def send(self, conversation_id: str, text: str) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Send a message, and give the events of the answer as they come."""
-        body = {"content": text, "stream": True}
-        with self._http.stream("POST", f"/conversations/{conversation_id}/messages", json=body) as response:
+        """Send a message, and give the events of the answer as they come.
+
+        Where the connection breaks it asks again, under the same key: the message is sent once, and each event given
+        once.
+        """
+        key, seen = str(uuid4()), 0
+        for left in reversed(range(_TRIES)):
+            try:
+                for name, data in self._events(conversation_id, text, key):
+                    if data["sequence"] > seen:
+                        seen = data["sequence"]
+                        yield name, data
+            except httpx2.TransportError:
+                if not left:
+                    raise
+            else:
+                return
+
+    def _events(self, conversation_id: str, text: str, key: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        path, body = f"/conversations/{conversation_id}/messages", {"content": text, "stream": True}
+        with self._http.stream("POST", path, json=body, headers={"Idempotency-Key": key}) as response:
             if response.status_code != 200:
                 response.read()
                 raise ApiProblem(_document(response))

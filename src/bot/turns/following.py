@@ -51,6 +51,22 @@ def cancel_turn(user_id: UserId, turn_id: str, leases: LeaseKeeper, patience: fl
     return turn
 
 
+def await_end(user_id: UserId, turn: Turn, seconds: float) -> Turn:
+    """Wait for the end of a turn that may still run, and return it as it then stands; running, if the time is up.
+
+    Cost: AP-53 and AP-54, at first ten times a second and then once.
+
+    Raises:
+        ItemNotFound: it was deleted with its conversation.
+    """
+    deadline, pause = time.monotonic() + seconds, _PAUSE / 3
+    while turn.status == "running" and time.monotonic() < deadline:
+        time.sleep(pause)
+        pause = min(pause * 1.5, 1.0)
+        turn = find_turn(user_id, turn.turn_id)
+    return turn
+
+
 def ended_event(turn: Turn) -> TurnEnded:
     """Return how a turn ended, as it was told when it did.
 
@@ -67,7 +83,7 @@ def ended_event(turn: Turn) -> TurnEnded:
 
 def problem_of(turn: Turn) -> BotError | None:
     """Return what went wrong with a turn that has ended, None for one that completed."""
-    return as_told(turn.error["code"], turn.error["detail"]) if turn.error else None
+    return as_told(**turn.error) if turn.error else None
 
 
 def has_more(turn: Turn, after: int) -> bool:

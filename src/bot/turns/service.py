@@ -32,6 +32,7 @@ from models.access_patterns.turns import Begun, begin_turn, end_turn
 from models.access_patterns.users import get_user
 from models.agent import Agent
 from models.errors import CancelRequested, ItemNotFound, LeaseLost
+from models.idempotency import Once
 from models.message import Message
 from models.retention import shorter
 from models.tenancy import UserId
@@ -121,6 +122,7 @@ class TurnService:
         *,
         announced: bool = False,
         wait: float = 0,
+        once: Once | None = None,
     ) -> Begun:
         """Take the conversation's lease and store what the turn begins with. After this, it is kept.
 
@@ -133,6 +135,7 @@ class TurnService:
             agent: the conversation's agent.
             announced: whether the turn can be followed and found from its first moment.
             wait: how many seconds to wait for a turn that runs.
+            once: the request's idempotency key.
 
         Cost: AP-50, and AP-80 where turns are limited; while it waits AP-31, about twice a second.
 
@@ -142,6 +145,7 @@ class TurnService:
             LimitReached: the user's allowance does not hold this turn.
             ToolResultsExpected: the results do not match the calls that wait.
             Conflict: nothing was said, so there is nothing to answer.
+            DoneBefore: another request with the same idempotency key was first.
         """
         window = _window(agent)
         if question.results:
@@ -157,6 +161,7 @@ class TurnService:
             # Without a message, its conversation does not move to where an unannounced turn is looked for.
             announced=announced or question.message is None,
             quota=quota,
+            once=once,
         )
         begin = partial(self._quotas.begun, user_id, partial(self._estimate, agent), claiming)
         begun = when_free(begin, user_id, conversation_id, wait)
@@ -313,7 +318,8 @@ class TurnService:
 
     def _fail(self, run: "_Run", error: Exception) -> TurnEnded:
         told = as_bot_error(error, run.begun)
-        turn = self._end(run, "failed", unfinished(run.text, told.code, told.detail))
+        record = unfinished(run.text, told.code, told.detail, retry_after=told.retry_after, extra=dict(told.extra))
+        turn = self._end(run, "failed", record)
         if turn.status == "completed":
             # What failed was only to hear that the end was stored.
             return TurnEnded(turn, run.begun.messages, tuple(run.stored))

@@ -33,6 +33,7 @@ from models.access_patterns.conversations import (
 )
 from models.access_patterns.credentials import get_users, replace_details
 from models.access_patterns.entries import list_conversation_entries, list_turns
+from models.access_patterns.idempotency import find_repeated
 from models.access_patterns.identities import (
     create_identity,
     find_identity,
@@ -201,6 +202,7 @@ PLAIN: dict[str, Callable[[Ids], Run]] = {
     "AP-61": now(lambda ids: put_state(ids.owner, "session", "key", 2)),
     "AP-62": now(lambda ids: delete_state(ids.owner, "session", "key")),
     "AP-63": now(lambda ids: list_states(ids.owner, 10)),
+    "AP-64": now(lambda ids: find_repeated(ids.user_id, "none")),
     "AP-70": now(
         lambda ids: erasure.delete_conversation(ids.user_id, ids.conversation_id, asked_by=ids.user_id, hold=hold())
     ),
