@@ -17,6 +17,7 @@ import pytest
 SAVED = Path(__file__).resolve().parents[2] / "docs" / "chaos.json"
 LONG = os.environ.get("CHAOS_FORM") == "long"
 SCALE = float(os.environ.get("CHAOS_SCALE", "1"))
+FORM = ("long" if SCALE == 1 else f"{SCALE:g} of long") if LONG else "short"
 
 
 class Chaos:
@@ -65,7 +66,7 @@ class ChaosReport:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         for name, seen in report.user_properties:
             if name == "chaos" and report.when == "teardown":
-                self.found[promise_of(report.nodeid)] = {**seen, "form": "long" if LONG else "short"}
+                self.found[promise_of(report.nodeid)] = {**seen, "form": FORM}
         if report.failed and "tests/chaos/" in report.nodeid:
             self.found[promise_of(report.nodeid)] = {"counts": {"failed": 1}}
 
