@@ -53,7 +53,7 @@ def read(path: UserPath, query: UsageQuery) -> dict[str, Any]:
     owner = reachable(path.user_id)
     until = query.until or clock.now().date()
     since = query.since or until.replace(day=1)
-    if not timedelta() <= until - since < timedelta(days=_MOST_DAYS) or not 1970 <= since.year < 9999:
+    if not timedelta() <= until - since < timedelta(days=_MOST_DAYS) or since.year < 1970 or until.year == 9999:
         problem = f"must be at or before until, and at most {_MOST_DAYS} days"
         raise ValidationFailed(f"since: {problem}", fields=(FieldError("since", problem),))
     entries = [UsageEntry(**asdict(each)) for each in usage.usage(owner, since, until)]
