@@ -105,6 +105,13 @@ def before_call(context: HookContext, case: Case, kwargs: dict[str, Any]) -> Non
         return
     if operation == ("POST", "/api/v1/conversations"):
         case.body["agent_id"] = AGENT
+    if operation == ("POST", "/api/v1/api-keys"):
+        # The one agent of a key goes with its scope.
+        case.body["agent_id"] = AGENT if case.body.get("scope") == "agent" else None
+    if operation == ("POST", "/api/v1/agents/{agent_id}/shares"):
+        # One of the two, and somebody who is there.
+        case.body.clear()
+        case.body["user_id"] = _user()
     if case.body.get("expires_at"):
         case.body["expires_at"] = "2099-01-01T00:00:00Z"
     # A provider's address must be a public one.
