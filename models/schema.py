@@ -18,6 +18,7 @@ from models import (  # noqa: F401
     idempotency,
     identity,
     message,
+    request_count,
     share,
     state,
     turn,

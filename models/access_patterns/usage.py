@@ -37,7 +37,7 @@ class Usage:
         ),
     ),
     budget=Budget(1, 65, 0, "1,000 turns of 500 bytes; one Query more for each 1,000, or each MB", grows=True),
-    routes=("GET /api/v1/users/{user_id}/usage",),
+    routes=("GET /api/v1/usage", "GET /api/v1/users/{user_id}/usage"),
 )
 def usage(user_id: UserId, first: date, last: date) -> list[Usage]:
     """Return what a user's turns took from the day `first` to the day `last` (UTC), by day, agent and model.

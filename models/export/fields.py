@@ -163,6 +163,11 @@ _OWN: dict[str, dict[str, str]] = {
         "error": "Where it did not end well: `code` and `detail`, and `retry_after` and `extra`, if they were told.",
         "partial_text": "What an unfinished answer had come to.",
     },
+    "RequestCount": {
+        "minute": "The minute, in UTC.",
+        "who": "`user` for all that the user sends, or the id of an API key.",
+        "requests": "How many.",
+    },
     "Allowance": {
         "limits": "The user's own limits, in the place of the deployment's, by name.",
         "tokens": "By day (`2026-11-22`) and month (`2026-11`): tokens that were used, and those that are reserved.",

@@ -14,6 +14,7 @@ from models.erasure import Erasure, PendingErasure
 from models.idempotency import IdempotencyRecord
 from models.identity import Identity, identity_hash
 from models.message import Message
+from models.request_count import RequestCount
 from models.share import AgentGrant, PublishedAgent
 from models.state import ConversationState, UserState
 from models.table import Item
@@ -145,6 +146,9 @@ def samples() -> tuple[Item, ...]:
             hint="x7Qa",
             created_at=_DAY,
             last_used_at=_at(hours=1),
+        ),
+        RequestCount(
+            user_id=ANN, minute="2030-01-07T09:05", who="user", requests=12, expires_at=int(_at(minutes=15).timestamp())
         ),
         Allowance(user_id=ANN, limits={"tokens_per_day": 50_000}, tokens={"2030-01": 1640, "2030-01-07": 1640}),
         UserState(

@@ -229,7 +229,7 @@ class QuotaExceeded(BotError):
 
 
 class RateLimited(BotError):
-    """Too many turns of the user run at once; `limit_size` says how many may."""
+    """Too many turns of the user run at once, or too many requests came in a minute; `limit` says which."""
 
     status = 429
     code = "rate_limited"

@@ -268,6 +268,19 @@ class Settings(BaseSettings):
     embedded_model: str | None = Field(None, exclude=True)
     embedded_context: int = Field(2048, exclude=True)
 
+    requests_per_minute: int | None = Field(
+        None,
+        alias="BOT_LIMIT_REQUESTS_PER_MINUTE",
+        ge=1,
+        description="How many requests a user may make in a minute, with all keys and tokens. Unset, any.",
+    )
+    requests_per_minute_of_a_key: int | None = Field(
+        None,
+        alias="BOT_LIMIT_REQUESTS_PER_MINUTE_OF_A_KEY",
+        ge=1,
+        description="How many requests may be made in a minute with one API key. Unset, any.",
+    )
+
     @property
     def limits(self) -> Limits:
         """What a user without own limits may use."""

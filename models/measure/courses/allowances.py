@@ -6,6 +6,7 @@ from functools import partial
 
 from models.access_patterns.allowances import change_limits, get_allowance, look_after_running
 from models.access_patterns.messages import Draft
+from models.access_patterns.rates import count_request
 from models.access_patterns.turn_states import settle_turn
 from models.access_patterns.turns import Begun, begin_turn, end_turn
 from models.access_patterns.usage import usage
@@ -126,3 +127,11 @@ def settle_limited_turn(world: World) -> Act:
     begun = _begin(world.new_conversation(messages=2))
     world.clock.advance(minutes=1)
     return lambda: settle_turn(begun.lease.turn)
+
+
+@scenario("AP-98")
+def count_requests(world: World) -> Act:
+    """The second one of a minute."""
+    user_id = acting_for(world.new_user().user_id)
+    count_request(user_id, "user", 10)
+    return partial(count_request, user_id, "user", 10)

@@ -15,7 +15,7 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from bot import errors
 from bot.errors import BotError, FieldError
 from models import errors as table
-from models.clock import now, to_timestamp
+from models.clock import now, table_now, to_timestamp
 
 log = logging.getLogger(__name__)
 
@@ -119,6 +119,13 @@ def _limit_reached(error: table.LimitReached) -> BotError:
     if error.resets_at is None:
         detail = f"{error.used} turns run, and {error.limit} is {error.size}. Try again when one has ended."
         return errors.RateLimited(detail, retry_after=1, extra=extra)
+    if error.limit.startswith("requests"):
+        extra |= {"resets_at": to_timestamp(error.resets_at)}
+        return errors.RateLimited(
+            f"This minute has had {error.used:,} requests, as many as {error.limit} allows.",
+            retry_after=(error.resets_at - table_now()).total_seconds(),
+            extra=extra,
+        )
     extra |= {"wanted": error.wanted, "resets_at": to_timestamp(error.resets_at)}
     return errors.QuotaExceeded(
         f"This turn may take {error.wanted:,} tokens; of {error.limit} = {error.size:,}, {error.used:,} are claimed.",

@@ -17,6 +17,7 @@ from bot.access.cursors import Cursors
 from bot.api.context import services
 from bot.api.types import deeper_than
 from bot.errors import BotError, FieldError, Forbidden, MalformedRequest, UnsupportedMediaType, ValidationFailed
+from models.access_patterns.rates import count_request
 from models.agent import Agent
 from models.audit import Actor, acting
 
@@ -161,6 +162,22 @@ def require_caller() -> None:
     # A thread serves one request after the other, and each that acts comes by here.
     acting.set(actor)
     services().sign_ins.note(g.caller, actor)
+    _check_rate(g.caller)
+
+
+def _check_rate(who: Caller) -> None:
+    """Count the request where requests are limited: for its key first, so that one key cannot use up the user's.
+
+    Cost: AP-98 for each of the two limits that is set.
+
+    Raises:
+        LimitReached: the minute has had as many requests as it may.
+    """
+    settings = services().settings
+    if settings.requests_per_minute_of_a_key is not None and who.key_id is not None:
+        count_request(who.user_id, who.key_id, settings.requests_per_minute_of_a_key)
+    if settings.requests_per_minute is not None:
+        count_request(who.user_id, "user", settings.requests_per_minute)
 
 
 def caller() -> Caller:

@@ -7,11 +7,13 @@ from typing import Any
 from pydantic import Field
 
 from bot.api.blueprint import answers, resource
+from bot.api.requests import caller
 from bot.api.types import Parameters, View
 from bot.api.users import UserPath, reachable
 from bot.errors import FieldError, ValidationFailed
 from models import clock
 from models.access_patterns import usage
+from models.tenancy import UserId
 
 api = resource("usage", "What a user's turns took.")
 
@@ -47,10 +49,19 @@ class UsageView(View):
     data: list[UsageEntry]
 
 
+@api.get("/usage", responses=answers({200: UsageView}), summary="Read one's own usage")
+def read_own(query: UsageQuery) -> dict[str, Any]:
+    """By day, agent and model; the same as `users/me/usage`."""
+    return _usage(caller().user_id, query)
+
+
 @api.get("/users/<user_id>/usage", responses=answers({200: UsageView}, 404), summary="Read a user's usage")
 def read(path: UserPath, query: UsageQuery) -> dict[str, Any]:
     """By day, agent and model. `me` is the caller; another's is for an administrator."""
-    owner = reachable(path.user_id)
+    return _usage(reachable(path.user_id), query)
+
+
+def _usage(owner: UserId, query: UsageQuery) -> dict[str, Any]:
     until = query.until or clock.now().date()
     since = query.since or until.replace(day=1)
     if not timedelta() <= until - since < timedelta(days=_MOST_DAYS) or since.year < 1970 or until.year == 9999:

@@ -73,6 +73,7 @@ PROBES: Mapping[tuple[str, str], Probe] = {
     ("GET", "/audit"): Probe(200),
     ("GET", "/users/<user_id>/limits"): Probe(200),
     ("GET", "/users/<user_id>/usage"): Probe(200),
+    ("GET", "/usage"): Probe(200),
     ("PATCH", "/users/<user_id>/limits"): Probe(200, admin=True, body={"tokens_per_day": 1000}),
     ("GET", "/users/me/state"): Probe(200),
     ("GET", "/users/me/state/<key>"): Probe(200),

@@ -210,3 +210,33 @@ def test_usage_is_summed_by_day_agent_and_model(fake_clock: FakeClock, app: Open
     assert bob.get("/users/me/usage")["turns"] == 0
     wrong = {"query_string": {"since": str(today), "until": yesterday}}
     assert ann.refused(422, "validation_failed", "GET", "/users/me/usage", **wrong).keys() == {"since"}
+
+
+def test_requests_of_a_minute_are_limited_for_a_user_and_for_each_key(
+    limited: Callable[..., Caller], fake_clock: FakeClock
+) -> None:
+    fake_clock.moment = fake_clock.moment.replace(second=15)
+    ann = limited(Scripted(), requests_per_minute=5, requests_per_minute_of_a_key=3)
+    second = Caller(ann.app, user=ann.user)
+    other = Caller(ann.app)
+    for _ in range(3):
+        ann.get("/users/me")
+
+    for _ in range(2):
+        told = ann.call("GET", "/users/me")
+        problem = told.get_json()
+        assert (told.status_code, problem["code"]) == (429, "rate_limited")
+        assert (problem["limit"], problem["limit_size"]) == ("requests_per_minute_of_a_key", 3)
+        assert told.headers["Retry-After"] == "45"
+    for _ in range(2):
+        second.get("/users/me")
+    told = second.call("GET", "/users/me")
+    assert (told.status_code, told.get_json()["limit"]) == (429, "requests_per_minute")
+    other.get("/users/me")
+    fake_clock.advance(seconds=45)
+    ann.get("/users/me")
+    second.get("/users/me")
+
+
+def test_ones_own_usage_has_an_address_of_its_own(ann: Caller) -> None:
+    assert ann.get("/usage") == ann.get("/users/me/usage")

@@ -42,6 +42,7 @@ from models.access_patterns.identities import (
 )
 from models.access_patterns.large_texts import named_objects
 from models.access_patterns.messages import Draft, append_messages, delete_message, get_message, list_messages
+from models.access_patterns.rates import count_request
 from models.access_patterns.removal import erase
 from models.access_patterns.sharing import (
     get_shared_agent,
@@ -218,6 +219,7 @@ PLAIN: dict[str, Callable[[Ids], Run]] = {
     "AP-75": now(lambda ids: erasure.list_pending_erasures(10)),
     "AP-76": lambda ids: partial(erasure.take_erasure, dead_job(ids.user_id), hold()),
     "AP-79": now(lambda ids: list_turns(ids.user_id, 10)),
+    "AP-98": now(lambda ids: count_request(ids.user_id, "user", 100)),
     "AP-80": now(lambda ids: get_allowance(ids.user_id)),
     "AP-81": now(lambda ids: change_limits(ids.user_id, {"turns_at_once": 3})),
     "AP-83": now(lambda ids: usage(ids.user_id, clock.now().date(), clock.now().date())),

@@ -32,6 +32,7 @@ from models.access_patterns.conversations import (
 from models.access_patterns.credentials import replace_details
 from models.access_patterns.identities import create_identity, find_identity, readmit_identity
 from models.access_patterns.messages import Draft, append_messages, delete_message
+from models.access_patterns.rates import count_request
 from models.access_patterns.sharing import publish_agent, share_agent, unshare_agent
 from models.access_patterns.states import Owner, delete_state, get_state, list_states, put_state
 from models.access_patterns.turn_events import append_events, streamed
@@ -47,7 +48,7 @@ from models.access_patterns.users import (
 )
 from models.conversation import Conversation
 from models.erasure import Erasure
-from models.errors import Contended, ItemNotFound, TableError
+from models.errors import Contended, ItemNotFound, LimitReached, TableError
 from models.identity import identity_hash
 from models.table import client
 from tests.erasing import dead_job, delete_user, hold
@@ -104,6 +105,14 @@ def with_deleted_turn(ids: Ids) -> Ids:
     begun = begin_limited(ids)
     erasure.delete_conversation(ids.user_id, begun.lease.conversation.conversation_id, asked_by="me", hold=hold())
     return ids
+
+
+def refused(call: Callable[..., object], *arguments: object) -> bool:
+    try:
+        call(*arguments)
+    except LimitReached:
+        return True
+    return False
 
 
 def missing(look: Callable[..., object], *ids: str) -> bool:
@@ -282,6 +291,12 @@ CASES: dict[str, Case] = {
         lambda ids: delete_user(ids.user_id).removed,
         lambda ids: (missing(get_turn, ids.user_id, ids.turn_id), left_of(ids), open_jobs(ids)),
         (True, [], []),
+    ),
+    "AP-98": (
+        # It may count more than once, which costs a caller no more than a try: the one pattern of which that is said.
+        lambda ids: count_request(ids.user_id, "user", 100),
+        lambda ids: refused(count_request, ids.user_id, "user", 1),
+        True,
     ),
     "AP-80": (
         lambda ids: get_allowance(ids.user_id),

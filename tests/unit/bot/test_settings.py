@@ -61,6 +61,8 @@ GIVEN: dict[str, tuple[str, Any]] = {
     "BOT_QUOTA_TOKENS_PER_DAY": ("50000", 50_000),
     "BOT_QUOTA_TOKENS_PER_MONTH": ("1000000", 1_000_000),
     "BOT_LIMIT_TURNS_AT_ONCE": ("3", 3),
+    "BOT_LIMIT_REQUESTS_PER_MINUTE": ("3", 3),
+    "BOT_LIMIT_REQUESTS_PER_MINUTE_OF_A_KEY": ("3", 3),
     "BOT_RETENTION_DAYS": ("30", 30),
 }
 

@@ -1,0 +1,55 @@
+"""Rates: requests are counted by the minute, where the deployment limits them."""
+
+from datetime import timedelta
+
+from pynamodb.exceptions import UpdateError
+
+from models import clock
+from models.access_patterns.declare import Budget, Request, access_pattern
+from models.changes import condition_failed, set_or_remove
+from models.errors import LimitReached
+from models.request_count import COUNTS_KEPT, RequestCount
+from models.table import expiry
+from models.tenancy import UserId
+
+_MINUTE = timedelta(minutes=1)
+
+
+@access_pattern(
+    "AP-98",
+    "Count a request",
+    question="May this user, or this key, ask once more in this minute?",
+    requests=(Request("UpdateItem", (RequestCount,)),),
+    budget=Budget(1, 0, 1, "one small item; with a limit for users and one for keys, each request does it twice"),
+    routes=("every route that needs a caller",),
+)
+def count_request(user_id: UserId, who: str, limit: int) -> None:
+    """Count one request of this minute, by DynamoDB's clock.
+
+    A write that is tried again, because its acknowledgement was lost, may count a request twice.
+
+    Args:
+        user_id: whose request.
+        who: `user`, or the id of the key that was presented.
+        limit: how many requests a minute may have.
+
+    Raises:
+        LimitReached: the minute has had that many; this one is not counted.
+    """
+    moment = clock.table_now()
+    began = moment.replace(second=0, microsecond=0)
+    count = RequestCount.keyed(user_id=user_id, minute=began.strftime("%Y-%m-%dT%H:%M"), who=who)
+    try:
+        count.update(
+            actions=[
+                RequestCount.requests.add(1),
+                RequestCount.entity.set(RequestCount.ENTITY),
+                set_or_remove(RequestCount.expires_at, expiry(moment + COUNTS_KEPT)),
+            ],
+            condition=RequestCount.requests.does_not_exist() | (RequestCount.requests < limit),
+        )
+    except UpdateError as error:
+        if not condition_failed(error):
+            raise
+        name = "requests_per_minute" if who == "user" else "requests_per_minute_of_a_key"
+        raise LimitReached(name, limit, limit, 1, began + _MINUTE) from error

@@ -1,0 +1,25 @@
+"""RequestCount: how many requests a user, or one of their keys, has made in a minute."""
+
+from datetime import timedelta
+
+from pynamodb.attributes import NumberAttribute
+
+from models.keys import Key, KeyField
+from models.table import Item
+
+# Long enough for any clock; after that the count is of no use to anybody.
+COUNTS_KEPT = timedelta(minutes=10)
+
+
+class RequestCount(Item):
+    """The requests of one minute (`2026-11-22T13:18`, UTC) of `who`: `user` (all of the user's) or a key's id."""
+
+    ENTITY = "RequestCount"
+
+    PK = Key("USER#{user_id}#REQUESTS", hash_key=True)
+    SK = Key("MINUTE#{minute}#{who}", range_key=True)
+
+    user_id = KeyField()
+    minute = KeyField()
+    who = KeyField()
+    requests = NumberAttribute(default=0)
