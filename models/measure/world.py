@@ -226,6 +226,10 @@ class World:
         self.put([conversation])
         return conversation
 
+    def remove(self, item: Item) -> None:
+        """Delete an item past the models, as its TTL would."""
+        self._client.delete_item(TableName=table.settings().name, Key={"PK": {"S": item.PK}, "SK": {"S": item.SK}})
+
     def put(self, items: Iterable[Item]) -> None:
         """Put items into the table, past the models and fast."""
         requests: Sequence[Any] = [{"PutRequest": {"Item": item.serialize()}} for item in items]

@@ -108,7 +108,8 @@ class TestWhatIsFound:
         put = {"Put": {"Item": keys, "ConditionExpression": "attribute_not_exists (PK)"}}
         exchange = Exchange("TransactWriteItems", {"TransactItems": [put]}, None)
         assert unseen(pattern, [exchange]) == [
-            "AP-01 Create a user: it declares a Put of EmailClaim, and never does it"
+            "AP-01 Create a user: it declares a Put of EmailClaim, and never does it",
+            "AP-01 Create a user: it declares a Put of IdempotencyRecord, and never does it",
         ]
 
 

@@ -138,7 +138,7 @@ def erase_a_user(world: World) -> Act:
             TurnEvents(turn_id=turn_id, last=event_key(2), texts=["Take ", "light shoes."]),
         ]
     )
-    once = Once(owner, new_id("fingerprint"), new_id("body"))
+    once = Once(owner, "0" * 64, "0" * 64)
     create_agent(owner, name="Ada", provider="echo", model="echo-1", once=once)
     job = _ask_for_user(owner)()
     return lambda: erase(job, HOLD)
