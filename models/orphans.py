@@ -53,4 +53,6 @@ def record_orphan(transaction: Transaction, conversation: Conversation) -> Turn:
         transaction.create("orphan", turn)
         entry = TurnEntry(conversation_id=turn.conversation_id, turn_id=turn_id, expires_at=turn.expires_at)
         transaction.create("orphan entry", entry)
+    if turn.expires_at is not None:
+        transaction.put("orphan count", turn.as_counted())
     return turn

@@ -34,6 +34,22 @@ class TurnEntry(Item):
     turn_id = UnicodeAttribute()
 
 
+class TurnCount(Item):
+    """What a turn took, when its record goes or may expire: so that a sum stays what it was. It quotes nothing."""
+
+    ENTITY = "TurnCount"
+
+    PK = Key("USER#{user_id}#TURNS", hash_key=True)
+    SK = Key("COUNTED#{turn_id}", range_key=True)
+
+    user_id = KeyField()
+    turn_id = KeyField()
+    agent_id = UnicodeAttribute()
+    model = UnicodeAttribute(null=True)
+    input_tokens = NumberAttribute(null=True)
+    output_tokens = NumberAttribute(null=True)
+
+
 class Turn(Item):
     """One run of an agent. Its key holds its owner, and ids sort by time: a user's turns of a day are one Query.
 
@@ -77,6 +93,17 @@ class Turn(Item):
         if self.status != "interrupted" or self.last_event is None:
             return True
         return number < int(self.last_event) - MOST_UNSTORED
+
+    def as_counted(self) -> TurnCount:
+        """Return what stays of the record in a sum."""
+        return TurnCount(
+            user_id=self.user_id,
+            turn_id=self.turn_id,
+            agent_id=self.agent_id,
+            model=self.model,
+            input_tokens=self.input_tokens,
+            output_tokens=self.output_tokens,
+        )
 
     def as_begun(self) -> "Turn":
         """Return the record as it was when the turn began."""

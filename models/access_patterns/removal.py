@@ -22,6 +22,7 @@ from models import clock, retries
 from models.access_patterns.declare import Budget, Request, Write, access_pattern
 from models.access_patterns.erasure import Hold, unreachable
 from models.access_patterns.sharing import leads_to
+from models.access_patterns.users import is_active
 from models.agent import Agent
 from models.allowance import Allowance
 from models.api_key import ApiKey, ApiKeyEntry
@@ -38,13 +39,15 @@ from models.reading import get_even_gone, get_many, query
 from models.share import AgentGrant, PublishedAgent
 from models.state import ConversationState, UserState
 from models.table import DELETING, Item, expiry
-from models.turn import EVENTS_KEPT, Turn, TurnEntry, TurnEvents
+from models.turn import EVENTS_KEPT, Turn, TurnCount, TurnEntry, TurnEvents
 from models.turn import ID_PREFIX as TURN_PREFIX
 from models.user import EmailClaim, User
 from models.writing import ConditionFailed, Transaction, delete_batch
 
 _PAGE = 100
 _EVENTS = 10_000
+# A transaction takes 100 parts; the check of the user is one.
+_COUNTS = 99
 # A turn stores events for as long as it runs; the longest lease is 15 minutes, renewed while the model speaks.
 _LONGEST_TURN = timedelta(hours=24)
 _HEADER = Conversation.SK.template.text
@@ -70,8 +73,14 @@ def _query(*entities: type[Item], sort_key: str) -> Request:
         _query(Agent, Allowance, ConversationEntry, ApiKeyEntry, UserState, AgentGrant, sort_key="SK < PROFILE"),
         _query(TurnEvents, sort_key="begins_with EVENT#"),
         _query(Turn, sort_key="begins_with TURN#"),
+        _query(TurnCount, sort_key="begins_with COUNTED#"),
         _query(IdempotencyRecord, sort_key="begins_with KEY#"),
         Request("BatchGetItem", (Turn,), consistent=True, optional=True),
+        Request(
+            "TransactWriteItems",
+            writes=(Write("ConditionCheck", User), Write("Put", TurnCount)),
+            optional=True,
+        ),
         Request("UpdateItem", (Conversation,), optional=True),
         Request("UpdateItem", (Agent,), optional=True),
         Request("UpdateItem", (Identity,), optional=True),
@@ -85,6 +94,7 @@ def _query(*entities: type[Item], sort_key: str) -> Request:
                     ConversationState,
                     TurnEntry,
                     Turn,
+                    TurnCount,
                     TurnEvents,
                     Conversation,
                     ConversationEntry,
@@ -116,7 +126,7 @@ def _query(*entities: type[Item], sort_key: str) -> Request:
         ),
     ),
     budget=Budget(
-        8, 11, 32, "a conversation of 10 messages in 5 turns; grows with it, 100 items a page, 25 a delete", grows=True
+        9, 11, 44, "a conversation of 10 messages in 5 turns; grows with it, 100 items a page, 25 a delete", grows=True
     ),
     routes=(
         "DELETE /api/v1/conversations/{conversation_id}",
@@ -163,6 +173,7 @@ def _everything(job: Erasure, hold: Hold) -> Steps:
     # What is a user's in partitions of its own, a line each.
     turns = _partition(Turn, user_id=job.user_id)
     yield from _empty(job, hold, "turns", turns, Turn.SK.startswith(Turn.SK.template.prefix))
+    yield from _empty(job, hold, "counts", turns, TurnCount.SK.startswith(TurnCount.SK.template.prefix))
     repeats = _partition(IdempotencyRecord, user_id=job.user_id)
     yield from _empty(
         job, hold, "repeats", repeats, IdempotencyRecord.SK.startswith(IdempotencyRecord.SK.template.prefix)
@@ -255,6 +266,8 @@ def _remove(job: Erasure, hold: Hold, step: str, found: Sequence[Raw]) -> None:
         kinds += [TurnEvents.ENTITY] * len(events[turn_id])
     _count(job, hold, (step, found[-1]["SK"]["S"]), Counter(kinds))
     delete_batch([key for keys in events.values() for key in keys])
+    if job.kind != "user":
+        _leave_counts(job, there)
     delete_batch(_keys(turns.values()))
     delete_batch(_keys(ApiKey.keyed(key_hash=raw["key_hash"]["S"]) for raw in found if "key_hash" in raw))
     for raw in found:
@@ -263,6 +276,20 @@ def _remove(job: Erasure, hold: Hold, step: str, found: Sequence[Raw]) -> None:
         elif raw["entity"]["S"] == AgentGrant.ENTITY:
             _give_back(AgentGrant.from_raw_data(dict(raw)))
     delete_batch([(raw["PK"]["S"], raw["SK"]["S"]) for raw in found])
+
+
+def _leave_counts(job: Erasure, turns: Sequence[Turn]) -> None:
+    """Keep what turns took, that are going to be deleted; doing it twice is the same as once.
+
+    Of a user who is being deleted nothing is kept: their own erasure may have passed the counts already.
+    """
+    for start in range(0, len(turns), _COUNTS):
+        transaction = Transaction()
+        transaction.check("user", User.keyed(user_id=job.user_id), is_active())
+        for turn in turns[start : start + _COUNTS]:
+            transaction.put(turn.turn_id, turn.as_counted())
+        with suppress(ConditionFailed):
+            transaction.commit()
 
 
 def _give_back(grant: AgentGrant) -> None:

@@ -16,7 +16,7 @@ from models.ids import moment_of
 from models.orphans import record_orphan, running_turn
 from models.reading import get, get_many, query
 from models.tenancy import UserId
-from models.turn import ID_PREFIX, Turn, TurnEntry, TurnEvents
+from models.turn import ID_PREFIX, Turn, TurnCount, TurnEntry, TurnEvents
 from models.writing import ConditionFailed, Transaction
 
 _CANCEL = "POST /api/v1/turns/{turn_id}/cancel"
@@ -115,6 +115,7 @@ def _unannounced(user_id: UserId, turn_id: str) -> Turn:
             writes=(
                 Write("Put", Turn, optional=True),
                 Write("Put", TurnEntry, optional=True),
+                Write("Put", TurnCount, optional=True),
                 Write("Update", Turn, optional=True),
                 Write("Update", Conversation),
                 Write("Update", Allowance, optional=True),

@@ -30,7 +30,7 @@ from models.reading import get
 from models.retention import expires_after, retain
 from models.retries import MAX_ATTEMPTS, pause
 from models.tenancy import UserId
-from models.turn import ID_PREFIX, Turn, TurnEnd, TurnEntry
+from models.turn import ID_PREFIX, Turn, TurnCount, TurnEnd, TurnEntry
 from models.writing import ConditionFailed, Transaction
 
 _END_ATTEMPTS = 40
@@ -262,6 +262,7 @@ def renew_lease(lease: Lease, duration: timedelta) -> None:
                 Write("Put", Message, optional=True),
                 Write("Put", Turn, optional=True),
                 Write("Put", TurnEntry, optional=True),
+                Write("Put", TurnCount, optional=True),
                 Write("Update", Conversation),
                 Write("Update", Turn, optional=True),
                 Write("Update", Allowance, optional=True),
@@ -283,7 +284,8 @@ def renew_lease(lease: Lease, duration: timedelta) -> None:
         1,
         0,
         8,
-        "an answer of 1,200 characters, a header and a turn of up to 1 KB; 2 more where the user's turns are limited",
+        "an answer of 1,200 characters, a header and a turn of up to 1 KB; 2 more where the user's turns are limited, "
+        "2 where its record expires",
     ),
     routes=(
         "POST /api/v1/conversations/{conversation_id}/messages",
@@ -322,6 +324,8 @@ def end_turn(
             transaction.update("turn", turn, _conclusion(turn), Turn.status == "running")
         else:
             _record(transaction, turn, named=bool(messages))
+        if turn.expires_at is not None:
+            transaction.put("count", turn.as_counted())
         extend(transaction, conversation, messages, condition, *_release(record, claim))
         if claim is not None:
             used = sum(record.get(name) or 0 for name in ("input_tokens", "output_tokens"))

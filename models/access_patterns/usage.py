@@ -1,13 +1,15 @@
-"""Usage: what a user's turns took, from the records that their ends left."""
+"""Usage: what a user's turns took, from the records that their ends left, and from what these left when they went."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
 
 from models.access_patterns.declare import Budget, Request, access_pattern
 from models.ids import moment_of, new_id
 from models.reading import query
 from models.tenancy import UserId
-from models.turn import ID_PREFIX, Turn
+from models.turn import ID_PREFIX, Turn, TurnCount
 
 _PAGE = 1000
 _READ = ["PK", "SK", "entity", "agent_id", "model", "input_tokens", "output_tokens"]
@@ -35,8 +37,15 @@ class Usage:
         Request(
             "Query", (Turn,), sort_key="between TURN#{turn_id} and TURN#{turn_id}", order="ascending", page="1,000"
         ),
+        Request(
+            "Query",
+            (TurnCount,),
+            sort_key="between COUNTED#{turn_id} and COUNTED#{turn_id}",
+            order="ascending",
+            page="1,000",
+        ),
     ),
-    budget=Budget(1, 65, 0, "1,000 turns of 500 bytes; one Query more for each 1,000, or each MB", grows=True),
+    budget=Budget(2, 66, 0, "1,000 turns of 500 bytes; one Query more for each 1,000, or each MB", grows=True),
     routes=("GET /api/v1/usage", "GET /api/v1/users/{user_id}/usage"),
 )
 def usage(user_id: UserId, first: date, last: date) -> list[Usage]:
@@ -45,18 +54,14 @@ def usage(user_id: UserId, first: date, last: date) -> list[Usage]:
     A turn counts on the day on which it began.
     """
     found: dict[tuple[str, str, str | None], Usage] = {}
-    after: dict[str, str] | None = None
-    while True:
-        page = query(
-            Turn.PK.template.render(user_id=user_id),
-            Turn.SK.between(_bound(first), _bound(last + timedelta(days=1))),
-            limit=_PAGE,
-            after=after,
-            attributes=_READ,
-            peek=False,
-        )
-        for raw in page.items:
+    seen: set[str] = set()
+    # Records first: one that goes between the two reads has left its count by then.
+    for entity in (Turn, TurnCount):
+        for raw in _between(entity, user_id, first, last):
             turn_id = raw["SK"]["S"].partition("#")[2]
+            if turn_id in seen:
+                continue
+            seen.add(turn_id)
             moment = moment_of(turn_id, ID_PREFIX)
             day = moment.date().isoformat() if moment else first.isoformat()
             key = (day, raw["agent_id"]["S"], raw.get("model", {}).get("S"))
@@ -64,11 +69,22 @@ def usage(user_id: UserId, first: date, last: date) -> list[Usage]:
             entry.turns += 1
             entry.input_tokens += int(raw.get("input_tokens", {}).get("N", 0))
             entry.output_tokens += int(raw.get("output_tokens", {}).get("N", 0))
+    return [found[key] for key in sorted(found, key=lambda key: key[0])]
+
+
+def _between(entity: type[Turn] | type[TurnCount], user_id: UserId, first: date, last: date) -> Iterator[Any]:
+    """Give the raw items of the turns that began on these days, oldest first."""
+    partition = entity.PK.template.render(user_id=user_id)
+    sort = entity.SK.between(_bound(entity, first), _bound(entity, last + timedelta(days=1)))
+    after: dict[str, str] | None = None
+    while True:
+        page = query(partition, sort, limit=_PAGE, after=after, attributes=_READ, peek=False)
+        yield from page.items
         if not page.more:
-            return list(found.values())
-        after = {"PK": Turn.PK.template.render(user_id=user_id), "SK": page.items[-1]["SK"]["S"]}
+            return
+        after = {"PK": partition, "SK": page.items[-1]["SK"]["S"]}
 
 
-def _bound(day: date) -> str:
+def _bound(entity: type[Turn] | type[TurnCount], day: date) -> str:
     """Return what sorts before the turns of a day, and after those of the day before."""
-    return Turn.SK.template.prefix + new_id(ID_PREFIX, datetime.combine(day, time(), UTC))[:_TIMED]
+    return entity.SK.template.prefix + new_id(ID_PREFIX, datetime.combine(day, time(), UTC))[:_TIMED]

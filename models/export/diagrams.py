@@ -43,6 +43,7 @@ _RELATIONS = (
     ("Conversation", "Message", "has n"),
     ("Conversation", "Turn", "has n"),
     ("TurnEntry", "Turn", "leads to 1"),
+    ("Turn", "TurnCount", "leaves 1"),
 )
 _WIDTH, _HEIGHT, _ACROSS, _DOWN = 210, 62, 290, 136
 

@@ -168,6 +168,11 @@ _OWN: dict[str, dict[str, str]] = {
         "who": "`user` for all that the user sends, or the id of an API key.",
         "requests": "How many.",
     },
+    "TurnCount": {
+        "model": "Which model.",
+        "input_tokens": "The tokens of the question with its context.",
+        "output_tokens": "The tokens of the answer.",
+    },
     "Allowance": {
         "limits": "The user's own limits, in the place of the deployment's, by name.",
         "tokens": "By day (`2026-11-22`) and month (`2026-11`): tokens that were used, and those that are reserved.",

@@ -24,6 +24,7 @@ _ORDER = (
     "Message",
     "Turn",
     "TurnEntry",
+    "TurnCount",
 )
 _KINDS = {"S": "text", "N": "number", "M": "map", "B": "bytes", "BOOL": "true or false", "SS": "set of texts"}
 _DONE = {"Put": "makes it", "Update": "changes it", "Delete": "deletes it", "ConditionCheck": "checks it"}

@@ -18,7 +18,7 @@ from models.request_count import RequestCount
 from models.share import AgentGrant, PublishedAgent
 from models.state import ConversationState, UserState
 from models.table import Item
-from models.turn import Turn, TurnEntry, TurnEvents, event_key
+from models.turn import Turn, TurnCount, TurnEntry, TurnEvents, event_key
 from models.user import EmailClaim, User
 
 DynamoItem = Mapping[str, Mapping[str, Any]]
@@ -210,6 +210,14 @@ def samples() -> tuple[Item, ...]:
             error={"code": "provider_incomplete", "detail": "The model provider's answer was cut off."},
         ),
         TurnEntry(conversation_id=CONVERSATION, turn_id=FAILED),
+        TurnCount(
+            user_id=ANN,
+            turn_id="turn_00deleted",
+            agent_id=AGENT,
+            model="gpt-6-luna",
+            input_tokens=1804,
+            output_tokens=96,
+        ),
         IdempotencyRecord(
             user_id=ANN,
             fingerprint=FINGERPRINT,

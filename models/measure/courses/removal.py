@@ -18,7 +18,7 @@ from models.ids import new_id
 from models.measure.scenarios import Act, scenario
 from models.measure.world import World
 from models.tenancy import UserId, acting_for
-from models.turn import Turn, TurnEntry, TurnEvents, event_key
+from models.turn import Turn, TurnCount, TurnEntry, TurnEvents, event_key
 from models.user import User
 
 HOLD = Hold("worker_" + "0" * 26, timedelta(seconds=30))
@@ -115,7 +115,7 @@ def erase_an_agent(world: World) -> Act:
 
 @scenario("AP-73")
 def erase_a_user(world: World) -> Act:
-    """A user with a key, an agent, a conversation, state, an allowance, a repeated request, and somebody's agent."""
+    """A user with a key, an agent, a conversation, state, an allowance, a repeat, a count, and somebody's agent."""
     conversation = _full_conversation(world, 4)
     owner = acting_for(conversation.user_id)
     shared = world.new_agent()
@@ -140,6 +140,7 @@ def erase_a_user(world: World) -> Act:
     )
     once = Once(owner, "0" * 64, "0" * 64)
     create_agent(owner, name="Ada", provider="echo", model="echo-1", once=once)
+    world.put([TurnCount(user_id=owner, turn_id=new_id("turn"), agent_id=conversation.agent_id)])
     job = _ask_for_user(owner)()
     return lambda: erase(job, HOLD)
 

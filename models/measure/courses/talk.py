@@ -140,6 +140,6 @@ def get_message(world: World) -> Act:
 
 @scenario("AP-43")
 def delete_message(world: World) -> Act:
-    """A message of a turn."""
+    """A message whose turn has no record."""
     said = _said(world)
     return lambda: messages.delete_message(*said)

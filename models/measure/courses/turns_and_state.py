@@ -6,7 +6,7 @@ from functools import partial
 
 from models.access_patterns import turn_events, turn_states, turns
 from models.access_patterns.large_texts import named_objects
-from models.access_patterns.messages import Draft, append_messages
+from models.access_patterns.messages import Draft, append_messages, delete_message
 from models.access_patterns.states import Owner, delete_state, get_state, list_states, put_state
 from models.access_patterns.turns import Begun
 from models.blobs import new_key
@@ -29,7 +29,9 @@ RECORD = {
 }
 
 
-def _begin(conversation: Conversation, *, announced: bool = False, asked: bool = True) -> Begun:
+def _begin(
+    conversation: Conversation, *, announced: bool = False, asked: bool = True, retention_days: int | None = None
+) -> Begun:
     return turns.begin_turn(
         acting_for(conversation.user_id),
         conversation.conversation_id,
@@ -37,6 +39,7 @@ def _begin(conversation: Conversation, *, announced: bool = False, asked: bool =
         window=WINDOW - 1,
         lease=LEASE,
         announced=announced,
+        retention_days=retention_days,
     )
 
 
@@ -110,6 +113,13 @@ def get_turn(world: World) -> Act:
 
 
 @scenario("AP-52")
+def end_turn_that_expires(world: World) -> Act:
+    """One whose record will go: what it took stays."""
+    begun = _begin(world.new_conversation(messages=2), retention_days=30)
+    return lambda: turns.end_turn(begun.lease, "completed", _answer(), RECORD)
+
+
+@scenario("AP-52")
 def end_turn_that_was_streamed(world: World) -> Act:
     """One that has a record already."""
     begun = _streamed(world)
@@ -122,6 +132,25 @@ def end_turn_again(world: World) -> Act:
     begun = _begin(world.new_conversation(messages=2))
     turns.end_turn(begun.lease, "completed", _answer(), RECORD)
     return lambda: turns.end_turn(begun.lease, "completed", _answer(), RECORD)
+
+
+@scenario("AP-43")
+def delete_message_of_a_turn(world: World) -> Act:
+    """The question of a turn that was answered: what the turn took stays."""
+    begun = _begin(world.new_conversation(messages=2))
+    turns.end_turn(begun.lease, "completed", _answer(), RECORD)
+    return lambda: _delete_question(begun)
+
+
+@scenario("AP-43")
+def delete_message_of_a_running_turn(world: World) -> Act:
+    """The question of a streamed turn that is being answered."""
+    begun = _streamed(world)
+    return lambda: _delete_question(begun)
+
+
+def _delete_question(begun: Begun) -> None:
+    delete_message(begun.lease.user_id, begun.lease.conversation.conversation_id, begun.messages[0].message_id)
 
 
 @scenario("AP-53")
@@ -143,6 +172,14 @@ def settle_turn(world: World) -> Act:
 def settle_plain_turn(world: World) -> Act:
     """A plain turn whose worker died."""
     begun = _begin(world.new_conversation(messages=2))
+    world.clock.advance(minutes=1)
+    return lambda: turn_states.settle_turn(begun.lease.turn)
+
+
+@scenario("AP-54")
+def settle_turn_that_expires(world: World) -> Act:
+    """A plain turn whose worker died, and whose record will go."""
+    begun = _begin(world.new_conversation(messages=2), retention_days=30)
     world.clock.advance(minutes=1)
     return lambda: turn_states.settle_turn(begun.lease.turn)
 

@@ -39,7 +39,7 @@ class UsageEntry(View):
 
 
 class UsageView(View):
-    """What the turns of these days took. Turns whose records were deleted or have expired are not in it."""
+    """What the turns of these days took, also those whose messages or conversations were deleted or have expired."""
 
     since: date
     until: date
