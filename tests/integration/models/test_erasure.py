@@ -49,8 +49,17 @@ LEASE = timedelta(seconds=30)
 
 
 def whole_table() -> dict[tuple[str, str], dict[str, Any]]:
-    """Return what is there, without the receipts and the audit trail: those stay."""
-    return {keys: item for keys, item in raw.whole_table().items() if not keys[0].startswith(("ERASURE#", "AUDIT#"))}
+    """Return what is there, without what stays: receipts, the audit trail, and the counts of users who are there."""
+    items = raw.whole_table()
+
+    def stays(pk: str, sk: str) -> bool:
+        return sk.startswith("COUNTED#") and (pk.removesuffix("#TURNS"), "PROFILE") in items
+
+    return {
+        keys: item
+        for keys, item in items.items()
+        if not keys[0].startswith(("ERASURE#", "AUDIT#")) and not stays(*keys)
+    }
 
 
 def turn(conversation: Conversation, *contents: str, answer: Sequence[Draft] = (), end: bool = True) -> None:
