@@ -16,7 +16,7 @@ _MOST = 3
 
 _MASKS = (
     (_ID, "id"),
-    (re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z"), "time"),
+    (re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z?"), "time"),
     (re.compile(r"\b[\w.-]+@example\.com"), "email"),
     (re.compile(r"[0-9a-f]{64}"), "hash"),
     (re.compile(r"\b\d{10}\b"), "seconds"),
