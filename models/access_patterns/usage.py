@@ -11,6 +11,7 @@ from models.reading import query
 from models.tenancy import UserId
 from models.turn import ID_PREFIX, Turn, TurnCount
 
+_EPOCH = date(1970, 1, 1)
 _PAGE = 1000
 _READ = ["PK", "SK", "entity", "agent_id", "model", "input_tokens", "output_tokens"]
 # The letters of an id that say when it was made; what follows is random.
@@ -75,7 +76,9 @@ def usage(user_id: UserId, first: date, last: date) -> list[Usage]:
 def _between(entity: type[Turn] | type[TurnCount], user_id: UserId, first: date, last: date) -> Iterator[Any]:
     """Give the raw items of the turns that began on these days, oldest first."""
     partition = entity.PK.template.render(user_id=user_id)
-    sort = entity.SK.between(_bound(entity, first), _bound(entity, last + timedelta(days=1)))
+    # A day before ids have a time is the first that has, and the last day of the calendar has no day after it.
+    after_last = last + timedelta(days=1) if last < date.max else last
+    sort = entity.SK.between(_bound(entity, max(first, _EPOCH)), _bound(entity, max(after_last, _EPOCH)))
     after: dict[str, str] | None = None
     while True:
         page = query(partition, sort, limit=_PAGE, after=after, attributes=_READ, peek=False)

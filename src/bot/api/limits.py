@@ -1,13 +1,13 @@
 """Limits: how much a user may use, and how much of it is claimed."""
 
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from bot.api.blueprint import answers, resource
 from bot.api.context import settings
 from bot.api.requests import require_admin
-from bot.api.types import Body, Moment, View
+from bot.api.types import WHOLE, Body, Moment, View
 from bot.api.users import UserPath, reachable
 from models import clock
 from models.access_patterns.allowances import change_limits, get_allowance
@@ -22,9 +22,9 @@ _OWN = "Instead of the deployment's; null gives that back."
 class LimitsPatch(Body):
     """A user's own limits; those that are not sent stay as they are."""
 
-    tokens_per_day: int | None = Field(None, ge=0, le=_MOST, strict=True, description=_OWN)
-    tokens_per_month: int | None = Field(None, ge=0, le=_MOST, strict=True, description=_OWN)
-    turns_at_once: int | None = Field(None, ge=0, le=1000, strict=True, description=_OWN)
+    tokens_per_day: Annotated[int, Field(ge=0, le=_MOST, description=_OWN), WHOLE] | None = None
+    tokens_per_month: Annotated[int, Field(ge=0, le=_MOST, description=_OWN), WHOLE] | None = None
+    turns_at_once: Annotated[int, Field(ge=0, le=1000, description=_OWN), WHOLE] | None = None
 
 
 class TokenLimitView(View):

@@ -1,7 +1,7 @@
 """Types that requests and answers share. What is not allowed is refused with the field's name, never dropped."""
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, PlainSerializer
@@ -81,6 +81,16 @@ Moment = Annotated[datetime, PlainSerializer(_rfc3339, when_used="json")]
 # Text in JSON and in a URL alike, so not strict.
 MomentIn = Annotated[datetime, Field(strict=False), BeforeValidator(_with_zone), AfterValidator(_in_utc)]
 
+
+def _written_out(value: object) -> object:
+    if isinstance(value, str) and not _DAY.fullmatch(value):
+        raise ValueError("must be a day, as 2026-11-22")
+    return value
+
+
+_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+# pydantic itself would take a number for seconds.
+DayIn = Annotated[date, Field(strict=False), BeforeValidator(_written_out)]
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 MAP_NAME = r"^[A-Za-z0-9_.:-]{1,64}$"

@@ -13,6 +13,7 @@ from pynamodb.exceptions import GetError
 from bot.errors import BotError, kinds
 from models.access_patterns import agents
 from models.errors import Contended, TableError
+from tests.factories import noise
 from tests.integration.api.caller import Caller
 
 SECRET = "arn:aws:dynamodb:us-east-1:123456789012:table/inside"
@@ -20,7 +21,7 @@ CODES = {kind.code for kind in kinds()}
 
 
 def _refusals(caller: Caller) -> list[Any]:
-    big = {"content": "x" * 400_000, "reply": False}
+    big = {"content": noise(600_000), "reply": False}
     conversation = f"/conversations/{caller.conversation()}"
     return [
         caller.call("GET", "/agents/agt_missing"),

@@ -23,7 +23,7 @@ from models.conversation import STATUSES, Conversation
 from models.state import KINDS
 from models.table import Item
 from tests.erasing import delete_conversation
-from tests.factories import make_agent, make_conversation, make_user, say
+from tests.factories import make_agent, make_conversation, make_user, noise, say
 from tests.fake_clock import FakeClock
 from tests.integration.models.paging import Fetch, read_to_the_end
 from tests.raw import hide
@@ -212,7 +212,7 @@ def test_a_list_is_read_to_its_end(fill: Callable[[int, str], Filled], count: in
 
 @every_list
 def test_a_page_is_full_though_dynamodb_cuts_its_query_after_a_megabyte(fill: Callable[[int, str], Filled]) -> None:
-    filled = fill(14, "x" * 100_000)
+    filled = fill(14, noise(120_000))
     pages = 0
 
     def fetch(limit: int, last: Any) -> Any:

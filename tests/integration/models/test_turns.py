@@ -31,7 +31,7 @@ from models.message import Message
 from models.table import MAX_TEXT_BYTES
 from models.turn import TurnEnd
 from tests.erasing import delete_conversation
-from tests.factories import make_conversation, make_user, say
+from tests.factories import make_conversation, make_user, noise, say
 from tests.fake_clock import FakeClock
 from tests.raw import stored, whole_table
 from tests.together import at_once
@@ -277,7 +277,7 @@ class TestEnd:
         conversation = make_conversation()
         begun = begin(conversation, "Hello")
         with pytest.raises(ItemTooLarge):
-            end_turn(begun.lease, "completed", (Draft("agent", "x" * (MAX_TEXT_BYTES + 1)),), USED)
+            end_turn(begun.lease, "completed", (Draft("agent", noise(2 * MAX_TEXT_BYTES)),), USED)
         end_turn(begun.lease, "failed", (), {"error": {"code": "too_large", "detail": ""}})
         assert contents(conversation) == ["Hello"]
         assert not header(conversation).leased()
