@@ -7,6 +7,7 @@ import pytest
 from flask_openapi import OpenAPI
 
 from bot.app import create_app
+from bot.erasures import Erasures
 from bot.settings import Settings
 from models.table import TableSettings, configure, settings
 from tests.conftest import new_table
@@ -16,10 +17,14 @@ SECRET = "a secret of the tests, which is long enough"
 
 
 def make_app(table: TableSettings, data_dir: Path, **options: object) -> OpenAPI:
-    """Return an application on a table; nothing of the environment's reaches it."""
+    """Return an application on a table; nothing of the environment's reaches it.
+
+    Each removal is over with its request, however slow the machine, so that none goes on beside the next test.
+    """
     given = {"secret_key": SECRET, "data_dir": data_dir, "openai_api_key": None, "openai_base_url": None, **options}
     app = create_app(Settings(table_name=table.name, endpoint_url=table.endpoint_url, **given))  # type: ignore[arg-type]
     configure(table)
+    object.__setattr__(app.extensions["bot"], "erasures", Erasures(300, within_request=100, background=False))
     return app
 
 

@@ -9,9 +9,13 @@ from werkzeug.test import TestResponse
 
 from models import clock
 from models.access_patterns.idempotency import find_repeated
+from models.table import TableSettings
+from tests.conftest import new_table
 from tests.factories import new_email
-from tests.integration.api.caller import Caller
+from tests.integration.api.caller import PREFIX, Caller
+from tests.integration.api.conftest import make_app
 from tests.integration.api.test_api_routes import Route, routes, things_of
+from tests.processes import wait_until
 from tests.raw import whole_table
 from tests.together import at_once
 from tests.wire import lost_answers, others_come_first, recorded
@@ -40,6 +44,20 @@ POSTS: Mapping[tuple[str, str], Callable[[Caller, Mapping[str, str]], Bodies]] =
 }
 # It has one effect however often it is asked for, and no body to differ in.
 IDEMPOTENT_BY_ITSELF = {("POST", "/turns/<turn_id>/cancel")}
+
+
+@pytest.fixture(scope="module")
+def table(engine: str) -> Iterator[TableSettings]:
+    """A table of their own: what is compared here is all of it, and nothing else may write there meanwhile."""
+    with new_table(engine) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def app(table: TableSettings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenAPI]:
+    made = make_app(table, tmp_path_factory.mktemp("data"))
+    yield made
+    made.extensions["bot"].providers.close()
 
 
 def post(caller: Caller, path: str, body: Any, key: str, **headers: str) -> TestResponse:
@@ -185,6 +203,8 @@ def test_a_message_that_is_sent_again_is_there_once(ann: Caller, body: Any) -> N
     assert all(told(each) == told(first) for each in answers)
     assert ann.get(path)["data"][0]["content"] == "Hello"
     assert [each["content"] for each in ann.get(path)["data"] if each["sender"] == "user"] == ["Hello"]
+    if body.get("background"):
+        wait_until(lambda: ann.get(first.headers["Location"].removeprefix(PREFIX))["status"] == "completed")
 
 
 def test_a_stream_is_replayed_from_its_start(ann: Caller) -> None:
