@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import ROOT, free_port, lives, wait_until
+from tests.processes import ROOT, free_port, lives, only_linux, wait_until
 
 SERVER = """
-import os, sys, time
+import os, signal, sys, time
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -24,6 +24,8 @@ from flask import Flask, Response
 from bot.local.engine import EmbeddedEngine
 from bot.server import serve
 
+# As a terminal starts it, or as nohup does, whichever of the two the tests themselves were started by.
+signal.signal(signal.SIGHUP, signal.SIG_IGN if "NOHUP" in os.environ else signal.SIG_DFL)
 port, graceful_timeout = int(sys.argv[1]), int(sys.argv[2])
 data_dir = Path(os.environ["DATA_DIR"])
 engine = EmbeddedEngine(data_dir)
@@ -180,6 +182,17 @@ def test_a_running_stream_ends_before_the_server_does(start: Callable[..., Serve
     assert server.end() == (0, "stopped\n", "")
     assert not lives(server.worker)
     assert not lives(server.engine)
+
+
+@only_linux
+@pytest.mark.parametrize(("variables", "ignored"), [({}, False), ({"NOHUP": "1"}, True)])
+def test_a_hang_up_stays_ignored_where_it_was(
+    start: Callable[..., Server], variables: dict[str, str], ignored: bool
+) -> None:
+    server = start(**variables).ready()
+    state = Path(f"/proc/{server.process.pid}/status").read_text()
+    (mask,) = [line.split()[1] for line in state.splitlines() if line.startswith("SigIgn:")]
+    assert bool(int(mask, 16) & 1 << signal.SIGHUP - 1) == ignored
 
 
 def test_a_stream_that_outlasts_the_grace_is_cut_off(start: Callable[..., Server]) -> None:
