@@ -30,6 +30,10 @@ class ItemNotFound(TableError):
         self.what = what
 
 
+class ItemExpired(ItemNotFound):
+    """The item's time is over, and DynamoDB has not removed it yet: to a caller, there is no such item."""
+
+
 class EmailTaken(TableError):
     """Another user has this email."""
 

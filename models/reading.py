@@ -55,8 +55,12 @@ def get_even_gone(entity: type[Item], /, **fields: Any) -> Any:
     return entity.from_raw_data(dict(raw)) if raw else None
 
 
-def get_many(wanted: Sequence[Item], *, consistent: bool = False, whole: bool = True) -> list[Any]:
+def get_many(
+    wanted: Sequence[Item], *, consistent: bool = False, whole: bool = True, even_gone: bool = False
+) -> list[Any]:
     """Return up to 100 items with the keys of `wanted`, in that order; None for each that is not there or gone.
+
+    With `even_gone`, also those that no reader may see any more.
 
     What DynamoDB leaves unprocessed is asked for again, with pauses.
 
@@ -73,7 +77,7 @@ def get_many(wanted: Sequence[Item], *, consistent: bool = False, whole: bool = 
         answer = connection().batch_get_item(pending, consistent_read=consistent)
         name = settings().name
         for raw in answer["Responses"].get(name, []):
-            found[raw["PK"]["S"], raw["SK"]["S"]] = decode(raw)
+            found[raw["PK"]["S"], raw["SK"]["S"]] = decode(raw, even_gone=even_gone)
         pending = _unprocessed(answer)
         if not pending:
             items = [found.get((item.PK, item.SK)) for item in wanted]

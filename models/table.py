@@ -112,10 +112,10 @@ class Item(Model):
         return self.expired or getattr(self, "status", None) == DELETING
 
 
-def decode(raw: Mapping[str, Any], entity: type[Item] | None = None) -> Item | None:
+def decode(raw: Mapping[str, Any], entity: type[Item] | None = None, *, even_gone: bool = False) -> Item | None:
     """Return a raw item as an instance of its entity, or None where its type is unknown (logged) or it is gone.
 
-    `entity` is for items of an index that does not carry the type.
+    `entity` is for items of an index that does not carry the type; `even_gone` is for who must tell why it is missing.
     """
     name = raw.get("entity", {}).get("S", "")
     entity = entity or Item._types.get(name)
@@ -123,7 +123,7 @@ def decode(raw: Mapping[str, Any], entity: type[Item] | None = None) -> Item | N
         log.warning("passed over an item of unknown type %r at %s / %s", name, raw.get("PK"), raw.get("SK"))
         return None
     item = entity.from_raw_data(dict(raw))
-    return None if item.gone else item
+    return None if item.gone and not even_gone else item
 
 
 class _Connections:

@@ -9,10 +9,10 @@ from models.agent import Agent
 from models.api_key import ID_PREFIX, ApiKey, ApiKeyEntry, Scope
 from models.audit import AuditEvent, event
 from models.changes import update_present
-from models.errors import ItemNotFound
+from models.errors import ItemExpired, ItemNotFound
 from models.idempotency import IdempotencyRecord, Once
 from models.ids import new_id
-from models.reading import Page, get, get_many, keys, query
+from models.reading import Page, get, get_even_gone, get_many, keys, query
 from models.table import expiry
 from models.tenancy import UserId
 from models.user import User
@@ -120,12 +120,10 @@ def find_api_key(key_hash: str) -> ApiKey:
     The read is strongly consistent: a revoked key stops at once, everywhere.
 
     Raises:
-        ItemNotFound: no key has this hash, or it has expired or been revoked.
+        ItemExpired: the key has expired, and DynamoDB has not removed it yet.
+        ItemNotFound: no key has this hash, or not any more.
     """
-    key: ApiKey | None = get(ApiKey, key_hash=key_hash)
-    if key is None:
-        raise ItemNotFound("API key")
-    return key
+    return _valid(get_even_gone(ApiKey, key_hash=key_hash))
 
 
 @access_pattern(
@@ -152,12 +150,20 @@ def find_api_key_and_agent(key_hash: str, owner_id: str, agent_id: str) -> tuple
         agent_id: the agent.
 
     Raises:
-        ItemNotFound: no key has this hash, or it has expired or been revoked.
+        ItemExpired: the key has expired, and DynamoDB has not removed it yet.
+        ItemNotFound: no key has this hash, or not any more.
     """
-    key, agent = get_many([ApiKey.keyed(key_hash=key_hash), Agent.keyed(user_id=owner_id, agent_id=agent_id)])
+    wanted = [ApiKey.keyed(key_hash=key_hash), Agent.keyed(user_id=owner_id, agent_id=agent_id)]
+    key, agent = get_many(wanted, even_gone=True)
+    return _valid(key), None if agent is None or agent.gone else agent
+
+
+def _valid(key: ApiKey | None) -> ApiKey:
     if key is None:
         raise ItemNotFound("API key")
-    return key, agent
+    if key.gone:
+        raise ItemExpired("API key")
+    return key
 
 
 @access_pattern(

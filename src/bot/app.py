@@ -10,6 +10,7 @@ from bot.access.cursors import Cursors
 from bot.access.hints import AgentHints, Partners
 from bot.access.key_ring import key_ring_of
 from bot.access.kms import data_keys_of
+from bot.access.refusals import Refusals
 from bot.access.secrets import Vault
 from bot.access.sign_ins import SignIns
 from bot.access.uses import KeyUses
@@ -119,13 +120,15 @@ def _services(settings: Settings) -> Services:
     providers = _providers(settings)
     leases = LeaseKeeper(settings.lease)
     sign_ins = SignIns()
-    uses = KeyUses(also=sign_ins.flush)
+    refusals = Refusals()
+    uses = KeyUses(also=(refusals.flush, sign_ins.flush))
     quotas = Quotas(settings.limits)
     return Services(
         settings=settings,
         authentication=Authentication(uses, tokens_of(settings)),
         uses=uses,
         sign_ins=sign_ins,
+        refusals=refusals,
         cursors=Cursors(ring),
         hints=AgentHints(),
         partners=Partners(),

@@ -4,7 +4,26 @@ The data layer raises its own errors (`models.errors`); `bot.api.problems` gives
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar, Literal
+
+# Why nobody was let in: for the log and for nobody else (docs/access.md says what each means).
+Refusal = Literal[
+    "no_credential",
+    "malformed_key",
+    "unknown_key",
+    "expired_key",
+    "token_unreadable",
+    "token_algorithm",
+    "token_issuer",
+    "token_key",
+    "token_signature",
+    "token_expired",
+    "token_claims",
+    "token_subject",
+    "token_audience",
+    "token_use",
+    "account_closed",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +82,11 @@ class Unauthenticated(BotError):
     code = "unauthenticated"
     title = "A valid API key or token is required"
 
+    def __init__(self, detail: str = "", *, reason: Refusal = "no_credential", **more: Any) -> None:
+        """Make an error with a sentence for the caller and a `reason` for the log; `more` is as for any."""
+        super().__init__(detail, **more)
+        self.reason: Refusal = reason
+
 
 class Forbidden(BotError):
     """The caller is known and may not do this."""
@@ -84,6 +108,7 @@ class AccountClosed(Forbidden):
 
     code = "account_closed"
     title = "This account was closed"
+    reason: ClassVar[Refusal] = "account_closed"
 
 
 class NotFound(BotError):

@@ -10,7 +10,7 @@ from models.access_patterns import api_keys
 from models.access_patterns.api_keys import create_api_key, find_api_key, find_api_key_and_agent
 from models.agent import Agent
 from models.api_key import ApiKey, ApiKeyEntry, Scope
-from models.errors import ItemNotFound
+from models.errors import ItemExpired, ItemNotFound
 from models.idempotency import Once
 from models.tenancy import UserId, acting_for
 from models.user import User
@@ -103,15 +103,17 @@ def caller_with_key(key: str, expected: tuple[str, str] | None = None) -> tuple[
         Unauthenticated: the key is unknown, revoked or expired.
     """
     if len(key) > _LONGEST or not key.isascii():
-        raise Unauthenticated("This API key is not valid.")
+        raise Unauthenticated("This API key is not valid.", reason="malformed_key")
     agent = None
     try:
         if expected is None:
             found = find_api_key(hash_of(key))
         else:
             found, agent = find_api_key_and_agent(hash_of(key), *expected)
+    except ItemExpired as error:
+        raise Unauthenticated("This API key is not valid.", reason="expired_key") from error
     except ItemNotFound as error:
-        raise Unauthenticated("This API key is not valid.") from error
+        raise Unauthenticated("This API key is not valid.", reason="unknown_key") from error
     return _caller(found), agent
 
 

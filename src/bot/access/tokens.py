@@ -19,7 +19,7 @@ from joserfc.errors import ExpiredTokenError, JoseError
 from joserfc.jws import JWSRegistry
 
 from bot.access.issuers import Issuer
-from bot.errors import Unauthenticated
+from bot.errors import Refusal, Unauthenticated
 from models import clock
 
 _LONGEST = 8192
@@ -76,19 +76,19 @@ class TokenVerifier:
         header, unverified = _peek(token)
         algorithm, kid = header.get("alg"), header.get("kid")
         if algorithm not in self._algorithms:
-            _refuse("its algorithm is not allowed")
+            _refuse("token_algorithm", "its algorithm is not allowed")
         issuer = self._issuers.get(str(unverified.get("iss")))
         if issuer is None:
-            _refuse("its issuer is not one of this deployment's")
+            _refuse("token_issuer", "its issuer is not one of this deployment's")
         if kid is not None and not isinstance(kid, str):
-            _refuse("its key id is no text")
+            _refuse("token_key", "its key id is no text")
         key = issuer.key(kid, str(algorithm))
         if key is None:
-            _refuse("its issuer has no such key")
+            _refuse("token_key", "its issuer has no such key")
         try:
             claims = jwt.decode(token, key, algorithms=self._algorithms, registry=self._registry).claims
         except (JoseError, ValueError) as error:
-            raise _refusal("its signature does not hold") from error
+            raise _refusal("token_signature", "its signature does not hold") from error
         self._check(claims, issuer)
         return Claims(
             issuer.url,
@@ -109,16 +109,16 @@ class TokenVerifier:
         try:
             registry.validate(claims)
         except ExpiredTokenError as error:
-            raise _refusal("it has expired") from error
+            raise _refusal("token_expired", "it has expired") from error
         except (JoseError, ValueError, TypeError) as error:
-            raise _refusal("its claims do not hold") from error
+            raise _refusal("token_claims", "its claims do not hold") from error
         subject = claims["sub"]
         if not isinstance(subject, str) or not 0 < len(subject) <= _LONGEST_SUBJECT:
-            _refuse("its subject is none")
+            _refuse("token_subject", "its subject is none")
         if not self._audiences.intersection(_audiences(claims)):
-            _refuse("it was made for somebody else")
+            _refuse("token_audience", "it was made for somebody else")
         if claims.get("token_use", "access") != "access":
-            _refuse("it is no access token")
+            _refuse("token_use", "it is no access token")
 
     def _is_admin(self, claims: dict[str, Any]) -> bool:
         if self._admin_claim is None:
@@ -144,19 +144,19 @@ def _peek(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the header and the claims of a token that nobody has verified."""
     parts = token.split(".")
     if len(token) > _LONGEST or len(parts) != 3:
-        _refuse("it is no signed token")
+        _refuse("token_unreadable", "it is no signed token")
     try:
         header, claims = (json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))) for part in parts[:2])
     except (ValueError, RecursionError) as error:
-        raise _refusal("it cannot be read") from error
+        raise _refusal("token_unreadable", "it cannot be read") from error
     if not isinstance(header, dict) or not isinstance(claims, dict):
-        _refuse("it cannot be read")
+        _refuse("token_unreadable", "it cannot be read")
     return header, claims
 
 
-def _refusal(reason: str) -> Unauthenticated:
-    return Unauthenticated(f"This token is not valid: {reason}.")
+def _refusal(reason: Refusal, sentence: str) -> Unauthenticated:
+    return Unauthenticated(f"This token is not valid: {sentence}.", reason=reason)
 
 
-def _refuse(reason: str) -> NoReturn:
-    raise _refusal(reason)
+def _refuse(reason: Refusal, sentence: str) -> NoReturn:
+    raise _refusal(reason, sentence)

@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from bot.access.callers import Caller
@@ -27,8 +27,8 @@ class KeyUses:
     an hour; the write is conditional, so one of them succeeds.
     """
 
-    def __init__(self, beat: float = _BEAT_SECONDS, also: Callable[[], None] = lambda: None) -> None:
-        """Take how many seconds lie between two rounds of the thread, and what else is done in each."""
+    def __init__(self, beat: float = _BEAT_SECONDS, also: Sequence[Callable[[], None]] = ()) -> None:
+        """Take how many seconds lie between two rounds of the thread, and what else is done in each, before it."""
         self._beat = beat
         self._also = also
         self._used: dict[str, tuple[UserId, datetime]] = {}
@@ -54,7 +54,8 @@ class KeyUses:
         """
         with self._lock:
             used, self._used = self._used, {}
-        self._also()
+        for each in self._also:
+            each()
         for key_id, (user_id, moment) in used.items():
             try:
                 note_api_key_use(user_id, key_id, moment, interval=INTERVAL)

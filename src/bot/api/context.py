@@ -7,6 +7,7 @@ from flask import current_app
 from bot.access.authentication import Authentication
 from bot.access.cursors import Cursors
 from bot.access.hints import AgentHints, Partners
+from bot.access.refusals import Refusals
 from bot.access.secrets import Vault
 from bot.access.sign_ins import SignIns
 from bot.access.uses import KeyUses
@@ -26,6 +27,7 @@ class Services:
     authentication: Authentication
     uses: KeyUses
     sign_ins: SignIns
+    refusals: Refusals
     cursors: Cursors
     hints: AgentHints
     partners: Partners

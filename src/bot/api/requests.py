@@ -16,7 +16,16 @@ from bot.access.callers import Caller
 from bot.access.cursors import Cursors
 from bot.api.context import services
 from bot.api.types import deeper_than
-from bot.errors import BotError, FieldError, Forbidden, MalformedRequest, UnsupportedMediaType, ValidationFailed
+from bot.errors import (
+    AccountClosed,
+    BotError,
+    FieldError,
+    Forbidden,
+    MalformedRequest,
+    Unauthenticated,
+    UnsupportedMediaType,
+    ValidationFailed,
+)
 from models.access_patterns.rates import count_request
 from models.agent import Agent
 from models.audit import Actor, acting
@@ -152,12 +161,19 @@ def require_caller() -> None:
     Cost: AP-21, 1 GetItem, or AP-24, 1 BatchGetItem.
 
     Raises:
-        Unauthenticated: no valid API key was sent.
+        Unauthenticated: no valid API key or token was sent; the log tells it.
+        AccountClosed: the token's user was deleted; the log tells it.
     """
     expected = None
     if request.endpoint in _TURNS and request.view_args:
         expected = services().hints.get(request.view_args["conversation_id"])
-    g.caller, g.agent = services().authentication.caller(request.headers.get("Authorization"), expected)
+    try:
+        g.caller, g.agent = services().authentication.caller(request.headers.get("Authorization"), expected)
+    except (Unauthenticated, AccountClosed) as error:
+        # The rule and not the path, in which anything may stand.
+        route = f"{request.method} {request.url_rule}"
+        services().refusals.note(error.reason, route, request.remote_addr, g.request_id)
+        raise
     actor = Actor(g.caller.user_id, g.caller.key_id, g.request_id, request.remote_addr)
     # A thread serves one request after the other, and each that acts comes by here.
     acting.set(actor)

@@ -154,12 +154,32 @@ FORGERIES: dict[str, Callable[[LocalIssuer], str]] = {
     "longer than any": lambda i: i.token(extra="x" * 9000),
 }
 
+# Why the log says that it was refused.
+REASONS = {
+    "signed by somebody else under the same key id": "token_signature",
+    "claims changed after signing": "token_signature",
+    "expired": "token_expired",
+    "without an end": "token_claims",
+    "not yet valid": "token_claims",
+    "for somebody else": "token_audience",
+    "Cognito's id token": "token_use",
+    "of another issuer": "token_issuer",
+    "a subject without end": "token_subject",
+    "alg none": "token_algorithm",
+    "the public key as a secret, PEM": "token_algorithm",
+    "an unknown key id": "token_key",
+    "no JSON": "token_unreadable",
+    "longer than any": "token_unreadable",
+    "encrypted": "malformed_key",  # by its five parts it is no token of ours
+}
+
 
 @pytest.mark.parametrize("forgery", FORGERIES)
 def test_a_token_that_is_not_in_order_is_401(
     app: OpenAPI, issuer: LocalIssuer, forgery: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     token = FORGERIES[forgery](issuer)
+    caplog.set_level("INFO")
     with recorded() as sent:
         answer = ask(app, token)
     assert (answer.status_code, answer.get_json()["code"]) == (401, "unauthenticated"), answer.text
@@ -167,6 +187,9 @@ def test_a_token_that_is_not_in_order_is_401(
     assert [each.operation for each in sent] in ([], ["GetItem"]), "nobody was made"
     for part in token.split("."):
         assert len(part) < 20 or (part not in answer.text and part not in caplog.text)
+    (reason,) = [each.refused["reason"] for each in caplog.records if hasattr(each, "refused")]
+    assert reason == REASONS.get(forgery, reason)
+    assert forgery in REASONS or reason.startswith("token_")
 
 
 SOUND: dict[str, Callable[[LocalIssuer], str]] = {
@@ -305,13 +328,17 @@ def test_requests_that_come_at_once_make_one_user(app: OpenAPI, issuer: LocalIss
     assert len(set(found)) == 1
 
 
-def test_who_was_deleted_stays_out_until_readmitted(app: OpenAPI, issuer: LocalIssuer) -> None:
+def test_who_was_deleted_stays_out_until_readmitted(
+    app: OpenAPI, issuer: LocalIssuer, caplog: pytest.LogCaptureFixture
+) -> None:
     token, subject = issuer.token(sub="leaver"), "leaver"
     first = me(app, token)
     assert ask(app, token, "DELETE").status_code == 204
     for method, path in (("GET", "/users/me"), ("GET", "/agents"), ("DELETE", "/users/me")):
         answer = ask(app, token, method, path)
         assert (answer.status_code, answer.get_json()["code"]) == (403, "account_closed")
+    refused = [each.refused["reason"] for each in caplog.records if hasattr(each, "refused")]
+    assert refused == ["account_closed"] * 3
     assert ask(app, issuer.token(sub="somebody-else")).status_code == 200
 
     readmit_identity(issuer.url, subject)
