@@ -40,6 +40,7 @@ class LocalIssuer:
         self.away = False
         self.named = self.url  # what its configuration says that it is
         self.jwks_uri = f"{self.url}/keys"
+        self.moved_to: str | None = None  # where a redirect says that the keys are
         self.key = self.new_key()
         self.published: list[dict[str, Any]] = [self.public(self.key)]
 
@@ -75,6 +76,8 @@ class LocalIssuer:
             return 503, {}
         if path == "/.well-known/openid-configuration":
             return 200, {"issuer": self.named, "jwks_uri": self.jwks_uri}
+        if path == "/keys" and self.moved_to is not None:
+            return 302, {"keys": self.published}
         return (200, {"keys": self.published}) if path == "/keys" else (404, {})
 
     @property
@@ -91,6 +94,8 @@ def local_issuer() -> Iterator[LocalIssuer]:
             status, document = issuer.answer(self.path)
             body = json.dumps(document).encode()
             self.send_response(status)
+            if status == 302:
+                self.send_header("Location", issuer.moved_to or "")
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()

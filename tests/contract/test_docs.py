@@ -104,6 +104,13 @@ def test_links_lead_somewhere(path: Path) -> None:
             assert anchor in anchors(found), f"{path.relative_to(DOCS)} links to {target}, which has no such heading"
 
 
+def test_the_threat_model_names_what_is_there() -> None:
+    named = set(re.findall(r"`([\w/]+\.py)`", (DOCS / "threat-model.md").read_text()))
+    tests = {path.name for path in (DOCS.parent / "tests").rglob("test_*.py")}
+    assert len(named) > 20
+    assert [each for each in sorted(named) if not (each in tests or (DOCS.parent / each).is_file())] == []
+
+
 def test_every_page_is_linked_from_another() -> None:
     linked = {
         (path.parent / unquote(target).partition("#")[0]).resolve()

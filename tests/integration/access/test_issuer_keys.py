@@ -128,6 +128,14 @@ def test_keys_that_are_not_for_this_are_not_used(issuer: Issuer, server: LocalIs
     assert issuer.key(sound["kid"], "ES256") is None
 
 
+def test_a_redirect_is_not_followed(issuer: Issuer, server: LocalIssuer) -> None:
+    with local_issuer() as other:
+        server.moved_to = other.jwks_uri
+        with pytest.raises(IssuerUnavailable):
+            issuer.key(server.key.kid, "RS256")
+        assert other.asked == {}
+
+
 def test_an_answer_without_end_or_sense_is_no_answer(
     issuer: Issuer, server: LocalIssuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

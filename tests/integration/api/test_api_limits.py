@@ -181,6 +181,8 @@ def test_an_administrator_gives_a_user_other_limits(limited: Callable[..., Calle
         ["tokens_per_day"],
     )
     assert hello(ann, conversation).status_code == 201
+    (event,) = [each for each in ann.get("/audit")["data"] if each["action"] == "limits.changed"]
+    assert (event["actor_id"], event["details"]) == (admin.id, {"names": ["tokens_per_day"]})
     assert admin.patch(path, tokens_per_day=None)["tokens_per_day"]["limit"] == 1
     assert ann.refused(422, "validation_failed", "PATCH", path, {"tokens_per_day": -1}).keys() == {"tokens_per_day"}
 
