@@ -4,6 +4,8 @@ import json
 import logging
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Literal
@@ -75,6 +77,18 @@ def log_to_stderr(level: str, form: LogFormat = "text", secrets: tuple[str, ...]
     logging.captureWarnings(capture=True)
     sys.excepthook = _uncaught
     threading.excepthook = lambda caught: _uncaught(caught.exc_type, caught.exc_value, caught.exc_traceback)
+
+
+@contextmanager
+def warnings_alone(name: str) -> Iterator[None]:
+    """Leave out what this logger says below WARNING, where a person at the terminal is told the same in other words."""
+    logger = logging.getLogger(name)
+    before = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _uncaught(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:

@@ -73,6 +73,19 @@ def test_what_was_said_is_there_again_after_a_stop(env: dict[str, str], tmp_path
     assert "Traceback" not in (tmp_path / "log").read_text()
 
 
+def test_nothing_comes_before_the_banner(env: dict[str, str], tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with BotServer("--local", env=env, log=log) as server:
+        assert server.until("Turntable is running").lstrip().startswith("Turntable is running")
+        assert log.read_text() == ""
+        with Api(server.url, key_of(server)) as api:
+            actions = [each["action"] for each in api.get("/audit")["data"]]
+            assert "key.created" in actions, "the trail has it"
+            api.make("/api-keys")
+        interrupt(server)
+    assert log.read_text().count("action=key.created") == 1, "and the log has those that follow"
+
+
 def test_the_files_are_for_their_owner_alone(env: dict[str, str], tmp_path: Path) -> None:
     with BotServer("--local", env=env, log=tmp_path / "log") as server:
         key_of(server)

@@ -12,7 +12,7 @@ from bot.cli.local import LocalServer, load
 from bot.local.engine import EmbeddedEngine
 from bot.local.model import EmbeddedModel, ModelUnavailable
 from bot.local.service import EmbeddedService
-from bot.logs import log_to_stderr
+from bot.logs import log_to_stderr, warnings_alone
 from bot.server import listen
 from bot.server import serve as run_server
 from bot.settings import Settings
@@ -109,7 +109,9 @@ def _prepare(settings: Settings) -> LocalServer:
     except EmailTaken:
         user = get_user_by_email(FIRST_USER)
     earlier = load(settings.data_dir)
-    key = earlier.api_key if earlier and _works(earlier.api_key) else issue_key(user, name="bot serve --local")[0]
+    # The banner tells of the key, and is the first that a newcomer shall see; the audit trail has its record.
+    with warnings_alone("models.audit"):
+        key = earlier.api_key if earlier and _works(earlier.api_key) else issue_key(user, name="bot serve --local")[0]
     server = LocalServer(f"http://{_bracketed(settings.host)}:{settings.port}", key, settings.endpoint_url or "")
     server.save(settings.data_dir)
     return server
