@@ -34,7 +34,9 @@ MAY_ACT_FOR = {
     "src/bot/cli/turn_costs.py: measure_api",
     "src/bot/cli/users.py: delete",
     "src/bot/access/rotation.py: _replace",
+    "src/bot/cli/usage.py: usage",
     "src/bot/cli/users.py: export",
+    "src/bot/cli/users.py: limits",
     # The sample data's own users.
     "src/bot/seed/writer.py: _titles",
     "src/bot/seed/writer.py: _write_agents",

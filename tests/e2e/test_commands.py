@@ -1,14 +1,17 @@
 """The `bot` command as an operator and a user type it: real processes, on a real engine."""
 
+import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
 from bot.access.keys import issue_key
 from bot.cli import cli
+from models.errors import ItemNotFound
 from models.table import TableSettings, configure
 from tests.e2e.bot_server import Api, BotServer, environment, run_bot
 from tests.factories import make_user, new_email
@@ -49,13 +52,67 @@ def test_from_an_empty_account_to_a_key_that_works(engine: str, tmp_path: Path) 
         assert said in described.out
 
 
-def test_users_and_keys_from_the_operators_side(env: dict[str, str], server: BotServer) -> None:
-    def bot(*arguments: str) -> str:
-        """Run a command in this process, which must succeed; return what it prints."""
+@pytest.fixture
+def bot(env: dict[str, str]) -> Callable[..., str]:
+    """Run a command in this process, which must succeed; return what it prints."""
+
+    def run(*arguments: str) -> str:
         done = CliRunner().invoke(cli, arguments, env=env, catch_exceptions=False)
         assert done.exit_code == 0, done.output
         return done.stdout
 
+    return run
+
+
+def test_usage_at_the_terminal_is_that_of_the_api(bot: Callable[..., str], server: BotServer) -> None:
+    user = make_user()
+    key, _ = issue_key(user)
+    with Api(server.url, key) as api:
+        agent = api.make("/agents", name="Ada", provider="echo")
+        conversation = api.make("/conversations", agent_id=agent["id"])["id"]
+        for _ in range(2):
+            api.make(f"/conversations/{conversation}/messages", content="Hello")
+        found = api.get("/usage")
+    assert found["turns"] == 2
+    for who in (user.email, user.user_id):
+        assert json.loads(bot("usage", who, "--json")) == found
+    lines = bot("usage", user.email, "--month", found["since"][:7]).splitlines()
+    numbers = [str(found[name]) for name in ("turns", "input_tokens", "output_tokens")]
+    assert lines[0].startswith(f"{found['since']} to ")
+    assert lines[1].split() == ["day", "agent", "model", "turns", "input", "tokens", "output", "tokens"]
+    assert lines[2].split() == [found["data"][0]["day"], agent["id"], "echo", *numbers]
+    assert lines[3].split() == ["in", "all", *numbers]
+    assert len({len(line) for line in lines[1:]}) == 1, "the numbers stand below each other"
+    assert bot("usage", user.email, "--month", "2024-02").startswith("2024-02-01 to 2024-02-29 (UTC)\n")
+
+
+def test_usage_of_nobody(bot: Callable[..., str]) -> None:
+    for nobody in (new_email(), "usr_none"):
+        with pytest.raises(ItemNotFound):
+            bot("usage", nobody)
+
+
+def test_limits_from_the_operators_side(bot: Callable[..., str], env: dict[str, str]) -> None:
+    email = make_user().email
+
+    def limits(*changes: str) -> dict[str, Any]:
+        return json.loads(bot("users", "limits", "--email", email, *changes))  # type: ignore[no-any-return]
+
+    assert limits()["own"] == []
+    changed = limits("--set", "tokens_per_day=1000", "--set", "turns_at_once=0")
+    assert (changed["own"], changed["tokens_per_day"]["limit"]) == (["tokens_per_day", "turns_at_once"], 1000)
+    assert limits("--set", "turns_at_once=none")["own"] == ["tokens_per_day"]
+    for wrong in ("tokens_per_day=-1", "tokens_per_day=many", "tokens_per_day", "shoe_size=43"):
+        refused = CliRunner().invoke(cli, ["users", "limits", "--email", email, "--set", wrong], env=env)
+        assert refused.exit_code == 2
+        assert wrong.partition("=")[0] in refused.stderr
+    assert limits()["own"] == ["tokens_per_day"]
+    assert bot("audit", "--email", email).count("limits.changed") == 2
+
+
+def test_users_and_keys_from_the_operators_side(
+    bot: Callable[..., str], env: dict[str, str], server: BotServer
+) -> None:
     email = new_email()
     user_id = bot("users", "create", "--email", email).strip()
     taken = run_bot("users", "create", "--email", email.upper(), env=env)

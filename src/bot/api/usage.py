@@ -50,18 +50,25 @@ class UsageView(View):
 @api.get("/usage", responses=answers({200: UsageView}), summary="Read one's own usage")
 def read_own(query: UsageQuery) -> dict[str, Any]:
     """By day, agent and model; the same as `users/me/usage`."""
-    return _usage(caller().user_id, query)
+    return show(caller().user_id, query.since, query.until).model_dump(mode="json")
 
 
 @api.get("/users/<user_id>/usage", responses=answers({200: UsageView}, 404), summary="Read a user's usage")
 def read(path: UserPath, query: UsageQuery) -> dict[str, Any]:
     """By day, agent and model. `me` is the caller; another's is for an administrator."""
-    return _usage(reachable(path.user_id), query)
+    return show(reachable(path.user_id), query.since, query.until).model_dump(mode="json")
 
 
-def _usage(owner: UserId, query: UsageQuery) -> dict[str, Any]:
-    until = query.until or clock.now().date()
-    since = query.since or until.replace(day=1)
+def show(owner: UserId, since: date | None = None, until: date | None = None) -> UsageView:
+    """Return what a user's turns took, as the API shows it; by default in the present month.
+
+    Cost: AP-83.
+
+    Raises:
+        ValidationFailed: the first day is after the last.
+    """
+    until = until or clock.now().date()
+    since = since or until.replace(day=1)
     if since > until:
         problem = f"must be at or before until, {until}"
         raise ValidationFailed(f"since: {problem}", fields=(FieldError("since", problem),))
@@ -73,4 +80,4 @@ def _usage(owner: UserId, query: UsageQuery) -> dict[str, Any]:
         input_tokens=sum(each.input_tokens for each in entries),
         output_tokens=sum(each.output_tokens for each in entries),
         data=entries,
-    ).model_dump(mode="json")
+    )

@@ -15,7 +15,7 @@ from models.errors import TableError
 
 # Each is read when it is asked for: `bot chat` need not wait for what `bot serve` imports.
 COMMANDS = (
-    *("serve", "chat", "seed", "table", "users", "keys", "agents", "audit"),
+    *("serve", "chat", "seed", "table", "users", "keys", "agents", "audit", "usage"),
     *("secrets", "blobs", "erasures", "patterns", "docs", "openapi"),
 )
 

@@ -1,12 +1,16 @@
 """`bot users`: people, from the operator's side."""
 
-from typing import TextIO
+from typing import Any, TextIO
 
 import click
+from pydantic import ValidationError
 
+from bot.api.limits import LimitsPatch
+from bot.api.limits import show as limits_view
 from bot.cli.erasures import OPERATOR, remove
 from bot.cli.local import with_table
 from bot.settings import Settings
+from models.access_patterns.allowances import change_limits, get_allowance
 from models.access_patterns.identities import readmit_identity
 from models.access_patterns.users import create_user, get_user_by_email, list_users
 from models.tenancy import acting_for
@@ -16,7 +20,7 @@ _PAGE = 100
 
 @click.group()
 def users() -> None:
-    """Create, list and delete users."""
+    """Create, list, limit, export and delete users."""
 
 
 @users.command()
@@ -68,6 +72,34 @@ def delete(settings: Settings, email: str) -> None:
     job = remove(settings, lambda erasures: erasures.user(acting_for(user.user_id), asked_by=OPERATOR))
     click.echo(f"The receipt is {job.erasure_id}.", err=True)
     click.echo(f"Deleted {user.user_id}.")
+
+
+@users.command()
+@click.option("--email", required=True, help="Whose.")
+@click.option(
+    "--set", "wanted", multiple=True, metavar="LIMIT=NUMBER", help="Change one; LIMIT=none gives the deployment's back."
+)
+@with_table
+def limits(settings: Settings, email: str, wanted: tuple[str, ...]) -> None:
+    """Show, as JSON, a user's limits and what of them is used.
+
+    With --set, the user gets one of their own: tokens_per_day, tokens_per_month or turns_at_once.
+    """
+    changes = _limits(wanted)
+    owner = acting_for(get_user_by_email(email).user_id)
+    allowance = change_limits(owner, changes) if changes else get_allowance(owner)
+    click.echo(limits_view(allowance, settings.limits).model_dump_json(indent=2))
+
+
+def _limits(wanted: tuple[str, ...]) -> dict[str, Any]:
+    """Return the limits that are named, as the API takes them."""
+    given = (each.partition("=")[::2] for each in wanted)
+    read = {name: None if said == "none" else int(said) if said.isdecimal() else said for name, said in given}
+    try:
+        return LimitsPatch.model_validate(read).model_dump(exclude_unset=True)
+    except ValidationError as error:
+        wrong = error.errors(include_url=False)[0]
+        raise click.BadParameter(f"{wrong['loc'][0]}: {wrong['msg']}", param_hint="--set") from error
 
 
 @users.command()
