@@ -52,13 +52,21 @@ _LINE_TOO_LONG: dict[str, Any] = {
 }
 
 
+def _retry_after(*, required: bool) -> dict[str, Any]:
+    said = "After how many seconds another try makes sense; `retry_after` of the document."
+    return {"headers": {"Retry-After": {"description": said, "required": required, "schema": {"type": "integer"}}}}
+
+
+_RETRY_AFTER = {409: _retry_after(required=False), 429: _retry_after(required=True), 503: _retry_after(required=False)}
+
+
 def answers(success: Mapping[int, type[BaseModel] | dict[str, Any] | None], *problems: int) -> ResponseDict:
     """Return a route's documented answers: its own, and the problems it can meet beside those that any can."""
     documented: ResponseDict = {}
     for status, model in success.items():
         documented[status] = model
     for problem in sorted({401, 403, 422, 429, 500, 503, *problems}):
-        documented[problem] = problem_response()
+        documented[problem] = problem_response() | _RETRY_AFTER.get(problem, {})
     documented[414] = _LINE_TOO_LONG
     return documented
 

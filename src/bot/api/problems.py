@@ -43,6 +43,7 @@ class Problem(BaseModel):
     limit: str | None = Field(None, description="Which limit was hit.")
     limit_size: int | None = Field(None, description="How much that limit allows.")
     limit_used: int | None = Field(None, description="How much of it is claimed.")
+    wanted: int | None = Field(None, description="How many tokens the turn would have claimed.")
     resets_at: str | None = Field(None, description="When it begins anew.")
     retry_after: int | None = Field(None, description="After how many seconds another try makes sense.")
 

@@ -1,5 +1,6 @@
 """Limits through the API: what is refused says which limit was hit, and what was claimed is settled exactly."""
 
+import re
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import pytest
 from flask_openapi import OpenAPI
+from werkzeug.test import TestResponse
 
 from bot.llm.types import TextDelta
 from models.access_patterns.allowances import get_allowance
@@ -17,6 +19,7 @@ from tests.fake_clock import FakeClock
 from tests.integration.api.caller import Caller
 from tests.integration.api.conftest import make_app
 from tests.integration.api.test_api_turns import Scripted, says
+from tests.processes import ROOT
 from tests.together import at_once
 
 ANSWER = 20
@@ -84,6 +87,28 @@ def test_fifty_turns_at_once_against_a_quota_for_ten(limited: Callable[..., Call
     assert used(ann) == (completed * 10, completed * 10, 0)
 
 
+# What the document of a refusal has beside what every problem has.
+OF_TOKENS = {"limit", "limit_size", "limit_used", "wanted", "resets_at", "retry_after"}
+OF_REQUESTS = OF_TOKENS - {"wanted"}
+OF_TURNS = OF_REQUESTS - {"resets_at"}
+
+
+def assert_told(ann: Caller, answer: TestResponse, fields: set[str]) -> None:
+    """Check that a refusal says exactly this, and that the OpenAPI document and the page have all of it."""
+    problem = answer.get_json()
+    assert answer.status_code == 429
+    assert set(problem) - {"type", "title", "status", "code", "detail", "request_id"} == fields
+    assert int(answer.headers["Retry-After"]) == problem["retry_after"] >= 1
+    assert fields <= ann.app.api_doc["components"]["schemas"]["Problem"]["properties"].keys()
+    for path in ann.app.api_doc["paths"].values():
+        for operation in path.values():
+            if "429" in operation["responses"]:
+                assert operation["responses"]["429"]["headers"]["Retry-After"]["required"]
+    page = (ROOT / "docs" / "limits.md").read_text()
+    assert [name for name in (*fields, problem["limit"]) if f"`{name}`" not in page] == []
+    assert re.search(rf"\| `{problem['limit']}` \| 429 `{problem['code']}` \|", page)
+
+
 def test_a_refusal_names_the_limit_and_stores_nothing(limited: Callable[..., Caller]) -> None:
     ann = limited(Sized(), quota_tokens_per_month=10)
     conversation = ann.conversation(ann.agent(**TURN))
@@ -91,7 +116,7 @@ def test_a_refusal_names_the_limit_and_stores_nothing(limited: Callable[..., Cal
     problem = answer.get_json()
     assert (answer.status_code, problem["code"], problem["limit"]) == (429, "quota_exceeded", "tokens_per_month")
     assert (problem["limit_size"], problem["limit_used"]) == (10, 0)
-    assert int(answer.headers["Retry-After"]) == problem["retry_after"] > 0
+    assert_told(ann, answer, OF_TOKENS)
     assert problem["resets_at"].endswith("-01T00:00:00.000000Z")
     assert ann.get(f"/conversations/{conversation}")["message_count"] == 0
     stored = ann.make(f"/conversations/{conversation}/messages", content="Hello", reply=False)
@@ -142,6 +167,7 @@ def test_turns_at_once(limited: Callable[..., Caller]) -> None:
     problem = answers[0].get_json()
     assert (answers[0].status_code, problem["code"], problem["limit"]) == (429, "rate_limited", "turns_at_once")
     assert answers[0].headers["Retry-After"] == "1"
+    assert_told(ann, answers[0], OF_TURNS)
     assert hello(ann, two).status_code == 201
     assert used(ann) == (0, 0, 0), "tokens are not limited here, so they are not counted here"
 
@@ -230,10 +256,12 @@ def test_requests_of_a_minute_are_limited_for_a_user_and_for_each_key(
         assert (told.status_code, problem["code"]) == (429, "rate_limited")
         assert (problem["limit"], problem["limit_size"]) == ("requests_per_minute_of_a_key", 3)
         assert told.headers["Retry-After"] == "45"
+        assert_told(ann, told, OF_REQUESTS)
     for _ in range(2):
         second.get("/users/me")
     told = second.call("GET", "/users/me")
     assert (told.status_code, told.get_json()["limit"]) == (429, "requests_per_minute")
+    assert_told(ann, told, OF_REQUESTS)
     other.get("/users/me")
     fake_clock.advance(seconds=45)
     ann.get("/users/me")
