@@ -1,8 +1,13 @@
-"""Keeps the leases of this process's running turns alive, and hears who wants one to stop; one thread for all."""
+"""Keeps the leases of this process's running turns alive, and hears who wants one to stop.
+
+One thread says what is due and asks DynamoDB nothing itself; what it says is done by others. So a request that hangs
+holds up its own lease, and no other.
+"""
 
 import logging
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -15,16 +20,28 @@ log = logging.getLogger(__name__)
 BEAT_SECONDS = 0.5
 """How often a turn that runs longer than this is looked up: has anybody cancelled it?"""
 
+RENEWALS_AT_ONCE = 16
+"""A renewal takes some milliseconds, so one thread would do for all leases of a process, and without trouble there are
+no more than a few. The others are for requests that hang. One on a dead connection does so for 10 seconds (the client's
+timeout) before it is tried on another; a lease of 30 seconds has 20 from when it is due, so 16 threads bring 32 such
+renewals through in time. It is half of the connections that the client keeps beside those of the requests."""
+
+THREAD_NAME = "lease-keeper"
+
 
 @dataclass(eq=False)
 class Held:
-    """A lease that is being kept. `lost`: another worker has the conversation; `cancelled`: the turn shall stop."""
+    """A lease that is being kept. `lost`: another worker has the conversation; `cancelled`: the turn shall stop.
+
+    `renewed` is when the request of its last renewal went out; `renewing`, whether one is on its way.
+    """
 
     lease: Lease
     lost: threading.Event = field(default_factory=threading.Event)
     cancelled: threading.Event = field(default_factory=threading.Event)
     since: float = field(default_factory=time.monotonic)
     renewed: float = field(default_factory=time.monotonic)
+    renewing: bool = False
 
     @property
     def shall_stop(self) -> bool:
@@ -41,8 +58,12 @@ class LeaseKeeper:
         self._beat = min(beat or BEAT_SECONDS, duration / 3)
         self._held: dict[str, Held] = {}
         self._lock = threading.Lock()
-        self._wake = threading.Event()
+        self._stop = threading.Event()
         self._thread: threading.Thread | None = None
+        # Their threads are made when they are needed.
+        self._renewals = ThreadPoolExecutor(RENEWALS_AT_ONCE, thread_name_prefix=f"{THREAD_NAME}-renewal")
+        self._looks = ThreadPoolExecutor(1, thread_name_prefix=f"{THREAD_NAME}-look")
+        self._looking = False
 
     def hold(self, lease: Lease) -> Held:
         """Renew a lease from now on, until `release`."""
@@ -51,7 +72,7 @@ class LeaseKeeper:
             self._held[lease.turn_id] = held
             if self._thread is None:
                 # A daemon, so that it never holds up the end of the process: a lease that nobody renews runs out.
-                self._thread = threading.Thread(target=self._run, name="lease-keeper", daemon=True)
+                self._thread = threading.Thread(target=self._run, name=THREAD_NAME, daemon=True)
                 self._thread.start()
         return held
 
@@ -73,40 +94,56 @@ class LeaseKeeper:
             held.cancelled.set()
 
     def close(self) -> None:
-        """Stop to renew."""
-        self._wake.set()
+        """Stop to renew. A request that is on its way is not waited for: its thread ends with it."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+        for pool in (self._renewals, self._looks):
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def _run(self) -> None:
-        while not self._wake.wait(self._beat):
+        while not self._stop.wait(self._beat):
             with self._lock:
                 running = list(self._held.values())
             now = time.monotonic()
-            for held in running:
-                if now - held.renewed >= self.duration.total_seconds() / 3:
-                    self._renew(held)
-            self._listen([held for held in running if now - held.since >= self._beat])
+            # Where they have to wait for a thread, the one that runs out first comes first.
+            for held in sorted(running, key=lambda each: each.renewed):
+                if not held.renewing and now - held.renewed >= self.duration.total_seconds() / 3:
+                    held.renewing = True
+                    self._renewals.submit(self._renew, held)
+            longer = [held for held in running if now - held.since >= self._beat]
+            if longer and not self._looking:
+                self._looking = True
+                self._looks.submit(self._listen, longer)
 
     def _renew(self, held: Held) -> None:
         try:
+            if not self._holds(held):
+                return
+            started = time.monotonic()
             renew_lease(held.lease, self.duration)
-            held.renewed = time.monotonic()
+            # The lease lasts from when its request was made, however late the answer came.
+            held.renewed = started
         except LeaseLost:
             # A turn that ended while the renewal was on its way has given its lease back itself.
-            with self._lock:
-                still_held = held.lease.turn_id in self._held
-            if still_held:
+            if self._holds(held):
                 held.lost.set()
-        except Exception:  # the keeper must outlive any single failure; the lease has more beats
+        except Exception:  # the lease has more beats
             log.exception("could not renew the lease of %s", held.lease.turn_id)
+        finally:
+            held.renewing = False
+
+    def _holds(self, held: Held) -> bool:
+        with self._lock:
+            return self._held.get(held.lease.turn_id) is held
 
     def _listen(self, running: list[Held]) -> None:
-        if not running:
-            return
         try:
             shall_stop = cancelled_turns([held.lease.conversation.conversation_id for held in running])
+            for held in running:
+                if held.lease.turn_id in shall_stop:
+                    held.cancelled.set()
         except Exception:
             log.warning("could not look for cancelled turns", exc_info=True)
-            return
-        for held in running:
-            if held.lease.turn_id in shall_stop:
-                held.cancelled.set()
+        finally:
+            self._looking = False

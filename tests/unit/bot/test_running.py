@@ -15,6 +15,7 @@ from models.access_patterns.turns import Lease
 from models.clock import now
 from models.conversation import Conversation
 from models.errors import LeaseLost
+from tests.processes import wait_until
 
 SOON = 30
 
@@ -114,22 +115,33 @@ def lease(turn_id: str) -> Lease:
 
 
 class Table:
-    """Takes renewals, and can lose leases or fail."""
+    """Takes renewals, and can lose leases, fail or hang."""
 
     def __init__(self) -> None:
         self.renewed: list[str] = []
         self.failures: list[Exception] = []
         self.happened = threading.Semaphore(0)
         self.cancelled: set[str] = set()
+        self.looks = 0
+        self.hanging: set[str] = set()
+        self.go_on = threading.Event()
 
     def cancelled_turns(self, conversation_ids: list[str]) -> set[str]:
+        self.looks += 1
+        if "looks" in self.hanging:
+            assert self.go_on.wait(SOON)
         return self.cancelled
 
     def renew(self, held: Lease, duration: object) -> None:
         self.renewed.append(held.turn_id)
         self.happened.release()
+        if held.turn_id in self.hanging:
+            assert self.go_on.wait(SOON)
         if self.failures:
             raise self.failures.pop(0)
+
+    def renewals(self, turn_id: str) -> int:
+        return self.renewed.count(turn_id)
 
     def wait(self, times: int) -> None:
         for _ in range(times):
@@ -146,9 +158,10 @@ def table(monkeypatch: pytest.MonkeyPatch) -> Table:
 
 
 @pytest.fixture
-def keeper() -> Iterator[LeaseKeeper]:
+def keeper(table: Table) -> Iterator[LeaseKeeper]:
     made = LeaseKeeper(duration=0.03)
     yield made
+    table.go_on.set()
     made.close()
 
 
@@ -173,6 +186,75 @@ def test_one_failed_renewal_is_not_the_end_of_the_lease(keeper: LeaseKeeper, tab
 def test_a_lease_that_was_taken_over_is_lost(keeper: LeaseKeeper, table: Table) -> None:
     table.failures = [LeaseLost("turn_1")]
     assert keeper.hold(lease("turn_1")).lost.wait(SOON)
+
+
+def test_a_renewal_that_hangs_holds_up_no_other_lease(keeper: LeaseKeeper, table: Table) -> None:
+    turns = [f"turn_{number}" for number in range(20)]
+    stuck, others = set(turns[:3]), set(turns[3:])
+    table.hanging = stuck
+    held = {turn_id: keeper.hold(lease(turn_id)) for turn_id in turns}
+    wait_until(lambda: all(table.renewals(turn_id) >= 3 for turn_id in others), SOON)
+    assert {table.renewals(turn_id) for turn_id in stuck} == {1}, "one at a time for each lease"
+    table.hanging = set()
+    table.go_on.set()
+    wait_until(lambda: all(table.renewals(turn_id) >= 3 for turn_id in stuck), SOON)
+    assert not any(each.shall_stop for each in held.values())
+
+
+def test_of_leases_that_wait_for_a_thread_the_one_that_runs_out_first_is_first(
+    table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leases, "RENEWALS_AT_ONCE", 1)
+    keeper = LeaseKeeper(duration=3600, beat=0.01)
+    table.hanging = {"turn_0"}
+    first, late, early = (keeper.hold(lease(f"turn_{number}")) for number in range(3))
+    first.renewed -= 3600
+    table.wait(1)
+    early.renewed -= 3600
+    late.renewed -= 1800
+    wait_until(lambda: late.renewing and early.renewing, SOON)
+    table.go_on.set()
+    table.wait(2)
+    assert table.renewed == ["turn_0", "turn_2", "turn_1"]
+    keeper.close()
+
+
+def test_a_look_for_cancellations_that_hangs_holds_up_no_lease_and_is_the_only_one(
+    keeper: LeaseKeeper, table: Table
+) -> None:
+    table.hanging = {"looks"}
+    held = keeper.hold(lease("turn_1"))
+    wait_until(lambda: table.looks, SOON)
+    seen = table.renewals("turn_1")
+    wait_until(lambda: table.renewals("turn_1") >= seen + 3, SOON)
+    assert table.looks == 1
+    table.cancelled = {"turn_1"}
+    table.go_on.set()
+    assert held.cancelled.wait(SOON)
+
+
+def test_renewals_that_hang_do_not_keep_a_turn_from_being_cancelled(keeper: LeaseKeeper, table: Table) -> None:
+    table.hanging = {f"turn_{number}" for number in range(2 * leases.RENEWALS_AT_ONCE)}
+    held = [keeper.hold(lease(turn_id)) for turn_id in sorted(table.hanging)]
+    table.wait(leases.RENEWALS_AT_ONCE)
+    table.cancelled = {held[-1].lease.turn_id}
+    assert held[-1].cancelled.wait(SOON)
+    assert len(table.renewed) == leases.RENEWALS_AT_ONCE, "no thread for each turn"
+
+
+def test_a_keeper_that_was_closed_leaves_no_thread(table: Table) -> None:
+    before = set(threading.enumerate())
+    keeper = LeaseKeeper(duration=0.03)
+    table.hanging = {"turn_1"}
+    for number in range(3):
+        keeper.hold(lease(f"turn_{number}"))
+    wait_until(lambda: table.looks and set(table.renewed) == {"turn_0", "turn_1", "turn_2"}, SOON)
+    keeper.close()
+    table.go_on.set()
+    for thread in set(threading.enumerate()) - before:
+        thread.join(SOON)
+    assert set(threading.enumerate()) <= before
+    keeper.close()
 
 
 def test_a_turn_that_anybody_cancelled_hears_of_it(keeper: LeaseKeeper, table: Table) -> None:
