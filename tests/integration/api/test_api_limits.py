@@ -185,7 +185,7 @@ def test_the_dead_hold_nothing(
         raise LeaseLost
 
     with monkeypatch.context() as patched:
-        patched.setattr("bot.turns.service.end_turn", die)
+        patched.setattr("bot.turns.running.end_turn", die)
         assert hello(ann, one).status_code == 503
     assert hello(ann, two).status_code == 429
     fake_clock.advance(seconds=31)

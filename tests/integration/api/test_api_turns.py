@@ -9,7 +9,7 @@ from flask_openapi import OpenAPI
 
 from bot.errors import ProviderTimeout
 from bot.llm.types import Completion, ModelRequest, TextDelta, ToolCall, Usage
-from bot.turns import service
+from bot.turns import running
 from bot.turns.service import Question
 from bot.turns.tools import MAX_CALLS
 from models import clock
@@ -239,7 +239,7 @@ def test_an_answer_that_the_table_does_not_take_is_told_as_that_and_the_conversa
 
     model.script.append(says("Lost words"))
     with monkeypatch.context() as patched:
-        patched.setattr(service, "end_turn", broken)
+        patched.setattr(running, "end_turn", broken)
         answer = ann.call("POST", f"{conversation}/messages", {"content": "Hello", "stream": stream})
     assert "table_unavailable" in answer.text
     assert INSIDE not in answer.text

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from flask_openapi import OpenAPI
 
-from bot.turns.service import WINDOW
+from bot.turns.asking import WINDOW
 from models import blobs
 from models.access_patterns.messages import get_message
 from models.blobs import BlobSettings

@@ -1,0 +1,191 @@
+"""One turn while it runs: the model is asked, what it says is passed on, and the end is stored before it is told."""
+
+import logging
+import time
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from typing import Any
+
+from bot.errors import ProviderIncomplete, TurnCancelled
+from bot.llm.interruption import Interrupted, interruptible
+from bot.llm.tokens import count_tokens
+from bot.llm.types import Completion, ModelRequest, TextDelta
+from bot.turns.asking import Asking, size_of
+from bot.turns.endings import as_bot_error, unstored
+from bot.turns.event_log import EventLog
+from bot.turns.events import AnswerDelta, TurnEnded, TurnEvent, TurnStarted
+from bot.turns.leases import LeaseKeeper
+from bot.turns.tools import call_draft, check_calls
+from models.access_patterns.messages import Draft
+from models.access_patterns.turns import Begun, end_turn
+from models.agent import Agent
+from models.errors import CancelRequested, LeaseLost
+from models.message import Message
+from models.turn import MOST_UNSTORED, Turn, TurnEnd, unfinished
+
+log = logging.getLogger(__name__)
+
+_LONGEST_PIECE = 16_384
+_STOPPED = "The worker that ran this turn was stopped."
+
+
+class RunningTurn:
+    """A turn that has begun: what it has said, and what its record will say. Run once, by one thread."""
+
+    def __init__(self, begun: Begun, agent: Agent, asking: Asking, leases: LeaseKeeper, events: EventLog) -> None:
+        """Take the turn, whose lease `leases` holds; `events` is where what it says can be followed."""
+        self._begun = begun
+        self._agent = agent
+        self._asking = asking
+        self._leases = leases
+        self._log = events
+        self._record: dict[str, Any] = {}
+        self._stored: list[Message] = []
+        self._request: ModelRequest | None = None
+        self._texts: list[str] = []
+        self._sequence = 1
+
+    def run(self) -> Generator[TurnEvent, None, None]:
+        """Run the turn to its end, and give what happens; its lease is released then."""
+        lease = self._begun.lease
+        try:
+            yield TurnStarted(
+                lease.turn_id, lease.conversation.conversation_id, lease.conversation.agent_id, self._begun.messages
+            )
+            yield from self._answer()
+        finally:
+            self._leases.release(lease)
+
+    def _answer(self) -> Generator[TurnEvent, None, None]:
+        held = self._leases.held(self._begun.lease)
+        ended: TurnEnded | None = None
+
+        def shall_stop() -> bool:
+            self._log.tick()
+            return held.shall_stop
+
+        try:
+            with closing(interruptible(self._ask(), shall_stop)) as events:
+                for event in events:
+                    if isinstance(event, TextDelta):
+                        for piece in _pieces(event.text):
+                            yield self._said(piece)
+                    else:
+                        ended = self._complete(event)
+        except GeneratorExit:
+            # Numbered as an orphan's end: nobody hears this one.
+            numbered = {"last_event": self._ending()["last_event"] + MOST_UNSTORED}
+            self._end("interrupted", unfinished(self._text, "turn_interrupted", _STOPPED) | numbered)
+            raise
+        except (Interrupted, CancelRequested):
+            ended = self._fail(LeaseLost()) if held.lost.is_set() else self._cancel()
+        except Exception as error:
+            ended = self._fail(error)
+        ended = ended or self._fail(ProviderIncomplete("The model gave no end."))
+        # Who hears of the end may never come back for more.
+        self._leases.release(self._begun.lease)
+        yield ended
+
+    def _ask(self) -> Generator[TextDelta | Completion, None, None]:
+        """Ask the model. Fills the turn's record with what is known of the run."""
+        provider = self._asking.provider(self._agent, self._begun.lease.user_id)
+        self._record |= {"provider": provider.name, "model": self._agent.model}
+        self._request = self._asking.request(self._agent, provider, self._begun)
+        started = time.monotonic()
+        try:
+            yield from provider.stream(self._request)
+        finally:
+            log.info(
+                "turn %s asked %s/%s for %.1f s",
+                self._begun.lease.turn_id,
+                provider.name,
+                self._agent.model,
+                time.monotonic() - started,
+            )
+
+    def _complete(self, completion: Completion) -> TurnEnded:
+        self._record["finish_reason"] = completion.finish_reason
+        if completion.usage is not None:
+            self._record["input_tokens"] = completion.usage.input_tokens
+            self._record["output_tokens"] = completion.usage.output_tokens
+        else:
+            self._count(*(f"{call.name} {call.arguments}" for call in completion.tool_calls))
+        check_calls(completion)
+        self._log.close()
+        turn, messages = end_turn(self._begun.lease, "completed", _answer(completion), self._ending())
+        return TurnEnded(turn, self._begun.messages, tuple(messages))
+
+    def _cancel(self) -> TurnEnded:
+        error = TurnCancelled()
+        turn = self._end("cancelled", unfinished(self._text, error.code, error.detail))
+        return TurnEnded(turn, self._begun.messages, (), error)
+
+    def _fail(self, error: Exception) -> TurnEnded:
+        told = as_bot_error(error, self._begun)
+        record = unfinished(self._text, told.code, told.detail, retry_after=told.retry_after, extra=dict(told.extra))
+        turn = self._end("failed", record)
+        if turn.status == "completed":
+            # What failed was only to hear that the end was stored.
+            return TurnEnded(turn, self._begun.messages, tuple(self._stored))
+        return TurnEnded(turn, self._begun.messages, (), told)
+
+    def _end(self, status: TurnEnd, record: dict[str, Any]) -> Turn:
+        """Store how an unfinished turn ended, as far as that is possible.
+
+        Without the lease, the worker that took it has done so; without the table, the next one will, when the lease has
+        run out.
+        """
+        turn_id = self._begun.lease.turn_id
+        if self._text:
+            # What was heard was paid for, though the provider did not get to say how much it was.
+            self._count()
+        try:
+            self._log.close()
+            turn, self._stored = end_turn(self._begun.lease, status, [], self._ending() | record)
+            return turn
+        except LeaseLost:
+            log.warning("turn %s lost its lease; its end (%s) was not stored", turn_id, status)
+        except Exception:
+            log.exception("the end (%s) of turn %s was not stored", status, turn_id)
+        return unstored(self._begun, self._ending() | record)
+
+    @property
+    def _text(self) -> str:
+        return "".join(self._texts)
+
+    def _said(self, text: str) -> AnswerDelta:
+        self._sequence += 1
+        self._texts.append(text)
+        self._log.add(self._sequence, text)
+        return AnswerDelta(text, self._sequence)
+
+    def _count(self, *calls: str) -> None:
+        """Count the tokens ourselves, of a turn for which the provider has not said them."""
+        if self._request is not None and "input_tokens" not in self._record:
+            model = self._request.model
+            self._record["input_tokens"] = size_of(self._request.messages, self._request.tools, model)
+            self._record["output_tokens"] = sum(count_tokens(text, model) for text in (self._text, *calls))
+
+    def _ending(self) -> dict[str, Any]:
+        return self._record | {"last_event": self._sequence + 1}
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """Divide a text that would not fit in an item with others."""
+    for start in range(0, len(text), _LONGEST_PIECE):
+        yield text[start : start + _LONGEST_PIECE]
+
+
+def _answer(completion: Completion) -> list[Draft]:
+    drafts = []
+    text = completion.text or completion.refusal
+    # A small model now and then has nothing to say. That is an answer too, and the caller sees that it is empty.
+    if text or not completion.tool_calls:
+        notes: dict[str, Any] = (
+            {} if completion.finish_reason == "stop" else {"finish_reason": completion.finish_reason}
+        )
+        if completion.refusal:
+            notes["refusal"] = True
+        drafts.append(Draft("agent", text or "", attributes=notes, llm_response_id=completion.response_id))
+    drafts += [call_draft(call, completion.response_id) for call in completion.tool_calls]
+    return drafts
