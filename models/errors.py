@@ -96,6 +96,15 @@ class LeaseExpired(TableError):
         self.turn = turn
 
 
+class BeginUncertain(TableError):
+    """DynamoDB did not say whether a turn began. Nobody runs it: if it did, `settle_turn` frees its conversation."""
+
+    def __init__(self, turn: "Turn", why: object) -> None:
+        """Carry the `turn` as it would have begun; `why` is for the log."""
+        super().__init__(f"nobody knows whether turn {turn.turn_id} began: {why}")
+        self.turn = turn
+
+
 class LeaseLost(TableError):
     """This worker's lease was taken over: what it wanted to write was not written."""
 

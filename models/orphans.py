@@ -10,7 +10,7 @@ from models.retention import expires_after
 from models.turn import ID_PREFIX, MOST_UNSTORED, Turn, TurnEntry, unfinished
 from models.writing import Transaction
 
-_DETAIL = "The worker that ran this turn stopped before it ended."
+WORKER_STOPPED = "The worker that ran this turn stopped before it ended."
 
 
 def running_turn(conversation: Conversation) -> Turn:
@@ -26,10 +26,10 @@ def running_turn(conversation: Conversation) -> Turn:
     )
 
 
-def record_orphan(transaction: Transaction, conversation: Conversation) -> Turn:
+def record_orphan(transaction: Transaction, conversation: Conversation, why: str) -> Turn:
     """Add to a transaction what records the turn that holds a conversation's lease as interrupted; return the record.
 
-    The transaction must hold only if the lease is still that turn's, and has run out.
+    `why` is told with it. The transaction must hold only if the lease is still that turn's, and nobody runs it.
 
     Cost: 1 GetItem; a Query for each MB of what was streamed.
     """
@@ -42,7 +42,7 @@ def record_orphan(transaction: Transaction, conversation: Conversation) -> Turn:
     turn.ended_at = clock.now()
     pieces = streamed(turn_id, 0) if announced else []
     turn.last_event = (pieces[-1][0] if pieces else 1) + MOST_UNSTORED + 1
-    kept = unfinished("".join(text for _, text in pieces), "turn_interrupted", _DETAIL)
+    kept = unfinished("".join(text for _, text in pieces), "turn_interrupted", why)
     turn.error, turn.partial_text = kept["error"], kept["partial_text"]
     if announced:
         names = ("status", "ended_at", "last_event", "error", "partial_text")

@@ -13,7 +13,7 @@ from models.changes import condition_failed
 from models.conversation import Conversation
 from models.errors import ItemNotFound
 from models.ids import moment_of
-from models.orphans import record_orphan, running_turn
+from models.orphans import WORKER_STOPPED, record_orphan, running_turn
 from models.reading import get, get_many, query
 from models.tenancy import UserId
 from models.turn import ID_PREFIX, Turn, TurnCount, TurnEntry, TurnEvents
@@ -126,8 +126,12 @@ def _unannounced(user_id: UserId, turn_id: str) -> Turn:
     budget=Budget(4, 3, 6, "1 request and 1 RCU while the lease holds; what was streamed is up to 4 KB"),
     routes=(_READ, _FOLLOW, _CANCEL, *_BEGIN, *_AGAIN),
 )
-def settle_turn(turn: Turn) -> Turn:
+def settle_turn(turn: Turn, *, given_up: str | None = None) -> Turn:
     """Record a running turn as interrupted if its lease has run out, and free its conversation.
+
+    Args:
+        turn: the turn, as it ran.
+        given_up: for its own worker, which runs it no more and says why in a sentence: then the lease need not run out.
 
     Returns:
         The turn as it stands now; the same while it runs.
@@ -140,10 +144,10 @@ def settle_turn(turn: Turn) -> Turn:
         raise ItemNotFound("turn")
     if header.lease_turn != turn.turn_id:
         return _now_ended(turn)
-    if header.leased():
+    if given_up is None and header.leased():
         return turn
     transaction = Transaction()
-    settled = record_orphan(transaction, header)
+    settled = record_orphan(transaction, header, given_up or WORKER_STOPPED)
     expires_at = header.lease_expires_at
     transaction.update(
         "conversation",

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from pynamodb.exceptions import UpdateError
+from pynamodb.exceptions import PynamoDBException, UpdateError
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
@@ -21,7 +21,7 @@ from models.access_patterns.turn_events import turn_messages
 from models.allowance import PART, Allowance, Claim, Quota, settle
 from models.changes import condition_failed, set_or_remove
 from models.conversation import Conversation
-from models.errors import CancelRequested, Contended, ItemNotFound, LeaseExpired, LeaseHeld, LeaseLost
+from models.errors import BeginUncertain, CancelRequested, Contended, ItemNotFound, LeaseExpired, LeaseHeld, LeaseLost
 from models.idempotency import IdempotencyRecord, Once
 from models.ids import new_id
 from models.message import Message
@@ -156,6 +156,7 @@ def begin_turn(
         LimitReached: the user's allowance does not hold so much more; nothing was written.
         Contended: other writers kept coming first; nothing was written.
         DoneBefore: another request with the same idempotency key was first.
+        BeginUncertain: DynamoDB did not answer the write, so the turn may have begun.
     """
     for attempt in range(MAX_ATTEMPTS):
         opened = open_conversation(user_id, conversation_id, window)
@@ -206,6 +207,8 @@ def begin_turn(
                 quota = replace(quota, allowance=get(Allowance, user_id=user_id) or quota.allowance)
             pause(attempt)
             continue
+        except PynamoDBException as error:
+            raise BeginUncertain(held.turn, error) from error
         if messages:
             conversation.last_message_at = messages[-1].ts
         conversation.message_count += len(messages)

@@ -44,6 +44,7 @@ from bot.settings import Settings
 from bot.turns.leases import LeaseKeeper
 from bot.turns.quotas import Quotas
 from bot.turns.service import TurnService
+from bot.turns.settling import Settler
 from bot.turns.streams import TurnStreams
 from models import blobs, table
 
@@ -110,6 +111,7 @@ def let_turns_end(app: Flask) -> None:
     services: Services = app.extensions[EXTENSION]
     services.streams.close()
     services.leases.close()
+    services.settler.close()
     services.uses.close()
     services.erasures.close()
 
@@ -123,6 +125,7 @@ def _services(settings: Settings) -> Services:
     refusals = Refusals()
     uses = KeyUses(also=(refusals.flush, sign_ins.flush))
     quotas = Quotas(settings.limits)
+    settler = Settler(settings.lease)
     return Services(
         settings=settings,
         authentication=Authentication(uses, tokens_of(settings)),
@@ -135,11 +138,13 @@ def _services(settings: Settings) -> Services:
         vault=vault,
         providers=providers,
         leases=leases,
+        settler=settler,
         turns=TurnService(
             providers,
             vault,
             leases,
             quotas,
+            settler,
             embedded_context=settings.embedded_context,
             retention_days=settings.retention_days,
         ),

@@ -16,6 +16,7 @@ from bot.llm.providers import Providers
 from bot.settings import Settings
 from bot.turns.leases import LeaseKeeper
 from bot.turns.service import TurnService
+from bot.turns.settling import Settler
 from bot.turns.streams import TurnStreams
 
 
@@ -34,6 +35,7 @@ class Services:
     vault: Vault
     providers: Providers
     leases: LeaseKeeper
+    settler: Settler
     turns: TurnService
     streams: TurnStreams
     erasures: Erasures

@@ -104,6 +104,8 @@ def from_table(error: table.TableError) -> BotError:
             return _limit_reached(error)
         case table.LeaseLost():
             return errors.TurnInterrupted()
+        case table.BeginUncertain():
+            return from_aws(error)
         case table.Contended():
             return errors.TableUnavailable(str(error), retry_after=1)
         case table.ContentUnavailable():

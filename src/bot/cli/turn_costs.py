@@ -68,7 +68,12 @@ def _application(settings: Settings) -> Flask:
     # A turn that takes long costs more for each second; how long it takes on this machine is not what is measured.
     leases = LeaseKeeper(duration=24 * 3600, beat=3600)
     turns = TurnService(
-        _Scripted(), services.vault, leases, Quotas(settings.limits), embedded_context=settings.embedded_context
+        _Scripted(),
+        services.vault,
+        leases,
+        Quotas(settings.limits),
+        services.settler,
+        embedded_context=settings.embedded_context,
     )
     app.extensions[EXTENSION] = replace(services, turns=turns)
     return app

@@ -15,6 +15,7 @@ from bot.turns.endings import as_bot_error, unstored
 from bot.turns.event_log import EventLog
 from bot.turns.events import AnswerDelta, TurnEnded, TurnEvent, TurnStarted
 from bot.turns.leases import LeaseKeeper
+from bot.turns.settling import Settler
 from bot.turns.tools import call_draft, check_calls
 from models.access_patterns.messages import Draft
 from models.access_patterns.turns import Begun, end_turn
@@ -27,17 +28,30 @@ log = logging.getLogger(__name__)
 
 _LONGEST_PIECE = 16_384
 _STOPPED = "The worker that ran this turn was stopped."
+_UNSTORED = "DynamoDB did not take the end of this turn."
 
 
 class RunningTurn:
     """A turn that has begun: what it has said, and what its record will say. Run once, by one thread."""
 
-    def __init__(self, begun: Begun, agent: Agent, asking: Asking, leases: LeaseKeeper, events: EventLog) -> None:
-        """Take the turn, whose lease `leases` holds; `events` is where what it says can be followed."""
+    def __init__(
+        self,
+        begun: Begun,
+        agent: Agent,
+        asking: Asking,
+        leases: LeaseKeeper,
+        settler: Settler,
+        events: EventLog,
+    ) -> None:
+        """Take the turn, whose lease `leases` holds.
+
+        `settler` takes it where its end cannot be stored; `events` is where what it says can be followed.
+        """
         self._begun = begun
         self._agent = agent
         self._asking = asking
         self._leases = leases
+        self._settler = settler
         self._log = events
         self._record: dict[str, Any] = {}
         self._stored: list[Message] = []
@@ -132,8 +146,8 @@ class RunningTurn:
     def _end(self, status: TurnEnd, record: dict[str, Any]) -> Turn:
         """Store how an unfinished turn ended, as far as that is possible.
 
-        Without the lease, the worker that took it has done so; without the table, the next one will, when the lease has
-        run out.
+        Without the lease, the worker that took it has done so. Without the table, it is interrupted as soon as the
+        table is there again, or by the next one, when the lease has run out.
         """
         turn_id = self._begun.lease.turn_id
         if self._text:
@@ -147,6 +161,7 @@ class RunningTurn:
             log.warning("turn %s lost its lease; its end (%s) was not stored", turn_id, status)
         except Exception:
             log.exception("the end (%s) of turn %s was not stored", status, turn_id)
+            self._settler.give_up(self._begun.lease.turn, _UNSTORED)
         return unstored(self._begun, self._ending() | record)
 
     @property

@@ -13,6 +13,7 @@ from bot.turns.events import TurnEvent
 from bot.turns.leases import LeaseKeeper
 from bot.turns.quotas import Quotas
 from bot.turns.running import RunningTurn
+from bot.turns.settling import Settler
 from bot.turns.tools import ToolResult, result_drafts
 from bot.turns.waiting import when_free
 from models.access_patterns.agents import get_agent
@@ -21,11 +22,13 @@ from models.access_patterns.messages import Draft
 from models.access_patterns.sharing import get_shared_agent
 from models.access_patterns.turns import Begun, begin_turn
 from models.agent import Agent
-from models.errors import ItemNotFound
+from models.errors import BeginUncertain, ItemNotFound
 from models.idempotency import Once
 from models.message import Message
 from models.retention import shorter
 from models.tenancy import UserId
+
+_UNCERTAIN = "DynamoDB did not answer when this turn began, so it was given up."
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,7 @@ class TurnService:
         vault: Vault,
         leases: LeaseKeeper,
         quotas: Quotas,
+        settler: Settler,
         *,
         embedded_context: int,
         retention_days: int | None = None,
@@ -71,6 +75,7 @@ class TurnService:
         self._asking = Asking(providers, vault, embedded_context=embedded_context)
         self._leases = leases
         self._quotas = quotas
+        self._settler = settler
 
     def agent_of(self, user_id: UserId, conversation_id: str) -> Agent:
         """Return the agent that answers in a conversation.
@@ -126,6 +131,7 @@ class TurnService:
             ToolResultsExpected: the results do not match the calls that wait.
             Conflict: nothing was said, so there is nothing to answer.
             DoneBefore: another request with the same idempotency key was first.
+            BeginUncertain: DynamoDB did not answer; if the turn has begun all the same, it is soon ended.
         """
         window = window_of(agent)
         if question.results:
@@ -144,7 +150,11 @@ class TurnService:
             once=once,
         )
         begin = partial(self._quotas.begun, user_id, partial(self._asking.estimate, agent), claiming)
-        begun = when_free(begin, user_id, conversation_id, wait)
+        try:
+            begun = when_free(begin, user_id, conversation_id, wait)
+        except BeginUncertain as uncertain:
+            self._settler.give_up(uncertain.turn, _UNCERTAIN)
+            raise
         self._leases.hold(begun.lease)
         return begun
 
@@ -163,4 +173,4 @@ class TurnService:
         Cost: AP-52 for the end; AP-56 for what is logged; AP-51 and AP-59 for a turn that takes its time.
         """
         events = TableLog(begun.lease.turn_id) if logged else NoLog()
-        return RunningTurn(begun, agent, self._asking, self._leases, events).run()
+        return RunningTurn(begun, agent, self._asking, self._leases, self._settler, events).run()

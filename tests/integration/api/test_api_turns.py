@@ -15,9 +15,12 @@ from bot.turns.tools import MAX_CALLS
 from models import clock
 from models.access_patterns.messages import Draft
 from models.errors import Contended
-from models.table import MAX_TEXT_BYTES
+from models.table import MAX_TEXT_BYTES, settings
 from tests.factories import noise
+from tests.fake_clock import FakeClock
 from tests.integration.api.caller import Caller
+from tests.processes import wait_until
+from tests.wire import lost_answers
 
 Script = Iterable[TextDelta | Completion | Exception | Callable[[], None]]
 INSIDE = "postgres://inside"
@@ -255,6 +258,43 @@ def test_an_answer_that_the_table_does_not_take_is_told_as_that_and_the_conversa
     monkeypatch.setattr(clock, "_measured", False)
     model.script.append(says("Here I am again."))
     assert ann.make(f"{conversation}/messages", content="Again")["output"][0]["content"] == "Here I am again."
+
+
+# With a key, the request finds what it has begun, and is told how that ended.
+@pytest.mark.parametrize(("key", "code"), [(None, "table_unavailable"), ("once", "turn_interrupted")])
+def test_a_turn_of_which_dynamodb_did_not_say_that_it_began_is_ended_without_waiting_for_its_lease(
+    ann: Caller, conversation: str, model: Scripted, fake_clock: FakeClock, key: str | None, code: str
+) -> None:
+    headers = {"Idempotency-Key": key} if key else {}
+    with lost_answers("TransactWriteItems", settings().max_attempts) as lost:
+        answer = ann.call("POST", f"{conversation}/messages", {"content": "Hello"}, headers=headers)
+    assert len(lost) == settings().max_attempts
+    assert (answer.status_code, answer.get_json()["code"]) == (503, code)
+    assert key or answer.headers["Retry-After"] == "1"
+
+    # The clock stands still: no lease runs out.
+    wait_until(lambda: ann.get(conversation)["active_turn_id"] is None)
+    turn_id = ann.get(f"{conversation}/messages")["data"][0]["turn_id"]
+    turn = ann.get(f"/turns/{turn_id}")
+    assert (turn["status"], turn["error"]["code"]) == ("interrupted", "turn_interrupted")
+    assert "DynamoDB did not answer when this turn began" in turn["error"]["detail"]
+    model.script.append(says("Here I am."))
+    assert ann.make(f"{conversation}/messages", content="Again")["output"][0]["content"] == "Here I am."
+    assert [each["content"] for each in ann.get(conversation)["messages"]] == ["Hello", "Again", "Here I am."]
+
+
+def test_a_turn_whose_end_the_table_did_not_take_gives_its_conversation_back_when_the_table_is_there_again(
+    ann: Caller, conversation: str, model: Scripted, fake_clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise EndpointConnectionError(endpoint_url=INSIDE)
+
+    model.script.append(says("Lost words"))
+    with monkeypatch.context() as patched:
+        patched.setattr(running, "end_turn", broken)
+        told = ann.call("POST", f"{conversation}/messages", {"content": "Hello"}).get_json()["turn"]
+    wait_until(lambda: ann.get(conversation)["active_turn_id"] is None)
+    assert ann.get(f"/turns/{told['id']}")["status"] == told["status"] == "interrupted"
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -48,7 +48,7 @@ from models.access_patterns.users import (
 )
 from models.conversation import Conversation
 from models.erasure import Erasure
-from models.errors import Contended, ItemNotFound, LimitReached, TableError
+from models.errors import BeginUncertain, Contended, ItemNotFound, LimitReached, TableError
 from models.identity import identity_hash
 from models.table import client
 from tests.erasing import dead_job, delete_user, hold
@@ -410,7 +410,7 @@ def test_a_write_that_is_never_done_is_an_error_and_leaves_nothing_half_done(
     act, *_ = CASES[name]
     before: list[object] = []
     with refusals(operation, "throttling", times=10_000) as met, note_before(operation, before):
-        with pytest.raises((PynamoDBException, ClientError, Contended)) as error:
+        with pytest.raises((PynamoDBException, ClientError, Contended, BeginUncertain)) as error:
             act(ids)
         assert isinstance(as_problem(error.value), TableUnavailable)
     assert len(met) < 100, "it is given up"

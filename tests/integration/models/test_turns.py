@@ -1,6 +1,7 @@
 """Turns: one at a time on a conversation; an end counts only if the lease still holds, and then all of it counts."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -377,6 +378,37 @@ class TestTakeover:
         say(conversation, "By the way")
         assert begin(conversation, "Anybody?").lease.fence == 2
         assert contents(conversation) == ["Hello", "By the way", "Anybody?"]
+
+
+class TestGivenUp:
+    @pytest.mark.parametrize("announced", [False, True])
+    def test_a_turn_that_its_worker_gave_up_ends_before_its_lease_does(
+        self, fake_clock: FakeClock, announced: bool
+    ) -> None:
+        conversation = make_conversation()
+        begun = begin(conversation, "Hello", announced=announced)
+        assert settle_turn(begun.lease.turn).status == "running"
+        settled = settle_turn(begun.lease.turn, given_up="Nobody runs it.")
+        assert (settled.status, settled.error["detail"]) == ("interrupted", "Nobody runs it.")
+        assert not header(conversation).leased()
+        assert settle_turn(begun.lease.turn, given_up="Again.").error == settled.error
+        assert begin(conversation, "Again").lease.fence == begun.lease.fence + 1
+
+    def test_what_was_given_up_and_has_ended_all_the_same_stays_as_it_is_and_so_does_the_next_turn(self) -> None:
+        conversation = make_conversation()
+        first = begin(conversation, "Hello")
+        end_turn(first.lease, "completed", ANSWER, USED)
+        second = begin(conversation, "Again")
+        assert settle_turn(first.lease.turn, given_up="Nobody runs it.").status == "completed"
+        assert header(conversation).lease_turn == second.lease.turn_id
+
+    def test_a_turn_that_never_began_is_not_there(self) -> None:
+        conversation = make_conversation()
+        begun = begin(make_conversation(), "Hello")
+        never = replace(begun.lease, conversation=conversation, user_id=conversation.user_id).turn
+        with pytest.raises(ItemNotFound):
+            settle_turn(never, given_up="Nobody runs it.")
+        assert stored(conversation)
 
 
 class TestRenew:
