@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 
 from bot.access.keys import issue_key
-from models.table import TableSettings, configure, settings
+from models.table import TableSettings
 from tests.chaos.run import LONG, chaos
 from tests.chaos.talk import LEASE, Talk
-from tests.conftest import new_table
 from tests.e2e.bot_server import COMMAND, Api, BotServer, environment
 from tests.factories import make_user
 from tests.model_server import ModelServer, _model_server, model_server
+from tests.one_table import _at_the_table, table
 
-__all__ = ["_model_server", "chaos", "model_server"]
+__all__ = ["_at_the_table", "_model_server", "chaos", "model_server", "table"]
 
 LAUNCH = (*COMMAND[:-2], str(Path(__file__).with_name("launch.py")))
 StartServer = Callable[..., BotServer]
@@ -26,19 +26,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.parent == Path(__file__).parent:
             item.add_marker(pytest.mark.timeout(4 * 3600 if LONG else 600))
-
-
-@pytest.fixture(scope="session")
-def table(engine: str) -> Iterator[TableSettings]:
-    """One table for all processes, kept apart by fresh users."""
-    with new_table(engine) as made:
-        yield made
-
-
-@pytest.fixture(autouse=True)
-def _at_the_table(table: TableSettings) -> None:
-    if settings() != table:
-        configure(table)
 
 
 @pytest.fixture(scope="session")

@@ -1,37 +1,23 @@
-"""One server process for many tests, with llmock as the model that its agents ask."""
+"""Server processes for many tests, with llmock as the model that their agents ask."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from bot.access.keys import issue_key
-from models.table import TableSettings, configure, settings
-from tests.conftest import new_table
+from models.table import TableSettings
 from tests.e2e.bot_server import Api, BotServer, environment
 from tests.factories import make_user
 from tests.model_server import ModelServer, _model_server, model_server
+from tests.one_table import _at_the_table, table
 
-__all__ = ["_model_server", "model_server"]
+__all__ = ["_at_the_table", "_model_server", "model_server", "table"]
 
 # How long the provider may be silent, in seconds: long enough for a busy machine, short enough to wait for.
 PATIENCE = 4
-
-
-@pytest.fixture(scope="session")
-def table(engine: str) -> Iterator[TableSettings]:
-    """One table for all processes, kept apart by fresh users."""
-    with new_table(engine) as made:
-        yield made
-
-
-@pytest.fixture(autouse=True)
-def _at_the_table(request: pytest.FixtureRequest) -> None:
-    """Point the models at it again where the tests of another folder have pointed them elsewhere."""
-    if "table" in request.fixturenames:
-        table: TableSettings = request.getfixturevalue("table")
-        if settings() != table:
-            configure(table)
+# How long a worker of `another` process holds its conversations after its death, in seconds.
+LEASE = 2
 
 
 @pytest.fixture(scope="session")
@@ -58,6 +44,39 @@ def api(server: BotServer) -> Iterator[Api]:
     """The API in the name of a new user."""
     key, _ = issue_key(make_user())
     with Api(server.url, key) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def another(table: TableSettings, _model_server: ModelServer) -> Callable[[Path], BotServer]:
+    """Start another process on the same table, with its files in a folder; the caller ends it."""
+
+    def start(folder: Path) -> BotServer:
+        env = environment(
+            folder / "data",
+            table,
+            OPENAI_BASE_URL=_model_server.base_url,
+            OPENAI_API_KEY="sk-test-0123456789abcdef",
+            BOT_PROVIDER_RETRIES="0",
+            BOT_LEASE_SECONDS=str(LEASE),
+        )
+        return BotServer(env=env, log=folder / "log")
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def second(another: Callable[[Path], BotServer], tmp_path_factory: pytest.TempPathFactory) -> Iterator[BotServer]:
+    """Another process on the same table."""
+    with another(tmp_path_factory.mktemp("second")) as running:
+        yield running
+
+
+@pytest.fixture
+def elsewhere(api: Api, second: BotServer) -> Iterator[Api]:
+    """The same caller, at the other process."""
+    with Api(second.url) as client:
+        client.http.headers["Authorization"] = api.http.headers["Authorization"]
         yield client
 
 

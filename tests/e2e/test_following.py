@@ -1,43 +1,15 @@
 """Turns seen by two processes on one table: followed, resumed, cancelled, found, and settled when their worker died."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from models.table import TableSettings
-from tests.e2e.bot_server import Api, BotServer, Event, Stream, environment
+from tests.e2e.bot_server import Api, BotServer, Event, Stream
 from tests.model_server import DEFAULT_TEXT, ModelServer
 from tests.processes import wait_until
-
-LEASE = 2
-
-
-@pytest.fixture(scope="module")
-def second(
-    table: TableSettings, _model_server: ModelServer, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[BotServer]:
-    """Another process on the same table."""
-    folder = tmp_path_factory.mktemp("second")
-    env = environment(
-        folder / "data",
-        table,
-        OPENAI_BASE_URL=_model_server.base_url,
-        OPENAI_API_KEY="sk-test-0123456789abcdef",
-        BOT_LEASE_SECONDS=str(LEASE),
-    )
-    with BotServer(env=env, log=folder / "log") as running:
-        yield running
-
-
-@pytest.fixture
-def elsewhere(api: Api, second: BotServer) -> Iterator[Api]:
-    """The same caller, at the other process."""
-    with Api(second.url) as client:
-        client.http.headers["Authorization"] = api.http.headers["Authorization"]
-        yield client
 
 
 def follow(api: Api, turn_id: str, after: int = 0, **headers: str) -> list[Event]:
@@ -181,17 +153,10 @@ def test_who_asks_to_wait_gets_a_turn_when_the_other_has_ended(
 
 
 def test_the_turn_of_a_worker_that_was_killed_ends_as_interrupted_and_keeps_what_was_streamed(
-    api: Api, conversation: str, table: TableSettings, tmp_path: Path, model_server: ModelServer
+    api: Api, conversation: str, another: Callable[[Path], BotServer], tmp_path: Path, model_server: ModelServer
 ) -> None:
-    env = environment(
-        tmp_path / "data",
-        table,
-        OPENAI_BASE_URL=model_server.base_url,
-        OPENAI_API_KEY="sk-test-0123456789abcdef",
-        BOT_LEASE_SECONDS=str(LEASE),
-    )
     model_server.script("stall", after_chunks=4, seconds=30.0, text=DEFAULT_TEXT)
-    with BotServer(env=env, log=tmp_path / "log") as doomed, Api(doomed.url) as there:
+    with another(tmp_path) as doomed, Api(doomed.url) as there:
         there.http.headers["Authorization"] = api.http.headers["Authorization"]
         with there.stream(f"{conversation}/messages", content="Count.") as stream:
             started, first = stream.next(), stream.next()

@@ -1,7 +1,7 @@
 """`Idempotency-Key` on two processes with one table: one effect and one model call, whatever happens between."""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -9,40 +9,12 @@ from typing import Any
 import httpx2
 import pytest
 
-from models.table import TableSettings
-from tests.e2e.bot_server import Api, BotServer, Stream, environment
+from tests.e2e.bot_server import Api, BotServer, Stream
 from tests.model_server import DEFAULT_TEXT, ModelServer
 from tests.processes import wait_until
 
-LEASE = 2
 AT_ONCE = 100
 KEYS = 10
-
-
-@pytest.fixture(scope="module")
-def second(
-    table: TableSettings, _model_server: ModelServer, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[BotServer]:
-    """Another process on the same table."""
-    folder = tmp_path_factory.mktemp("second")
-    env = environment(
-        folder / "data",
-        table,
-        OPENAI_BASE_URL=_model_server.base_url,
-        OPENAI_API_KEY="sk-test-0123456789abcdef",
-        BOT_PROVIDER_RETRIES="0",
-        BOT_LEASE_SECONDS=str(LEASE),
-    )
-    with BotServer(env=env, log=folder / "log") as running:
-        yield running
-
-
-@pytest.fixture
-def elsewhere(api: Api, second: BotServer) -> Iterator[Api]:
-    """The same caller, at the other process."""
-    with Api(second.url) as client:
-        client.http.headers["Authorization"] = api.http.headers["Authorization"]
-        yield client
 
 
 def post(api: Api, path: str, body: Any, key: str) -> httpx2.Response:
@@ -128,18 +100,11 @@ def test_a_turn_that_failed_is_told_again_word_for_word_and_the_model_is_not_ask
 
 
 def test_a_turn_whose_worker_was_killed_is_told_as_interrupted_and_not_asked_again(
-    api: Api, conversation: str, table: TableSettings, tmp_path: Path, model_server: ModelServer
+    api: Api, conversation: str, another: Callable[[Path], BotServer], tmp_path: Path, model_server: ModelServer
 ) -> None:
-    env = environment(
-        tmp_path / "data",
-        table,
-        OPENAI_BASE_URL=model_server.base_url,
-        OPENAI_API_KEY="sk-test-0123456789abcdef",
-        BOT_LEASE_SECONDS=str(LEASE),
-    )
     model_server.script("stall", after_chunks=2, seconds=30.0, text=DEFAULT_TEXT)
     path, body = f"{conversation}/messages", {"content": "Count."}
-    with BotServer(env=env, log=tmp_path / "log") as doomed, Api(doomed.url) as there:
+    with another(tmp_path) as doomed, Api(doomed.url) as there:
         there.http.headers["Authorization"] = api.http.headers["Authorization"]
 
         def ask() -> None:

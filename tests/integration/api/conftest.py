@@ -9,9 +9,11 @@ from flask_openapi import OpenAPI
 from bot.app import create_app
 from bot.erasures import Erasures
 from bot.settings import Settings
-from models.table import TableSettings, configure, settings
-from tests.conftest import new_table
+from models.table import TableSettings, configure
 from tests.integration.api.caller import Caller
+from tests.one_table import _at_the_table, table
+
+__all__ = ["_at_the_table", "table"]
 
 SECRET = "a secret of the tests, which is long enough"
 
@@ -26,20 +28,6 @@ def make_app(table: TableSettings, data_dir: Path, **options: object) -> OpenAPI
     configure(table)
     object.__setattr__(app.extensions["bot"], "erasures", Erasures(300, within_request=100, background=False))
     return app
-
-
-@pytest.fixture(scope="session")
-def table(engine: str) -> Iterator[TableSettings]:
-    """One table for all tests of the API, kept apart by fresh users."""
-    with new_table(engine) as made:
-        yield made
-
-
-@pytest.fixture(autouse=True)
-def _at_the_table(table: TableSettings) -> None:
-    """Point the models at it again where the tests of another folder have pointed them elsewhere."""
-    if settings() != table:
-        configure(table)
 
 
 @pytest.fixture(scope="session")
