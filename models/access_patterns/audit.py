@@ -64,7 +64,7 @@ def record_event(
         ),
     ),
     budget=Budget(1, 5, 0, "a page of 50 records of 350 bytes"),
-    routes=("GET /api/v1/audit", "GET /api/v1/users/{user_id}/audit"),
+    routes=("GET /api/v1/audit", "GET /api/v1/users/{user_id}/audit", "GET /api/v1/users/{user_id}/export"),
 )
 def list_events(user_id: UserId, limit: int, after: str | None = None) -> Page[AuditEvent]:
     """Return the records of what was done to a user's things, newest first, from the one after the id `after`.

@@ -187,4 +187,4 @@ def patterns() -> tuple[AccessPattern, ...]:
 
     for module in pkgutil.iter_modules(access_patterns.__path__):
         import_module(f"{access_patterns.__name__}.{module.name}")
-    return tuple(sorted(_declared.values(), key=lambda pattern: pattern.id))
+    return tuple(sorted(_declared.values(), key=lambda pattern: int(pattern.id.removeprefix("AP-"))))

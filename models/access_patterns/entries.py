@@ -4,7 +4,7 @@ from models.access_patterns.declare import Budget, Request, access_pattern
 from models.conversation import ConversationEntry
 from models.reading import Page, keys, query
 from models.tenancy import UserId
-from models.turn import Turn
+from models.turn import Turn, TurnCount
 
 
 @access_pattern(
@@ -64,5 +64,36 @@ def list_turns(user_id: UserId, limit: int, after: str | None = None) -> Page[Tu
         Turn.SK.startswith(Turn.SK.template.prefix),
         limit=limit,
         after=keys(Turn.keyed(user_id=user_id, turn_id=after)) if after else None,
+        consistent=True,
+    )
+
+
+@access_pattern(
+    "AP-110",
+    "All counts of a user's turns",
+    question="What did those of my turns take that are gone, or will expire? Asked by an export.",
+    requests=(
+        Request(
+            "Query",
+            (TurnCount,),
+            sort_key="begins_with COUNTED#",
+            consistent=True,
+            order="ascending",
+            page="1 to 100 and one more",
+        ),
+    ),
+    budget=Budget(1, 3, 0, "a page of 50 counts of 200 bytes"),
+    routes=("GET /api/v1/users/{user_id}/export",),
+)
+def list_turn_counts(user_id: UserId, limit: int, after: str | None = None) -> Page[TurnCount]:
+    """Return what the user's turns have left in sums, in the order of their beginning, from the one after `after`.
+
+    A turn that may expire has its count beside it from its end on.
+    """
+    return query(
+        TurnCount.PK.template.render(user_id=user_id),
+        TurnCount.SK.startswith(TurnCount.SK.template.prefix),
+        limit=limit,
+        after=keys(TurnCount.keyed(user_id=user_id, turn_id=after)) if after else None,
         consistent=True,
     )

@@ -52,7 +52,7 @@ def test_each_log_record_names_the_pattern_that_runs(user_id: str, caplog: pytes
 def test_the_command_lists_every_pattern() -> None:
     result = CliRunner().invoke(cli, ["patterns", "list"])
     assert result.exit_code == 0
-    assert [line[:5] for line in result.stdout.splitlines()] == [pattern.id for pattern in patterns()]
+    assert [line.split()[0] for line in result.stdout.splitlines()] == [pattern.id for pattern in patterns()]
 
 
 @pytest.mark.parametrize("pattern", patterns(), ids=lambda pattern: pattern.id)

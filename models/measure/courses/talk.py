@@ -4,9 +4,11 @@ from datetime import timedelta
 
 from models.access_patterns import conversations, entries, messages
 from models.access_patterns.messages import Draft
+from models.ids import new_id
 from models.measure.scenarios import Act, scenario
 from models.measure.world import ANSWER, PAGE, QUESTION, World
 from models.tenancy import UserId, acting_for
+from models.turn import TurnCount
 
 WINDOW = 20
 
@@ -87,6 +89,27 @@ def list_turns(world: World) -> Act:
     """A full page."""
     owner = acting_for(world.new_conversation(messages=2 * PAGE + 2).user_id)
     return lambda: entries.list_turns(owner, PAGE)
+
+
+@scenario("AP-110")
+def list_turn_counts(world: World) -> Act:
+    """A full page."""
+    agent = world.new_agent()
+    owner = acting_for(agent.user_id)
+    world.put(
+        [
+            TurnCount(
+                user_id=owner,
+                turn_id=new_id("turn"),
+                agent_id=agent.agent_id,
+                model="echo-1",
+                input_tokens=1500,
+                output_tokens=300,
+            )
+            for _ in range(PAGE + 1)
+        ]
+    )
+    return lambda: entries.list_turn_counts(owner, PAGE)
 
 
 @scenario("AP-40")

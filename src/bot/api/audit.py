@@ -33,7 +33,8 @@ class EventView(View):
 EventViewList = list_of(EventView)
 
 
-def _show(event: AuditEvent) -> EventView:
+def show(event: AuditEvent) -> EventView:
+    """Return a record as the API shows one."""
     return EventView(
         id=event.event_id,
         action=event.action,
@@ -64,4 +65,4 @@ def list_of_user(path: UserPath, query: PageQuery) -> dict[str, Any]:
 def _list(user_id: UserId, query: PageQuery) -> dict[str, Any]:
     listing = Listing("audit", query.cursor, user_id=user_id)
     after = listing.position[0] if listing.position else None
-    return listing.answer(list_events(user_id, query.limit, after), _show, lambda event: [event.event_id])
+    return listing.answer(list_events(user_id, query.limit, after), show, lambda event: [event.event_id])

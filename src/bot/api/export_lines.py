@@ -2,18 +2,24 @@
 
 Each line is an object with a `type`. The last line has the type `end` and counts the others: an export without it was
 cut off. Conversations are found in the base table and not in an index, so none is missing that was there at the start.
+
+What is in it and what is left out stands in `bot.api.export_scope`.
 """
 
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from typing import Any, TypeVar, cast
 
-from bot.api import agents, api_keys, conversations, message_views, states, users
+from bot.api import agents, api_keys, audit, conversations, message_views, states, users
+from bot.api.types import AgentId, Moment, TurnId, View
 from models.access_patterns.agents import list_agents
 from models.access_patterns.api_keys import list_api_keys
+from models.access_patterns.audit import list_events
 from models.access_patterns.conversations import get_conversation
-from models.access_patterns.entries import list_conversation_entries, list_turns
+from models.access_patterns.entries import list_conversation_entries, list_turn_counts, list_turns
+from models.access_patterns.identities import find_identity
 from models.access_patterns.messages import list_messages
 from models.access_patterns.states import Owner, State, list_states
 from models.conversation import ConversationEntry
@@ -23,6 +29,7 @@ from models.message import Message
 from models.reading import Page
 from models.state import StateKind
 from models.tenancy import UserId
+from models.turn import TurnCount
 from models.user import User
 
 _PAGE = 100
@@ -31,11 +38,13 @@ Line = tuple[str, dict[str, Any]]
 
 
 def export(user: User, owner: UserId) -> Iterator[str]:
-    """Give the lines of a user's export: profile, keys, agents, state, each conversation with what is in it, turns.
+    """Give the lines of a user's export: profile, identity, keys, agents, state, each conversation with what is in it,
+    turns, what turns took that are gone, and the audit trail, newest first.
 
     Secrets are not in it: of keys and credentials the hints, as the API shows them.
 
-    Cost: 1 Query for each 100 items of a kind or each MB; for each conversation 1 GetItem and 2 requests more.
+    Cost: 1 Query for each 100 items of a kind or each MB; for each conversation 1 GetItem and 2 requests more; for the
+    identity of a user who came with a token 1 GetItem.
     """
     counts: Counter[str] = Counter()
     for kind, content in _all(user, owner):
@@ -52,6 +61,7 @@ def _line(kind: str, content: dict[str, Any]) -> str:
 
 def _all(user: User, owner: UserId) -> Iterator[Line]:
     yield "user", users.show(user).model_dump(mode="json")
+    yield from _identity(user)
     for key in _each(lambda after: list_api_keys(owner, _PAGE, after.key_id if after else None)):
         yield "api_key", api_keys.show(key).model_dump(mode="json")
     for agent in _each(lambda after: list_agents(owner, _PAGE, after.agent_id if after else None)):
@@ -61,6 +71,44 @@ def _all(user: User, owner: UserId) -> Iterator[Line]:
         yield from _conversation(owner, entry)
     for turn in _each(lambda after: list_turns(owner, _PAGE, after.turn_id if after else None)):
         yield "turn", message_views.show_turn(turn).model_dump(mode="json")
+    for count in _each(lambda after: list_turn_counts(owner, _PAGE, after.turn_id if after else None)):
+        yield "turn_count", _turn_count(count).model_dump(mode="json")
+    for event in _each(lambda after: list_events(owner, _PAGE, after.event_id if after else None)):
+        yield "audit_event", audit.show(event).model_dump(mode="json")
+
+
+class IdentityView(View):
+    """Who a user is at the issuer whose token they came with."""
+
+    issuer: str
+    subject: str
+    created_at: Moment
+
+
+def _identity(user: User) -> Iterator[Line]:
+    if user.identity_hash is None:
+        return
+    with suppress(ItemNotFound):
+        found = find_identity(user.identity_hash)
+        # One that was closed meanwhile is nobody's any more.
+        if found.user_id == user.user_id:
+            view = IdentityView(issuer=found.issuer, subject=found.subject, created_at=found.created_at)
+            yield "identity", view.model_dump(mode="json")
+
+
+class TurnCountView(View):
+    """What a turn took whose own line may be gone."""
+
+    turn_id: TurnId
+    agent_id: AgentId
+    model: str | None
+    usage: message_views.TurnUsage
+
+
+def _turn_count(count: TurnCount) -> TurnCountView:
+    return TurnCountView(
+        turn_id=count.turn_id, agent_id=count.agent_id, model=count.model, usage=message_views.usage_of(count)
+    )
 
 
 def _conversation(owner: UserId, entry: ConversationEntry) -> Iterator[Line]:

@@ -21,7 +21,8 @@ _JSON_LINES: dict[str, Any] = {
 
 @api.get("/users/<user_id>/export", responses=answers({200: _JSON_LINES}, 404), summary="Export a user")
 def read(path: UserPath) -> Response:
-    """Profile, keys (their hints), agents, state, conversations with their messages and state, turns.
+    """Profile, identity, keys (their hints), agents, state, conversations with their messages and state, turns, what
+    turns took that are gone, and the audit trail.
 
     `me` is the caller; another's export is for an administrator.
     """

@@ -8,7 +8,7 @@ from pydantic import Field
 from bot.api.types import AgentId, ConversationId, Json, MessageId, Moment, TurnId, View
 from models.long_text import LongItem
 from models.message import Message, MessageType, Sender
-from models.turn import Turn, TurnStatus
+from models.turn import Turn, TurnCount, TurnStatus
 
 
 class Unavailable(View):
@@ -131,12 +131,17 @@ def show_turn(turn: Turn) -> TurnView:
         provider=turn.provider,
         model=turn.model,
         finish_reason=turn.finish_reason,
-        usage=TurnUsage(input_tokens=_whole(turn.input_tokens), output_tokens=_whole(turn.output_tokens)),
+        usage=usage_of(turn),
         error=TurnError(code=turn.error["code"], detail=turn.error["detail"]) if turn.error else None,
         partial_text=turn.partial_text,
         started_at=turn.started_at,
         ended_at=turn.ended_at,
     )
+
+
+def usage_of(record: Turn | TurnCount) -> TurnUsage:
+    """Return what a turn took."""
+    return TurnUsage(input_tokens=_whole(record.input_tokens), output_tokens=_whole(record.output_tokens))
 
 
 def _whole(number: Any) -> int | None:

@@ -6,7 +6,10 @@ from typing import Any
 
 from flask_openapi import OpenAPI
 
+from models.access_patterns.identities import create_identity
 from models.access_patterns.messages import Draft
+from models.access_patterns.users import get_user
+from models.ids import new_id
 from models.tenancy import acting_for
 from tests.erasing import delete_agent
 from tests.factories import append, make_agent, make_conversation
@@ -50,6 +53,7 @@ def test_everything_is_there_in_one_order_and_the_end_counts_it(ann: Caller, bob
     assert end["counts"] == {
         "agent": 2,
         "api_key": 1,
+        "audit_event": 3,
         "conversation": 3,
         "conversation_state": 3,
         "message": 6,
@@ -61,7 +65,8 @@ def test_everything_is_there_in_one_order_and_the_end_counts_it(ann: Caller, bob
     conversations = [line for line in content if line["type"] == "conversation"]
     assert [line["agent_id"] for line in conversations] == [made["agents"][0]] * 2 + [made["agents"][1]]
     assert bob.id not in json.dumps(lines)
-    assert lines_of(ann) == lines, "the same order every time"
+    again = [line for line in lines_of(ann) if line["type"] not in ("audit_event", "end")]
+    assert again == [line for line in content if line["type"] != "audit_event"], "the same order every time"
 
 
 def test_each_line_is_what_the_api_shows_and_secrets_are_in_none(ann: Caller) -> None:
@@ -96,6 +101,38 @@ def test_pages_and_large_texts_are_whole(ann: Caller) -> None:
     assert contents[:205] == [str(number) for number in range(205)]
     assert contents[205] == "é" * 150_000
     assert lines[-1]["counts"]["conversation"] == 102
+
+
+def test_whoever_came_with_a_token_finds_who_they_are_there(app: OpenAPI) -> None:
+    identity = create_identity("https://auth.example.com/", new_id("subject"))
+    lines = lines_of(Caller(app, get_user(acting_for(identity.user_id))))
+    assert lines[1] == {
+        "type": "identity",
+        "issuer": identity.issuer,
+        "subject": identity.subject,
+        "created_at": lines[0]["created_at"],
+    }
+
+
+def test_what_a_deleted_turn_took_and_what_was_done_is_in_it(ann: Caller) -> None:
+    conversation_id = ann.conversation()
+    turn = ann.make(f"/conversations/{conversation_id}/messages", content="Hello")["turn"]
+    ann.delete(f"/conversations/{conversation_id}")
+
+    lines = lines_of(ann)
+
+    assert [line for line in lines if line["type"] == "turn_count"] == [
+        {
+            "type": "turn_count",
+            "turn_id": turn["id"],
+            "agent_id": turn["agent_id"],
+            "model": turn["model"],
+            "usage": turn["usage"],
+        }
+    ]
+    done = [line for line in lines if line["type"] == "audit_event"]
+    assert [event["action"] for event in done] == ["data.exported", "conversation.deleted", "key.created"]
+    assert [{**event, "type": "audit_event"} for event in ann.get("/audit")["data"]] == done
 
 
 def test_what_is_deleted_is_not_in_it(ann: Caller) -> None:

@@ -32,7 +32,7 @@ from models.access_patterns.conversations import (
     update_conversation,
 )
 from models.access_patterns.credentials import get_users, replace_details
-from models.access_patterns.entries import list_conversation_entries, list_turns
+from models.access_patterns.entries import list_conversation_entries, list_turn_counts, list_turns
 from models.access_patterns.idempotency import find_repeated
 from models.access_patterns.identities import (
     create_identity,
@@ -226,6 +226,7 @@ PLAIN: dict[str, Callable[[Ids], Run]] = {
     "AP-82": with_a_dead_claim,
     "AP-78": now(lambda ids: list_conversation_entries(ids.user_id, 10)),
     "AP-77": now(lambda ids: erasure.find_erasure(ids.erasure_id)),
+    "AP-110": now(lambda ids: list_turn_counts(ids.user_id, 10)),
     "AP-97": now(lambda ids: named_objects([new_key(f"CONV#{ids.conversation_id}", "KV#session#key")])),
 }
 
