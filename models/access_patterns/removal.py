@@ -36,6 +36,7 @@ from models.identity import Identity
 from models.ids import moment_of
 from models.message import Message
 from models.reading import get_even_gone, get_many, query
+from models.request_count import RequestCount
 from models.share import AgentGrant, PublishedAgent
 from models.state import ConversationState, UserState
 from models.table import DELETING, Item, expiry
@@ -75,6 +76,7 @@ def _query(*entities: type[Item], sort_key: str) -> Request:
         _query(Turn, sort_key="begins_with TURN#"),
         _query(TurnCount, sort_key="begins_with COUNTED#"),
         _query(IdempotencyRecord, sort_key="begins_with KEY#"),
+        _query(RequestCount, sort_key="begins_with MINUTE#"),
         Request("BatchGetItem", (Turn,), consistent=True, optional=True),
         Request(
             "TransactWriteItems",
@@ -106,6 +108,7 @@ def _query(*entities: type[Item], sort_key: str) -> Request:
                     PublishedAgent,
                     Allowance,
                     IdempotencyRecord,
+                    RequestCount,
                 )
             ),
             optional=True,
@@ -178,6 +181,8 @@ def _everything(job: Erasure, hold: Hold) -> Steps:
     yield from _empty(
         job, hold, "repeats", repeats, IdempotencyRecord.SK.startswith(IdempotencyRecord.SK.template.prefix)
     )
+    requests = _partition(RequestCount, user_id=job.user_id)
+    yield from _empty(job, hold, "requests", requests, RequestCount.SK.startswith(RequestCount.SK.template.prefix))
     yield from _empty(job, hold, "profile", partition, User.SK < _PROFILE)
     _delete_objects(partition)
 

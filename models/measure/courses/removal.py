@@ -8,6 +8,7 @@ from models.access_patterns.agents import create_agent
 from models.access_patterns.allowances import get_allowance
 from models.access_patterns.erasure import Hold
 from models.access_patterns.identities import create_identity
+from models.access_patterns.rates import count_request
 from models.access_patterns.removal import erase
 from models.access_patterns.sharing import publish_agent, share_agent
 from models.access_patterns.states import Owner, put_state
@@ -115,7 +116,7 @@ def erase_an_agent(world: World) -> Act:
 
 @scenario("AP-73")
 def erase_a_user(world: World) -> Act:
-    """A user with a key, an agent, a conversation, state, an allowance, a repeat, a count, and somebody's agent."""
+    """A user with a key, an agent, a conversation, state, an allowance, a repeat, counts, and somebody's agent."""
     conversation = _full_conversation(world, 4)
     owner = acting_for(conversation.user_id)
     shared = world.new_agent()
@@ -123,6 +124,7 @@ def erase_a_user(world: World) -> Act:
     world.new_key(User.keyed(user_id=owner))
     put_state(Owner(owner), "application", "theme", "dark")
     get_allowance(owner)
+    count_request(owner, "user", 100)
     turn_id = new_id("turn")
     moment = world.clock()
     world.put(

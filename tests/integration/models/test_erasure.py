@@ -1,7 +1,7 @@
 """Erasure: what is deleted looks missing at once and leaves nothing behind, even if it is cut short and done again."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -34,11 +34,14 @@ from models.erasure import Erasure
 from models.errors import Contended, EmailTaken, ItemNotFound, LeaseExpired, LeaseLost
 from models.measure.shapes import entity_of
 from models.message import Message
+from models.request_count import RequestCount
+from models.table import Item
 from models.turn import Turn, TurnEvents
 from tests import raw
 from tests.erasing import delete_agent, delete_conversation, delete_user, hold
 from tests.factories import append, make_agent, make_conversation, make_user, new_email, say
 from tests.fake_clock import FakeClock
+from tests.one_of_each import make_one_of_each
 from tests.raw import hide
 from tests.together import at_once
 from tests.wire import Cut, cut_off, others_come_first
@@ -114,6 +117,11 @@ def counted(keys: Collection[tuple[str, str]]) -> dict[str, int]:
     kinds = [entity_of({"PK": {"S": pk}, "SK": {"S": sk}}) for pk, sk in keys]
     leads = {"ConversationEntry", "ApiKey", "EmailClaim"}
     return dict(Counter(kind.ENTITY for kind in kinds if kind is not None and kind.ENTITY not in leads))
+
+
+def kinds(items: Mapping[tuple[str, str], Mapping[str, Any]]) -> set[str]:
+    """Return the entities of raw items."""
+    return {item["entity"]["S"] for item in items.values()}
 
 
 def finish(delete: Callable[[], Erasure], after: int, clock: FakeClock) -> tuple[Erasure, bool]:
@@ -285,6 +293,27 @@ class TestUser:
             with pytest.raises(ItemNotFound):
                 look()
         assert make_user(email=user.email).user_id != user.user_id
+
+    def test_whatever_was_theirs_nothing_names_them_any_more_but_the_audit_trail_and_receipts(self) -> None:
+        others = make_agent()
+        before = raw.whole_table()
+        user = make_one_of_each(others)
+        made = {keys: item for keys, item in raw.whole_table().items() if keys not in before}
+        assert kinds(made) == set(Item.entities()), "make one of each new entity, too"
+
+        receipt = delete_user(user.user_id)
+
+        after = raw.whole_table()
+        assert kinds({keys: item for keys, item in after.items() if user.user_id in str(item)}) == {
+            "AuditEvent",
+            "Erasure",
+        }
+        left = {keys: item for keys, item in after.items() if keys not in before}
+        # What waits for its worker is the deletion of a conversation, which was asked for before.
+        assert kinds(left) == {"AuditEvent", "Erasure", "PendingErasure", "Identity"}
+        (identity,) = (item for item in left.values() if item["entity"]["S"] == "Identity")
+        assert identity.keys().isdisjoint({"user_id", "issuer", "subject"}), "its hash keeps them from coming in again"
+        assert receipt.removed[RequestCount.ENTITY] == 2
 
     def test_what_was_shared_is_taken_back_on_both_sides(self) -> None:
         owner, grantee, agent = make_user(), make_user(), make_agent()
