@@ -224,29 +224,21 @@ def discard(keys: Sequence[str]) -> None:
         log.warning("%d objects stay in the bucket, though no item names them: %s", len(keys), error)
 
 
-def delete_partition(partition: str) -> int:
-    """Delete all objects of one partition's items, those too that no item names; return how many there were.
+def of_partition(partition: str) -> list[str]:
+    """Return the keys of the first 1,000 objects of one partition's items, in order, those too that no item names.
 
-    For a removal of the items themselves: after them, so that a write that was on its way leaves nothing, and before
-    what leads to them, so that a removal that was cut short comes here again. Without a bucket there is nothing to do.
-
-    Cost: 1 ListObjectsV2 and 1 DeleteObjects for each 1,000.
+    Without a bucket there are none. Cost: 1 ListObjectsV2.
 
     Raises:
-        ContentUnavailable: S3 does not answer; the same call again goes on.
+        ContentUnavailable: S3 does not answer.
     """
     if _bucket.settings is None:
-        return 0
-    count = 0
-    found = every(prefix=f"{_segment(partition)}/")
-    while keys := [each.key for each in islice(found, _DELETED_TOGETHER)]:
-        delete(keys)
-        count += len(keys)
-    return count
+        return []
+    return [each.key for each in islice(every(prefix=f"{_segment(partition)}/"), _DELETED_TOGETHER)]
 
 
 def every(prefix: str = "") -> Iterator[Found]:
-    """Give the objects whose keys begin with `prefix`. Cost: 1 ListObjectsV2 for each 1,000.
+    """Give the objects whose keys begin with `prefix`, in their order. Cost: 1 ListObjectsV2 for each 1,000.
 
     Raises:
         ContentUnavailable: S3 does not answer.

@@ -23,12 +23,16 @@ RECEIPTS_KEPT = timedelta(days=400)
 """How long the receipt of an erasure can be read. It names ids and counts, and nothing that anybody said."""
 
 
+OBJECT = "S3Object"
+"""What an object of the bucket is called in a receipt, beside the kinds of items."""
+
+
 class Erasure(Item):
     """What is removed, who asked, how far it has come; when `completed_at` is there, it is the receipt.
 
-    `removed` counts the items by their kind. `counted` is the place up to which they are counted, a step of the walk
-    and a sort key in it: a page is counted before it is deleted, so that a worker that comes after a dead one neither
-    counts an item twice nor misses one.
+    `removed` counts the items by their kind, and the objects of the bucket. `counted` is the place up to which they are
+    counted, a step of the walk and a sort key in it or an object's key: a page is counted before it is deleted, so that
+    a worker that comes after a dead one neither counts an item twice nor misses one.
 
     The lease: `worker` goes on with the job until `lease_expires_at`, by the clock that the leases of turns are judged
     by; `fence` grows with every worker, and who holds an older one counts nothing any more.
@@ -59,7 +63,7 @@ class Erasure(Item):
         return self.completed_at is not None
 
     def counts_to(self, step: str, sort_key: str) -> bool:
-        """Whether the item at this place of the walk is counted already."""
+        """Whether the item or object at this place of the walk is counted already."""
         return self.counted is not None and self.counted[0] == step and sort_key <= self.counted[1]
 
     @property

@@ -18,7 +18,7 @@ from pynamodb.exceptions import UpdateError
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
-from models import clock, retries
+from models import blobs, clock, retries
 from models.access_patterns.declare import Budget, Request, Write, access_pattern
 from models.access_patterns.erasure import Hold, unreachable
 from models.access_patterns.sharing import leads_to
@@ -26,10 +26,9 @@ from models.access_patterns.users import is_active
 from models.agent import Agent
 from models.allowance import Allowance
 from models.api_key import ApiKey, ApiKeyEntry
-from models.blobs import delete_partition
 from models.changes import condition_failed, set_or_remove, update_present
 from models.conversation import Conversation, ConversationEntry
-from models.erasure import RECEIPTS_KEPT, Erasure, PendingErasure
+from models.erasure import OBJECT, RECEIPTS_KEPT, Erasure, PendingErasure
 from models.errors import Contended, ContentUnavailable, ItemNotFound, LeaseLost
 from models.idempotency import IdempotencyRecord
 from models.identity import Identity
@@ -184,7 +183,7 @@ def _everything(job: Erasure, hold: Hold) -> Steps:
     requests = _partition(RequestCount, user_id=job.user_id)
     yield from _empty(job, hold, "requests", requests, RequestCount.SK.startswith(RequestCount.SK.template.prefix))
     yield from _empty(job, hold, "profile", partition, User.SK < _PROFILE)
-    _delete_objects(partition)
+    yield from _objects(job, hold, partition)
 
 
 def _close_identity(user: User) -> None:
@@ -236,17 +235,25 @@ def _contents(job: Erasure, hold: Hold, conversation_id: str) -> Steps:
     """Remove all that is in a conversation but its header."""
     partition = _partition(Conversation, conversation_id=conversation_id)
     yield from _empty(job, hold, conversation_id, partition, Message.SK < _HEADER)
-    _delete_objects(partition)
+    yield from _objects(job, hold, partition)
 
 
-def _delete_objects(partition: str) -> None:
-    """Delete what the items of a partition kept in the bucket. After them: what was on its way has come by then.
+def _objects(job: Erasure, hold: Hold, partition: str) -> Steps:
+    """Delete what the items of a partition kept in the bucket, counted as they are: a page before it goes.
+
+    After the items: what was on its way has come by then. Before what leads to them: so a removal that was cut short
+    comes here again.
 
     Raises:
         Contended: the bucket kept some of it; the job can be gone on with later.
     """
+    step = f"objects of {partition}"
     try:
-        delete_partition(partition)
+        while found := blobs.of_partition(partition):
+            new = [key for key in found if not job.counts_to(step, key)]
+            _count(job, hold, (step, found[-1]), {OBJECT: len(new)})
+            blobs.delete(found)
+            yield
     except ContentUnavailable as error:
         raise Contended("The bucket kept some of what is to be deleted; try again.") from error
 

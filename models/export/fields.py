@@ -196,7 +196,7 @@ _OWN: dict[str, dict[str, str]] = {
         "asked_by": "The id of the user who asked, or `operator`.",
         "asked_at": "When it was asked for.",
         "completed_at": "When all was removed; with it, the item is the receipt.",
-        "removed": "How many items of each kind, as JSON.",
+        "removed": "How many items of each kind, and how many `S3Object`, as JSON.",
         "counted": "Up to where they are counted, as JSON: a step of the walk, and a sort key.",
         "fence": "Grows with every worker: who holds an older one counts nothing.",
         "worker": "Who goes on with it.",

@@ -9,7 +9,7 @@ from bot.api.blueprint import answers, resource
 from bot.api.requests import caller
 from bot.api.types import Moment, Parameters, UserId, View
 from models.access_patterns.erasure import find_erasure, get_erasure
-from models.erasure import Erasure, ErasureKind, ErasureStatus
+from models.erasure import OBJECT, Erasure, ErasureKind, ErasureStatus
 
 api = resource("erasures", "The removal of a conversation, an agent or a user: how far it is, and its receipt.")
 
@@ -30,7 +30,7 @@ class ErasurePath(Parameters):
 
 
 class ErasureView(View):
-    """An erasure; with `completed_at` it is the receipt. `removed` counts the items of the table by their kind."""
+    """An erasure; with `completed_at` it is the receipt."""
 
     id: ErasureId
     kind: ErasureKind
@@ -40,7 +40,10 @@ class ErasureView(View):
     asked_at: Moment
     status: ErasureStatus
     completed_at: Moment | None
-    removed: dict[str, int]
+    removed: dict[str, int] = Field(
+        description=f"How many items of the table went, by their kind; `{OBJECT}` are the objects of the bucket.",
+        examples=[{"Conversation": 1, "Message": 300, OBJECT: 2, "Turn": 140}],
+    )
 
 
 def show(job: Erasure) -> ErasureView:

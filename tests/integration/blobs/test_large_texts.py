@@ -2,7 +2,7 @@
 
 import hashlib
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -19,7 +19,7 @@ from models.access_patterns.removal import erase
 from models.access_patterns.states import Owner, delete_state, get_state, list_states, put_state
 from models.blobs import BlobSettings, key_of
 from models.conversation import Conversation
-from models.erasure import Erasure
+from models.erasure import OBJECT, Erasure
 from models.errors import Contended, ContentUnavailable, ItemNotFound, ItemTooLarge, VersionMismatch
 from models.long_text import MAX_PLAIN
 from models.message import Message
@@ -29,6 +29,7 @@ from tests.buckets import s3_of
 from tests.contract_watch import past_the_models
 from tests.erasing import delete_conversation, delete_user
 from tests.factories import append, make_conversation, make_user, noise, say
+from tests.fake_clock import FakeClock
 
 Stored = Callable[[], dict[str, bytes]]
 LARGE = noise(350_000)
@@ -333,18 +334,15 @@ class TestKeys:
         assert key_of(raw.stored(message)) is None
 
 
-def test_all_objects_of_a_partition_go_together_with_those_that_no_item_names(
+def test_the_objects_of_a_partition_stand_together_with_those_that_no_item_names(
     conversation: Conversation, stored: Stored
 ) -> None:
-    other = make_conversation()
     say(conversation, LARGE, noise(40_000))
-    say(other, LARGE)
     blobs.put({blobs.new_key(conversation.PK, "MSG#lost"): b"left by a crash"})
-
-    assert blobs.delete_partition(conversation.PK) == 3
-
-    assert len(stored()) == 1
-    assert blobs.delete_partition(conversation.PK) == 0
+    say(make_conversation(), LARGE)
+    found = blobs.of_partition(conversation.PK)
+    assert len(found) == 3
+    assert found == sorted(key for key in stored() if blobs.item_of(key)[0] == conversation.PK)
 
 
 def test_the_items_say_which_objects_they_name(conversation: Conversation) -> None:
@@ -372,11 +370,63 @@ def test_with_a_conversation_and_with_a_user_go_all_their_objects(conversation: 
     other = make_conversation()
     say(other, LARGE)
 
-    delete_conversation(owner, conversation.conversation_id)
+    receipt = delete_conversation(owner, conversation.conversation_id)
     assert len(stored()) == 2
-    delete_user(owner)
+    assert receipt.removed[OBJECT] == 2
+    assert delete_user(owner).removed[OBJECT] == 1
 
     assert [blobs.item_of(key) for key in stored()] == [(message.PK, message.SK) for message in page(other)]
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+def test_objects_are_counted_once_wherever_a_removal_is_cut_short(
+    deleted: bool, stored: Stored, fake_clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At each page of two objects, right before S3 deletes it, or right after."""
+    monkeypatch.setattr(blobs, "_DELETED_TOGETHER", 2)
+    delete = blobs.delete
+
+    def deletions(left: Iterator[int]) -> Callable[[list[str]], None]:
+        def cut(keys: list[str]) -> None:
+            if next(left, None) is not None:
+                return delete(keys)
+            if deleted:
+                delete(keys)
+            raise wire.Cut
+
+        return cut
+
+    for after in range(3):
+        conversation = make_conversation()
+        say(conversation, *[noise(40_000)] * 5)
+        ids = owner_of(conversation), conversation.conversation_id
+        monkeypatch.setattr(blobs, "delete", deletions(iter(range(after))))
+        with pytest.raises(wire.Cut):
+            delete_conversation(*ids)
+        monkeypatch.setattr(blobs, "delete", delete)
+        fake_clock.advance(seconds=31)
+        receipt = delete_conversation(*ids)
+        assert (receipt.removed[OBJECT], receipt.removed["Message"], stored()) == (5, 5, {}), after
+
+
+def test_with_objects_nothing_is_counted_twice_whatever_write_was_the_last(
+    stored: Stored, fake_clock: FakeClock
+) -> None:
+    for after in range(20):
+        conversation = make_conversation()
+        say(conversation, *[noise(40_000)] * 2)
+        ids = owner_of(conversation), conversation.conversation_id
+        try:
+            with wire.cut_off(after):
+                receipt, cut = delete_conversation(*ids), False
+        except wire.Cut:
+            fake_clock.advance(seconds=31)
+            receipt, cut = delete_conversation(*ids), True
+        assert receipt.removed == {"Conversation": 1, "Message": 2, OBJECT: 2}, after
+        assert stored() == {}
+        if not cut:
+            break
+    assert 4 <= after < 19
 
 
 def test_an_erasure_that_the_bucket_refuses_is_gone_on_with_later(
