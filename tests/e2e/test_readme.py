@@ -3,15 +3,17 @@
 import json
 import re
 import subprocess
+import sys
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from models import table as models_table
 from models.table import TableSettings
 from tests.e2e.bot_server import BotServer, environment
-from tests.factories import make_agent, make_user
+from tests.factories import new_email
 from tests.processes import ROOT
 
 README = (ROOT / "README.md").read_text()
@@ -66,17 +68,35 @@ def test_the_curl_session_gives_real_answers_and_reads_back_whole_after_a_restar
 
 
 def test_the_models_are_used_as_the_readme_shows(table: TableSettings) -> None:
-    code = block("python", "create_conversation(")
-    user = make_user()
-    names = {"user_id": user.user_id, "agent_id": make_agent(user).agent_id}
+    code = block("python", "create_conversation(").replace("ann@example.com", new_email())
+    code, replaced = re.subn(r"TableSettings\(\n.*?\n    \)", "SETTINGS", code, flags=re.DOTALL)
+    assert replaced == 1
+    names: dict[str, Any] = {"SETTINGS": table}
     try:
-        exec(
-            code.replace('TableSettings(name="turntable", endpoint_url="http://127.0.0.1:4566")', "SETTINGS"),
-            names := {**names, "SETTINGS": table},
-        )
+        exec(code, names)
     finally:
         models_table.configure(table)
-    assert [message.content for message in names["opened"].messages] == ["Hello", "Hello, Ann."]  # type: ignore[attr-defined]
+    assert [message.content for message in names["opened"].messages] == ["Hello", "Hello, Ann."]
+    assert names["opened"].conversation.title == "Capitals"
+
+
+@pytest.mark.parametrize("owner", ["acting_for(user.user_id)", "user.user_id"])
+def test_mypy_takes_what_the_readme_shows_and_no_text_for_a_user(tmp_path: Path, owner: str) -> None:
+    code = block("python", "create_conversation(").replace("acting_for(user.user_id)", owner)
+    sample = tmp_path / "sample.py"
+    sample.write_text(code)
+    checked = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", str(sample)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    if owner == "user.user_id":
+        assert checked.stdout.count('has incompatible type "str"; expected "UserId"') == 4, checked.stdout
+    else:
+        assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
 def test_every_file_that_the_readme_points_to_is_there() -> None:
