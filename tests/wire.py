@@ -12,7 +12,7 @@ from unittest import mock
 from botocore.awsrequest import AWSResponse, HeadersDict
 from botocore.exceptions import ConnectionClosedError
 
-from bot.turns.leases import THREAD_NAME
+from bot.turns import leases, settling
 from models.access_patterns import current
 from models.table import client
 
@@ -35,7 +35,7 @@ def recorded() -> Iterator[list[Sent]]:
     sent: list[Sent] = []
 
     def note(request: Any, **_: Any) -> None:
-        if threading.current_thread().name.startswith(THREAD_NAME):
+        if threading.current_thread().name.startswith((leases.THREAD_NAME, settling.THREAD_NAME)):
             return
         pattern = current.get()
         operation = request.headers["X-Amz-Target"].decode().partition(".")[2]

@@ -74,11 +74,11 @@ def replay_turn(
     user_id = caller().user_id
     turn = following.find_turn(user_id, record.effect_id)
     if body.stream:
-        return event_stream(following.follow_turn(user_id, turn, 0))
+        return event_stream(following.follow_turn(turn, 0))
     if body.background:
         begun = [message for message in turn_messages(turn) if message.sender != "agent"]
         return _accepted(turn.as_begun(), begun)
-    turn = following.await_end(user_id, turn, _JOINED)
+    turn = following.await_end(turn, _JOINED)
     if turn.status == "running":
         raise IdempotencyInProgress("The first request with this key still runs; ask again.", retry_after=2)
     return answer_end(following.ended_event(turn)), 201
@@ -163,7 +163,7 @@ def events(path: TurnPath, query: EventsQuery) -> Response:
     if not following.has_more(turn, after):
         # It ends an EventSource, which would connect again for ever.
         return Response(status=204)
-    return event_stream(following.follow_turn(user_id, turn, after))
+    return event_stream(following.follow_turn(turn, after))
 
 
 def _last_event_id() -> int:

@@ -9,24 +9,28 @@ from bot.turns.leases import LeaseKeeper
 from bot.turns.streams import KEEP_ALIVE_SECONDS
 from models.access_patterns.turn_events import streamed, turn_messages
 from models.access_patterns.turn_states import get_turn, request_cancel, settle_turn
+from models.errors import ItemNotFound
 from models.tenancy import UserId
 from models.turn import Turn
 
 _PAUSE = 0.3
-# How often is looked whether the worker of a turn still lives.
-_LOOK_SECONDS = 2.0
 _FIRST, _WHOLE = 1, 2
 
 
 def find_turn(user_id: UserId, turn_id: str) -> Turn:
     """Return a turn as it stands; one whose worker died is settled first.
 
-    Cost: AP-53; AP-54 while it runs.
+    Cost: AP-53; AP-54 while it runs. AP-53 again before a turn is said not to be there.
 
     Raises:
         ItemNotFound: the user has no such turn.
     """
-    turn = get_turn(user_id, turn_id)
+    try:
+        turn = get_turn(user_id, turn_id)
+    except ItemNotFound:
+        # A plain turn has no record while it runs and no lease when it has ended: one that ended between the two reads
+        # has been seen in neither. By now it has its record.
+        turn = get_turn(user_id, turn_id)
     return settle_turn(turn) if turn.status == "running" else turn
 
 
@@ -36,7 +40,7 @@ def cancel_turn(user_id: UserId, turn_id: str, leases: LeaseKeeper, patience: fl
     A turn that ended before stays as it is. What cancelled it is one conditional write: after it, the turn cannot
     complete, and before it, nothing is cancelled.
 
-    Cost: AP-53, AP-54 and AP-55, and AP-53 again until the turn has ended.
+    Cost: AP-53, AP-54 and AP-55, and AP-54 again until the turn has ended.
 
     Raises:
         ItemNotFound: the user has no such turn.
@@ -47,14 +51,14 @@ def cancel_turn(user_id: UserId, turn_id: str, leases: LeaseKeeper, patience: fl
     deadline = time.monotonic() + patience
     while turn.status == "running" and time.monotonic() < deadline:
         time.sleep(_PAUSE / 3)
-        turn = find_turn(user_id, turn_id)
+        turn = settle_turn(turn)
     return turn
 
 
-def await_end(user_id: UserId, turn: Turn, seconds: float) -> Turn:
+def await_end(turn: Turn, seconds: float) -> Turn:
     """Wait for the end of a turn that may still run, and return it as it then stands; running, if the time is up.
 
-    Cost: AP-53 and AP-54, at first ten times a second and then once.
+    Cost: AP-54, at first ten times a second and then once.
 
     Raises:
         ItemNotFound: it was deleted with its conversation.
@@ -63,7 +67,7 @@ def await_end(user_id: UserId, turn: Turn, seconds: float) -> Turn:
     while turn.status == "running" and time.monotonic() < deadline:
         time.sleep(pause)
         pause = min(pause * 1.5, 1.0)
-        turn = find_turn(user_id, turn.turn_id)
+        turn = settle_turn(turn)
     return turn
 
 
@@ -91,19 +95,19 @@ def has_more(turn: Turn, after: int) -> bool:
     return turn.status == "running" or after < int(turn.last_event or _WHOLE)
 
 
-def follow_turn(user_id: UserId, turn: Turn, after: int) -> Iterator[TurnEvent | None]:
+def follow_turn(turn: Turn, after: int) -> Iterator[TurnEvent | None]:
     """Give the events of a turn after the number `after`, to its end; None now and then while nothing happens.
 
     Of a turn that was not streamed, the text comes as one event at its end; so does that of one whose events have
     expired, to who asks from the start.
 
-    Cost: AP-57 and AP-53 about three times a second, AP-54 every two seconds, until the turn has ended.
+    Cost: AP-57 and AP-54 about three times a second, until the turn has ended.
     """
     if after < _FIRST:
         begun = tuple(message for message in turn_messages(turn) if message.sender != "agent")
         yield TurnStarted(turn.turn_id, turn.conversation_id, turn.agent_id, begun)
         after = _FIRST
-    looked = told = time.monotonic()
+    told = time.monotonic()
     while True:
         # The state first: what had been streamed when the turn had ended is all there is.
         running = turn.status == "running"
@@ -119,9 +123,7 @@ def follow_turn(user_id: UserId, turn: Turn, after: int) -> Iterator[TurnEvent |
             yield None
             told = now
         time.sleep(_PAUSE)
-        turn = get_turn(user_id, turn.turn_id)
-        if turn.status == "running" and now - looked >= _LOOK_SECONDS:
-            turn, looked = settle_turn(turn), now
+        turn = settle_turn(turn)
     ended = ended_event(turn)
     if after == _FIRST and (text := _whole_text(ended)):
         yield AnswerDelta(text, _WHOLE)

@@ -17,6 +17,8 @@ _MOST = 1000
 # How long the end of a process waits for a look that is on its way.
 _PATIENCE_SECONDS = 5.0
 
+THREAD_NAME = "settler"
+
 
 @dataclass
 class _GivenUp:
@@ -62,7 +64,7 @@ class Settler:
             self._wake.notify()
             if self._thread is None:
                 # A daemon, so that it never holds up the end of the process: a lease that nobody renews runs out.
-                self._thread = threading.Thread(target=self._run, name="settler", daemon=True)
+                self._thread = threading.Thread(target=self._run, name=THREAD_NAME, daemon=True)
                 self._thread.start()
 
     def close(self) -> None:

@@ -1,0 +1,81 @@
+"""A plain turn that ends while somebody looks for it: it is found, as running or as ended, and never as missing.
+
+While it runs it is the lease on its conversation's header; a record it has when it has ended.
+"""
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+
+import pytest
+
+from bot.turns import following
+from bot.turns.leases import LeaseKeeper
+from models.access_patterns.messages import Draft
+from models.access_patterns.turns import Begun, begin_turn, end_turn
+from models.errors import ItemNotFound
+from models.ids import new_id
+from models.turn import ID_PREFIX, TurnEnd
+from tests.factories import make_conversation, make_user
+from tests.wire import others_come_first
+
+pytestmark = pytest.mark.usefixtures("table")
+
+
+@pytest.fixture
+def begun() -> Begun:
+    """A plain turn that runs."""
+    conversation = make_conversation()
+    ids = conversation.user_id, conversation.conversation_id
+    return begin_turn(*ids, lambda _: [Draft("user", "Hello")], window=20, lease=timedelta(hours=1))
+
+
+@pytest.fixture
+def leases() -> Iterator[LeaseKeeper]:
+    made = LeaseKeeper(30)
+    yield made
+    made.close()
+
+
+def ending(begun: Begun, status: TurnEnd, when: Callable[[], bool] = lambda: True) -> Callable[[], None]:
+    """Return what ends the turn once, at the first call at which `when` holds."""
+    ended = False
+
+    def end() -> None:
+        nonlocal ended
+        if not ended and when():
+            ended = True
+            drafts = [Draft("agent", "Hi!")] if status == "completed" else []
+            end_turn(begun.lease, status, drafts, {})
+
+    return end
+
+
+def test_a_turn_that_ends_between_the_two_places_where_it_is_looked_for_is_found(begun: Begun) -> None:
+    with others_come_first("Query", ending(begun, "completed"), times=1):
+        assert following.find_turn(begun.lease.user_id, begun.lease.turn_id).status == "completed"
+
+
+def test_a_turn_that_is_not_there_is_still_not_there(begun: Begun) -> None:
+    for user_id, turn_id in (
+        (make_user().user_id, begun.lease.turn_id),
+        (begun.lease.user_id, new_id(ID_PREFIX)),
+    ):
+        with pytest.raises(ItemNotFound):
+            following.find_turn(user_id, turn_id)
+
+
+def test_a_turn_that_ends_in_the_middle_of_a_look_after_it_was_cancelled_is_told_as_ended(
+    begun: Begun, leases: LeaseKeeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[int] = []
+
+    def second_look() -> bool:
+        looks.extend([1] if cancelled else [])
+        return len(looks) == 2
+
+    cancelled: list[str] = []
+    monkeypatch.setattr(following, "request_cancel", lambda turn: cancelled.append(turn.turn_id) or True)
+    end = ending(begun, "cancelled", second_look)
+    with others_come_first("GetItem", end), others_come_first("Query", end):
+        turn = following.cancel_turn(begun.lease.user_id, begun.lease.turn_id, leases, patience=30)
+    assert turn.status == "cancelled"
