@@ -6,11 +6,11 @@ from functools import partial
 
 import pytest
 
-from models.access_patterns import removal
 from models.access_patterns.messages import Draft, delete_message, list_messages
 from models.access_patterns.turns import begin_turn, end_turn
 from models.access_patterns.usage import Usage, usage
 from models.conversation import Conversation
+from models.removal import pages
 from models.writing import delete_batch
 from tests.erasing import delete_agent, delete_conversation, delete_user
 from tests.factories import make_agent, make_conversation
@@ -93,14 +93,14 @@ def test_a_late_worker_keeps_nothing_of_a_user_who_is_gone(
     talked: Conversation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The conversation's own erasure pauses right before it leaves the counts; the user's passes it."""
-    leave = removal._leave_counts
+    leave = pages._leave_counts
 
     def late(*args: object) -> None:
-        monkeypatch.setattr(removal, "_leave_counts", leave)
+        monkeypatch.setattr(pages, "_leave_counts", leave)
         at_once([partial(delete_user, talked.user_id)])
         leave(*args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(removal, "_leave_counts", late)
+    monkeypatch.setattr(pages, "_leave_counts", late)
     delete_conversation(talked.user_id, talked.conversation_id)
     assert not [keys for keys in whole_table() if keys[1].startswith("COUNTED#")]
 
@@ -115,7 +115,7 @@ def test_a_worker_that_dies_between_count_and_record_has_nothing_counted_twice(
             raise KeyboardInterrupt
         delete_batch(keys)
 
-    monkeypatch.setattr(removal, "delete_batch", die)
+    monkeypatch.setattr(pages, "delete_batch", die)
     with pytest.raises(KeyboardInterrupt):
         delete_conversation(talked.user_id, talked.conversation_id)
     kinds = [keys[1].partition("#")[0] for keys in whole_table()]
