@@ -24,8 +24,10 @@ faults, 10,000 appends, 1,000 replayed keys, 50,000 messages; `CHAOS_SCALE=0.1 m
 table below says what was run, not what could be. Each run prints its seed, and `CHAOS_SEED=… make chaos-short` chooses
 the same moments, faults and work again; how threads and processes interleave is the machine's choice.
 
-Nothing here asserts how long anything takes. The embedded engine is one process on one machine: these runs show what
-the application does with a bad day of DynamoDB's, not how DynamoDB behaves.
+Nothing here asserts how long anything takes. An engine here is one process on one machine: these runs show what the
+application does with a bad day of DynamoDB's, not how DynamoDB behaves. The very long conversation is run on DynamoDB
+Local: a Query of the embedded engine looks at each item of its partition, so 50,000 of them keep it busy for hours.
+`make dynamodb-local LOCALSTACK_PORT=8123` starts that one, and `TEST_DYNAMODB_ENDPOINT` names it.
 
 ## What was seen
 
@@ -39,9 +41,11 @@ with faults, every answer was compared with the OpenAPI document and with [the e
 
 def page(found: dict[str, Any]) -> str:
     """Return the page as Markdown."""
-    lines = ["| promise | form | seed | counts |\n", "|---|---|---|---|\n"]
+    lines = ["| promise | form | engine | seed | counts |\n", "|---|---|---|---|---|\n"]
     for promise, seen in sorted(found.items()):
-        lines.append(f"| {_sentence(promise)} | {seen['form']} | {seen['seed']} | {told(seen['counts'])} |\n")
+        lines.append(
+            f"| {_sentence(promise)} | {seen['form']} | {seen['engine']} | {seen['seed']} | {told(seen['counts'])} |\n"
+        )
     return HEAD + "".join(lines) + FOOT
 
 

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.engines import engine_name
+
 SAVED = Path(__file__).resolve().parents[2] / "docs" / "chaos.json"
 LONG = os.environ.get("CHAOS_FORM") == "long"
 SCALE = float(os.environ.get("CHAOS_SCALE", "1"))
@@ -60,13 +62,14 @@ def chaos(request: pytest.FixtureRequest) -> Iterator[Chaos]:
 class ChaosReport:
     """The pytest plugin: one seed for all processes of a run, and the counts of all of them at its end."""
 
-    def __init__(self) -> None:
+    def __init__(self, engine: str) -> None:
+        self.engine = engine
         self.found: dict[str, dict[str, object]] = {}
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         for name, seen in report.user_properties:
             if name == "chaos" and report.when == "teardown":
-                self.found[promise_of(report.nodeid)] = {**seen, "form": FORM}
+                self.found[promise_of(report.nodeid)] = {**seen, "form": FORM, "engine": self.engine}
         if report.failed and "tests/chaos/" in report.nodeid:
             self.found[promise_of(report.nodeid)] = {"counts": {"failed": 1}}
 
@@ -104,4 +107,4 @@ def promise_of(nodeid: str) -> str:
 
 def pytest_configure(config: pytest.Config) -> None:
     os.environ.setdefault("CHAOS_SEED", str(random.SystemRandom().randrange(10**9)))
-    config.pluginmanager.register(ChaosReport(), "turntable-chaos")
+    config.pluginmanager.register(ChaosReport(engine_name()), "turntable-chaos")
