@@ -15,7 +15,11 @@ ID_PREFIX = "key"
 
 
 class ApiKey(Item):
-    """What a presented key is looked up by. Neither `scope` nor `role`, its user's when it was made, ever changes."""
+    """What a presented key is looked up by.
+
+    Neither `scope` nor `role`, its user's when it was made, ever changes. An administrator's key is one as long as the
+    user's profile says so, too.
+    """
 
     ENTITY = "ApiKey"
 

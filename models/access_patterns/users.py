@@ -18,6 +18,19 @@ from models.tenancy import UserId, acting_for
 from models.user import EMAIL_PATTERN, ID_PREFIX, EmailClaim, Role, User
 from models.writing import ConditionFailed, Transaction
 
+# What an administrator may do for others: the role is read again, so that one that was taken away ends at once.
+_ADMINISTRATORS = (
+    "POST /api/v1/users",
+    "GET /api/v1/users",
+    "PATCH /api/v1/users/{user_id}",
+    "DELETE /api/v1/users/{user_id}",
+    "GET /api/v1/users/{user_id}/audit",
+    "GET /api/v1/users/{user_id}/limits",
+    "PATCH /api/v1/users/{user_id}/limits",
+    "GET /api/v1/users/{user_id}/usage",
+    "GET /api/v1/erasures/{erasure_id}",
+)
+
 
 def normalise_email(email: str) -> str:
     """Return the form of an email under which it is unique: without outer space, in lower case.
@@ -111,6 +124,7 @@ def create_user(
         "POST /api/v1/conversations/{conversation_id}/messages with an agent on its owner's credentials",
         "POST /api/v1/conversations/{conversation_id}/turns with an agent on its owner's credentials",
         "GET /api/v1/users/{user_id}/export",
+        *(f"{route} with an administrator's key" for route in _ADMINISTRATORS),
     ),
 )
 def get_user(user_id: UserId) -> User:

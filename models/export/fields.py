@@ -100,7 +100,7 @@ _OWN: dict[str, dict[str, str]] = {
         "key_hash": "SHA-256 of the key; the key itself is never stored.",
         "key_id": "`key_…`, the id in the user's list.",
         "user_id": "Whom the key stands for.",
-        "role": "The user's role when the key was made.",
+        "role": "The user's role when the key was made; an administrator's counts as long as the user is one.",
         "scope": "`full`, `read` (reads alone) or `agent` (one agent and the conversations with it).",
         "agent_id": "The one agent of a key of the scope `agent`.",
     },

@@ -26,11 +26,11 @@ OPEN = Request(
 @contextmanager
 def declared(function: Callable[..., Any], *requests: Request, at_most: int = 1) -> Iterator[Callable[..., Any]]:
     """Declare a function as an access pattern, for a while."""
-    decorate = access_pattern("AP-99", "Sabotage", question="?", requests=requests, budget=Budget(at_most, 1, 0, "?"))
+    decorate = access_pattern("AP-00", "Sabotage", question="?", requests=requests, budget=Budget(at_most, 1, 0, "?"))
     try:
         yield decorate(function)
     finally:
-        del declare._declared["AP-99"]
+        del declare._declared["AP-00"]
 
 
 def broken(function: Callable[..., Any], *requests: Request, at_most: int = 1) -> list[str]:
@@ -44,13 +44,13 @@ def scan() -> None:
 
 
 def test_an_added_scan_is_found() -> None:
-    assert broken(scan, Request("GetItem", (User,))) == ["AP-99 Sabotage: it sends a Scan, which no access pattern may"]
+    assert broken(scan, Request("GetItem", (User,))) == ["AP-00 Sabotage: it sends a Scan, which no access pattern may"]
 
 
 def test_an_undeclared_request_is_found() -> None:
     user = make_user()
     assert broken(lambda: get(User, user_id=user.user_id), OPEN) == [
-        "AP-99 Sabotage: it sends GetItem, which it does not declare (it declares Query)"
+        "AP-00 Sabotage: it sends GetItem, which it does not declare (it declares Query)"
     ]
 
 
@@ -73,7 +73,7 @@ def test_a_wrong_key_template_is_found() -> None:
         lambda: query(partition, Conversation.SK.between("MSG#", "THREAD"), limit=1, descending=True, consistent=True),
         OPEN,
     )
-    assert found == [f"AP-99 Sabotage: Query reads the partition '{partition}', declared is CONV#{{conversation_id}}"]
+    assert found == [f"AP-00 Sabotage: Query reads the partition '{partition}', declared is CONV#{{conversation_id}}"]
 
 
 def test_a_wrong_sort_key_condition_is_found() -> None:
@@ -82,7 +82,7 @@ def test_a_wrong_sort_key_condition_is_found() -> None:
         lambda: query(partition, Conversation.SK.between("MSG#", "Z"), limit=1, descending=True, consistent=True), OPEN
     )
     assert found == [
-        "AP-99 Sabotage: Query has the sort key condition between 'MSG#' and 'Z', declared is between MSG# and THREAD"
+        "AP-00 Sabotage: Query has the sort key condition between 'MSG#' and 'Z', declared is between MSG# and THREAD"
     ]
 
 
@@ -94,7 +94,7 @@ def test_a_doubled_read_is_found() -> None:
         get_user(user.user_id)
 
     assert broken(twice, Request("GetItem", (User,), consistent=True)) == [
-        "AP-99 Sabotage: it sent 2 requests, its budget is 1 (GetItem, GetItem)"
+        "AP-00 Sabotage: it sent 2 requests, its budget is 1 (GetItem, GetItem)"
     ]
 
 
@@ -114,8 +114,8 @@ def test_a_wrong_consistency_and_order_are_found() -> None:
     partition = make_conversation().PK
     found = broken(lambda: query(partition, Conversation.SK.between("MSG#", "THREAD"), limit=1), OPEN)
     assert found == [
-        "AP-99 Sabotage: Query reads eventually consistently, which is not declared",
-        "AP-99 Sabotage: Query reads in ascending order, declared is descending",
+        "AP-00 Sabotage: Query reads eventually consistently, which is not declared",
+        "AP-00 Sabotage: Query reads in ascending order, declared is descending",
     ]
 
 
@@ -124,7 +124,7 @@ def test_a_wrong_index_is_found() -> None:
         lambda: query("USERS", None, index="users_by_id", limit=1),
         Request("Query", (Conversation,), index="conversations_by_user"),
     )
-    assert found == ["AP-99 Sabotage: Query reads the index users_by_id, declared is conversations_by_user"]
+    assert found == ["AP-00 Sabotage: Query reads the index users_by_id, declared is conversations_by_user"]
 
 
 def test_an_undeclared_entity_is_found() -> None:
@@ -133,7 +133,7 @@ def test_an_undeclared_entity_is_found() -> None:
         lambda: get_conversation(conversation.user_id, conversation.conversation_id),
         Request("GetItem", (User,), consistent=True),
     )
-    assert found == [f"AP-99 Sabotage: GetItem names Conversation ({conversation.PK} / THREAD), which is not declared"]
+    assert found == [f"AP-00 Sabotage: GetItem names Conversation ({conversation.PK} / THREAD), which is not declared"]
 
 
 def test_a_filter_is_found() -> None:
@@ -146,7 +146,7 @@ def test_a_filter_is_found() -> None:
             Limit=10,
         )
 
-    assert broken(filtered, OPEN) == ["AP-99 Sabotage: it filters after the limit: sender = :user"]
+    assert broken(filtered, OPEN) == ["AP-00 Sabotage: it filters after the limit: sender = :user"]
 
 
 def test_a_write_without_a_condition_is_found() -> None:
@@ -162,7 +162,7 @@ def test_a_write_without_a_condition_is_found() -> None:
         )
 
     assert broken(careless, Request("UpdateItem", (User,))) == [
-        "AP-99 Sabotage: UpdateItem does a Update of User without a condition"
+        "AP-00 Sabotage: UpdateItem does a Update of User without a condition"
     ]
 
 

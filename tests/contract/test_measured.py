@@ -88,15 +88,15 @@ def test_a_turn_takes_what_the_design_allows() -> None:
 
 class TestWhatIsFound:
     def test_a_broken_budget(self) -> None:
-        assert over_budget("AP-99 Sabotage", Cost(2, 1.5, 3, 1), Budget(1, 1, 3, "nothing")) == [
-            "AP-99 Sabotage: 2 requests, its budget is 1",
-            "AP-99 Sabotage: 1.5 read units, its budget is 1",
-            "AP-99 Sabotage: 4 write units, its budget is 3",
+        assert over_budget("AP-00 Sabotage", Cost(2, 1.5, 3, 1), Budget(1, 1, 3, "nothing")) == [
+            "AP-00 Sabotage: 2 requests, its budget is 1",
+            "AP-00 Sabotage: 1.5 read units, its budget is 1",
+            "AP-00 Sabotage: 4 write units, its budget is 3",
         ]
 
     def test_a_pattern_that_nothing_runs(self) -> None:
-        with pytest.raises(LookupError, match="AP-99 is never run"):
-            scenarios("AP-99")
+        with pytest.raises(LookupError, match="AP-00 is never run"):
+            scenarios("AP-00")
 
     def test_a_request_that_is_declared_and_never_sent(self) -> None:
         pattern = next(each for each in patterns() if each.id == "AP-02")

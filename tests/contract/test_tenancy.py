@@ -37,6 +37,7 @@ MAY_ACT_FOR = {
     "src/bot/cli/usage.py: usage",
     "src/bot/cli/users.py: export",
     "src/bot/cli/users.py: limits",
+    "src/bot/cli/users.py: role",
     # The sample data's own users.
     "src/bot/seed/writer.py: _titles",
     "src/bot/seed/writer.py: _write_agents",

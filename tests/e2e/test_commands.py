@@ -86,6 +86,19 @@ def test_usage_at_the_terminal_is_that_of_the_api(bot: Callable[..., str], serve
     assert bot("usage", user.email, "--month", "2024-02").startswith("2024-02-01 to 2024-02-29 (UTC)\n")
 
 
+def test_roles_from_the_operators_side(bot: Callable[..., str], server: BotServer) -> None:
+    user = make_user()
+    said = [bot("users", "role", "--email", user.email, role) for role in ("admin", "admin")]
+    assert said == [f"{user.user_id} is now admin.\n", f"{user.user_id} is admin already.\n"]
+    key = bot("keys", "create", "--email", user.email).strip()
+    with Api(server.url, key) as api:
+        assert api.call("GET", "/users").status_code == 200
+        bot("users", "role", "--email", user.email, "user")
+        assert api.call("GET", "/users").status_code == 403, "at once, and in another process"
+    trail = bot("audit", "--email", user.email)
+    assert trail.count("role.changed  operator") == 2
+
+
 def test_usage_of_nobody(bot: Callable[..., str]) -> None:
     for nobody in (new_email(), "usr_none"):
         with pytest.raises(ItemNotFound):

@@ -2,6 +2,7 @@
 
 from models import audit
 from models.access_patterns.audit import list_events, record_event
+from models.access_patterns.roles import change_role
 from models.access_patterns.users import change_credentials
 from models.audit import Actor
 from models.measure.scenarios import Act, scenario
@@ -24,6 +25,13 @@ def list_trail(world: World) -> Act:
     user_id = world.new_user().user_id
     world.put([audit.event(user_id, "key.created", "key_" + "0" * 26, actor=_ACTOR) for _ in range(PAGE + 1)])
     return lambda: list_events(acting_for(user_id), PAGE)
+
+
+@scenario("AP-99")
+def role(world: World) -> Act:
+    """A user who becomes an administrator."""
+    user_id = acting_for(world.new_user().user_id)
+    return lambda: change_role(user_id, "admin")
 
 
 @scenario("AP-92")

@@ -24,7 +24,7 @@ class Caller:
 
     @property
     def is_admin(self) -> bool:
-        """Whether the caller may manage users."""
+        """Whether the credential is an administrator's; whether its user still is one, `bot.api.requests` asks."""
         return self.role == "admin"
 
     def check_agent(self, agent_id: str) -> None:

@@ -6,7 +6,7 @@ from flask import Response, json
 from pydantic import Field
 
 from bot.api.blueprint import answers, resource
-from bot.api.requests import caller
+from bot.api.requests import acts_as_admin, caller
 from bot.api.types import Moment, Parameters, UserId, View
 from models.access_patterns.erasure import find_erasure, get_erasure
 from models.erasure import OBJECT, Erasure, ErasureKind, ErasureStatus
@@ -76,5 +76,5 @@ def deleted(job: Erasure) -> Response:
 def read(path: ErasurePath) -> dict[str, Any]:
     """One of what was the caller's; an administrator may read any. Receipts are kept for 400 days."""
     who = caller()
-    job = find_erasure(path.erasure_id) if who.is_admin else get_erasure(who.user_id, path.erasure_id)
+    job = find_erasure(path.erasure_id) if acts_as_admin() else get_erasure(who.user_id, path.erasure_id)
     return show(job).model_dump(mode="json")

@@ -27,8 +27,10 @@ from bot.errors import (
     ValidationFailed,
 )
 from models.access_patterns.rates import count_request
+from models.access_patterns.users import get_user
 from models.agent import Agent
 from models.audit import Actor, acting
+from models.errors import ItemNotFound
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 # The endpoints that run a turn.
@@ -208,8 +210,24 @@ def require_admin() -> None:
     Raises:
         Forbidden: the caller is no administrator.
     """
-    if not caller().is_admin:
+    if not acts_as_admin():
         raise Forbidden("Only an administrator may do that.")
+
+
+def acts_as_admin() -> bool:
+    """Whether the caller may manage users at this moment: an administrator's key is one as long as its user is.
+
+    Cost: AP-02 once in a request with an administrator's key; nothing else.
+    """
+    who = caller()
+    if not who.is_admin or who.key_id is None:
+        return who.is_admin
+    if "acts_as_admin" not in g:
+        try:
+            g.acts_as_admin = get_user(who.user_id).role == "admin"
+        except ItemNotFound:
+            g.acts_as_admin = False
+    return bool(g.acts_as_admin)
 
 
 def agent_read_along() -> Agent | None:

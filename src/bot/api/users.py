@@ -12,7 +12,7 @@ from bot.api.context import services, settings, vault
 from bot.api.erasures import DELETED, deleted
 from bot.api.idempotency import once, repeatable
 from bot.api.paging import Listing, list_of
-from bot.api.requests import caller, require_admin
+from bot.api.requests import acts_as_admin, caller, require_admin
 from bot.api.types import Body, Json, JsonMap, MapName, Moment, Name, PageQuery, Parameters, UserId, View, names_only
 from bot.errors import FieldError, NotConfigured, NotFound, SecretsUnavailable, ValidationFailed
 from bot.llm.egress import base_url_problem
@@ -247,6 +247,6 @@ def reachable(user_id: str) -> tenancy.UserId:
     """Return the id of a user whom the caller may reach: oneself, or anybody for an administrator."""
     if user_id == ME:
         return caller().user_id
-    if user_id != caller().user_id and not caller().is_admin:
+    if user_id != caller().user_id and not acts_as_admin():
         raise NotFound("There is no such user.")
     return tenancy.acting_for(user_id)

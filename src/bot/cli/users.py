@@ -1,6 +1,6 @@
 """`bot users`: people, from the operator's side."""
 
-from typing import Any, TextIO
+from typing import Any, TextIO, get_args
 
 import click
 from pydantic import ValidationError
@@ -12,8 +12,10 @@ from bot.cli.local import with_table
 from bot.settings import Settings
 from models.access_patterns.allowances import change_limits, get_allowance
 from models.access_patterns.identities import readmit_identity
+from models.access_patterns.roles import change_role
 from models.access_patterns.users import create_user, get_user_by_email, list_users
 from models.tenancy import acting_for
+from models.user import Role
 
 _PAGE = 100
 
@@ -72,6 +74,20 @@ def delete(settings: Settings, email: str) -> None:
     job = remove(settings, lambda erasures: erasures.user(acting_for(user.user_id), asked_by=OPERATOR))
     click.echo(f"The receipt is {job.erasure_id}.", err=True)
     click.echo(f"Deleted {user.user_id}.")
+
+
+@users.command()
+@click.option("--email", required=True, help="Whose.")
+@click.argument("role", metavar="ROLE", type=click.Choice(get_args(Role)))
+@with_table
+def role(settings: Settings, email: str, role: Role) -> None:  # noqa: ARG001
+    """Make a user an administrator (ROLE admin), or none any more (ROLE user), from now on.
+
+    A key that was made before its user became an administrator never is an administrator's: make a new one.
+    """
+    user = get_user_by_email(email)
+    changed = change_role(acting_for(user.user_id), role)
+    click.echo(f"{user.user_id} is now {role}." if changed else f"{user.user_id} is {role} already.")
 
 
 @users.command()

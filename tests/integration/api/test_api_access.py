@@ -14,9 +14,12 @@ from werkzeug.test import TestResponse
 from bot.access.keys import hash_of, issue_key
 from bot.api.scopes import FOR_ONE_AGENT
 from models.access_patterns.api_keys import create_api_key
+from models.access_patterns.roles import change_role
+from models.access_patterns.users import get_user
 from tests.factories import make_user, new_email
 from tests.integration.api.caller import PREFIX, Caller
 from tests.integration.api.test_api_routes import OWN_NAMES, Route, routes, things_of, what_is_told
+from tests.wire import recorded
 
 
 class Probe(NamedTuple):
@@ -209,6 +212,39 @@ def test_a_key_of_one_agent_reaches_that_and_its_conversations_alone(
         assert all(each == told[0] for each in told), f"{slot} of another agent's shows that it exists: {told}"
         assert told[0][0] == 404
     assert ask(caller, route, things, key).status_code == PROBES[route].status
+
+
+def test_who_is_an_administrator_no_more_is_none_with_any_key(app: OpenAPI, ann: Caller) -> None:
+    boss = Caller(app, role="admin")
+    things = things_of(boss)
+    boss.get(f"/users/{ann.id}")
+    assert change_role(boss.user.user_id, "user")
+    for route, probe in PROBES.items():
+        if probe.admin:
+            answer = ask(boss, Route(*route), things)
+            assert (answer.status_code, answer.get_json()["code"]) == (403, "forbidden"), route
+    for path in ("", "/audit", "/usage", "/limits"):
+        boss.refused(404, "not_found", "GET", f"/users/{ann.id}{path}")
+    boss.get("/users/me")
+    assert change_role(boss.user.user_id, "admin")
+    boss.get(f"/users/{ann.id}")
+
+
+def test_who_becomes_an_administrator_is_one_with_keys_made_from_then_on(app: OpenAPI, ann: Caller) -> None:
+    assert change_role(ann.user.user_id, "admin")
+    ann.refused(403, "forbidden", "GET", "/users")
+    ann.client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {ann.make('/api-keys')['key']}"
+    ann.refused(403, "forbidden", "GET", "/users")
+    Caller(app, user=get_user(ann.user.user_id)).get("/users")
+
+
+def test_a_key_of_a_plain_user_asks_for_no_role(app: OpenAPI, ann: Caller, admin: Caller) -> None:
+    with recorded() as sent:
+        ann.refused(404, "not_found", "GET", f"/users/{admin.id}/audit")
+    assert [each.pattern for each in sent] == ["AP-21"]
+    with recorded() as sent:
+        admin.get(f"/users/{ann.id}/audit")
+    assert [each.pattern for each in sent] == ["AP-21", "AP-02", "AP-91"]
 
 
 def test_who_is_no_administrator_cannot_ask_for_what_is_theirs(app: OpenAPI, ann: Caller) -> None:

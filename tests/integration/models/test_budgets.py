@@ -44,6 +44,7 @@ from models.access_patterns.large_texts import named_objects
 from models.access_patterns.messages import Draft, append_messages, delete_message, get_message, list_messages
 from models.access_patterns.rates import count_request
 from models.access_patterns.removal import erase
+from models.access_patterns.roles import change_role
 from models.access_patterns.sharing import (
     get_shared_agent,
     list_shared_agents,
@@ -215,6 +216,7 @@ PLAIN: dict[str, Callable[[Ids], Run]] = {
     "AP-90": now(lambda ids: record_event(ids.user_id, "signed_in")),
     "AP-91": now(lambda ids: list_events(ids.user_id, 10)),
     "AP-92": now(lambda ids: change_credentials(ids.user_id, {"openai": "sealed"})),
+    "AP-99": now(lambda ids: change_role(ids.user_id, "admin")),
     "AP-74": now(lambda ids: erasure.get_erasure(ids.user_id, ids.erasure_id)),
     "AP-75": now(lambda ids: erasure.list_pending_erasures(10)),
     "AP-76": lambda ids: partial(erasure.take_erasure, dead_job(ids.user_id), hold()),

@@ -33,6 +33,7 @@ from models.access_patterns.credentials import replace_details
 from models.access_patterns.identities import create_identity, find_identity, readmit_identity
 from models.access_patterns.messages import Draft, append_messages, delete_message
 from models.access_patterns.rates import count_request
+from models.access_patterns.roles import change_role
 from models.access_patterns.sharing import publish_agent, share_agent, unshare_agent
 from models.access_patterns.states import Owner, delete_state, get_state, list_states, put_state
 from models.access_patterns.turn_events import append_events, streamed
@@ -174,6 +175,11 @@ CASES: dict[str, Case] = {
         lambda ids: change_credentials(ids.user_id, {"openai": "sealed"}),
         lambda ids: (get_user(ids.user_id).api_integration_details, actions(ids).count("credentials.changed")),
         ({"openai": "sealed"}, 1),
+    ),
+    "AP-99": (
+        lambda ids: change_role(ids.user_id, "admin"),
+        lambda ids: (get_user(ids.user_id).role, actions(ids).count("role.changed")),
+        ("admin", 1),
     ),
     "AP-96": (
         lambda ids: _changed_and_rotated(ids),

@@ -9,6 +9,7 @@ import pytest
 from models.access_patterns.agents import update_agent
 from models.access_patterns.conversations import create_conversation, set_conversation_status, update_conversation
 from models.access_patterns.messages import Draft, append_messages, delete_message
+from models.access_patterns.roles import change_role
 from models.access_patterns.states import Owner, put_state
 from models.access_patterns.turns import end_turn, renew_lease
 from models.access_patterns.users import change_email, update_user
@@ -53,6 +54,7 @@ CASES: list[tuple[str, Callable[[Ids], Item], Callable[[Ids], object], set[str]]
         {"settings", "preferences", "updated_at"},
     ),
     ("change an email", user, lambda ids: change_email(ids.user_id, new_email()), {"email", "updated_at"}),
+    ("change a role", user, lambda ids: change_role(ids.user_id, "admin"), {"role", "updated_at"}),
     ("start a conversation", user, lambda ids: create_conversation(ids.user_id, ids.agent_id), {"last_active_at"}),
     (
         "update an agent",

@@ -5,7 +5,9 @@ from functools import partial
 
 import pytest
 
+from models.access_patterns.audit import list_events
 from models.access_patterns.conversations import create_conversation
+from models.access_patterns.roles import change_role
 from models.access_patterns.users import (
     change_email,
     create_user,
@@ -15,6 +17,7 @@ from models.access_patterns.users import (
     update_user,
 )
 from models.errors import EmailTaken, InvalidKeyField, ItemNotFound, ItemTooLarge
+from models.tenancy import acting_for
 from models.user import EmailClaim, User
 from tests.factories import make_agent, make_user, new_email
 from tests.fake_clock import FakeClock
@@ -122,6 +125,17 @@ def test_one_user_who_changes_the_email_twice_at_once_ends_with_one_claim() -> N
     email = get_user(user.user_id).email
     claimed = [each for each in [user.email, *wanted] if stored(EmailClaim(email=each))]
     assert claimed == [email]
+
+
+def test_a_role_is_changed_once_with_its_record() -> None:
+    user = make_user()
+    assert at_once([partial(change_role, user.user_id, "admin")] * 4).count(True) == 1
+    assert not change_role(user.user_id, "admin"), "that is no change"
+    assert get_user(user.user_id).role == "admin"
+    (event,) = list_events(user.user_id, 10).items
+    assert (event.action, event.target_id, event.details) == ("role.changed", user.user_id, {"role": "admin"})
+    with pytest.raises(ItemNotFound):
+        change_role(acting_for("usr_none"), "admin")
 
 
 def test_a_profile_changes_a_name_at_a_time(fake_clock: FakeClock) -> None:

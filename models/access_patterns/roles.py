@@ -1,0 +1,44 @@
+"""Roles: who may manage users."""
+
+from models import clock
+from models.access_patterns.declare import Budget, Request, Write, access_pattern
+from models.access_patterns.users import get_user, is_active
+from models.audit import AuditEvent, event
+from models.errors import Contended
+from models.tenancy import UserId
+from models.user import Role, User
+from models.writing import ConditionFailed, Transaction
+
+
+@access_pattern(
+    "AP-99",
+    "Change a user's role",
+    question="Make this user an administrator, or none any more, and keep that it was done.",
+    requests=(
+        Request("GetItem", (User,), consistent=True),
+        Request("TransactWriteItems", writes=(Write("Put", AuditEvent), Write("Update", User)), optional=True),
+    ),
+    budget=Budget(2, 1, 5, "a profile of up to 1 KB, its entry in users_by_id and the record"),
+)
+def change_role(user_id: UserId, role: Role) -> bool:
+    """Give a user another role; return whether they had another one.
+
+    What was an administrator's key is none from this moment: the role is read with each use of that right. A key that
+    was made for a plain user never becomes an administrator's. The operator's command uses it; no route does.
+
+    Raises:
+        ItemNotFound: there is no such user, or it is being deleted.
+        Contended: somebody else changed the role, or deleted the user, at the same time.
+    """
+    user = get_user(user_id)
+    if user.role == role:
+        return False
+    transaction = Transaction()
+    actions = [User.role.set(role), User.updated_at.set(clock.now())]
+    transaction.update("user", user, actions, is_active() & (User.role == user.role))
+    transaction.record(event(user_id, "role.changed", user_id, role=role))
+    try:
+        transaction.commit()
+    except ConditionFailed as error:
+        raise Contended("Somebody else changed this user at the same time; try again.") from error
+    return True
