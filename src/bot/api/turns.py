@@ -15,7 +15,7 @@ from bot.api.message_views import TurnResult, TurnView, show_message, show_turn
 from bot.api.requests import agent_read_along, caller
 from bot.api.sse import STREAM_DOCUMENT, event_stream
 from bot.api.types import Parameters, TurnId
-from bot.errors import FieldError, IdempotencyInProgress, ValidationFailed
+from bot.errors import FieldError, IdempotencyInProgress, Overloaded, ValidationFailed
 from bot.turns import following
 from bot.turns.events import TurnEnded
 from bot.turns.service import Question
@@ -109,11 +109,15 @@ def answer_turn(conversation_id: str, question: Question, wait: float, *, stream
             streams.give_back()
         raise
     events = turns.run(begun, agent, logged=followed)
-    if background:
-        streams.start(events)
-        return _accepted(begun.lease.turn, begun.messages)
-    if stream:
-        return event_stream(streams.follow(events))
+    try:
+        if background:
+            streams.start(events)
+            return _accepted(begun.lease.turn, begun.messages)
+        if stream:
+            return event_stream(streams.follow(events))
+    except Overloaded:
+        turns.abandon(begun)
+        raise
     (ended,) = (event for event in events if isinstance(event, TurnEnded))
     return answer_end(ended), 201
 

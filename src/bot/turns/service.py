@@ -28,6 +28,7 @@ from models.message import Message
 from models.retention import shorter
 from models.tenancy import UserId
 
+_NOT_RUN = "The worker that began this turn could not run it."
 _UNCERTAIN = "DynamoDB did not answer when this turn began, so it was given up."
 
 
@@ -159,8 +160,12 @@ class TurnService:
         return begun
 
     def abandon(self, begun: Begun) -> None:
-        """Give up a turn that has begun and will not run: its lease runs out, and it ends as interrupted."""
+        """Give up a turn that has begun and cannot run: it ends as interrupted, aside from the request.
+
+        Cost: AP-54, in the background.
+        """
         self._leases.release(begun.lease)
+        self._settler.give_up(begun.lease.turn, _NOT_RUN)
 
     def run(self, begun: Begun, agent: Agent, *, logged: bool = False) -> Generator[TurnEvent, None, None]:
         """Run a turn that has begun, to its end; whatever happens to the model, the end is stored before it is told.

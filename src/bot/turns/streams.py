@@ -38,13 +38,20 @@ class TurnStreams:
         self._room.release()
 
     def start(self, events: Generator[TurnEvent, None, None]) -> None:
-        """Run a turn to its end at a reserved place, with nobody listening."""
+        """Run a turn to its end at a reserved place, with nobody listening.
+
+        Raises:
+            Overloaded: it cannot run; its place is given back.
+        """
         self._submit(events, None)
 
     def follow(self, events: Generator[TurnEvent, None, None]) -> Iterator[TurnEvent | None]:
         """Run a turn at a reserved place, and give its events as they come; None after 15 seconds without one.
 
         The turn starts at once, and goes on to its end whether or not anybody takes the events.
+
+        Raises:
+            Overloaded: it cannot run; its place is given back.
         """
         passed_on: queue.SimpleQueue[TurnEvent | BaseException | None] = queue.SimpleQueue()
         self._submit(events, passed_on)
@@ -62,7 +69,13 @@ class TurnStreams:
         def done(_: "Future[None]") -> None:
             self.give_back()
 
-        self._pool.submit(_run, events, passed_on).add_done_callback(done)
+        try:
+            running = self._pool.submit(_run, events, passed_on)
+        except RuntimeError as error:
+            # No thread can be started, or the process ends.
+            self.give_back()
+            raise Overloaded("This process cannot run another turn now; try again.", retry_after=1) from error
+        running.add_done_callback(done)
 
 
 def _run(

@@ -356,6 +356,30 @@ def test_the_user_message_is_stored_before_the_model_is_asked(ann: Caller, conve
     assert [each["content"] for each in stored] == ["Hello"]
 
 
+@pytest.mark.parametrize("how", ["stream", "background"])
+def test_a_turn_that_gets_no_thread_ends_and_its_conversation_is_free(
+    ann: Caller, conversation: str, model: Scripted, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    streams = ann.app.extensions["bot"].streams
+
+    def no_thread(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    room = streams._room._value
+    with monkeypatch.context() as patch:
+        patch.setattr(streams._pool, "submit", no_thread)
+        answer = ann.call("POST", f"{conversation}/messages", {"content": "Hello", how: True})
+    assert (answer.status_code, answer.get_json()["code"]) == (503, "overloaded")
+    assert answer.headers["Retry-After"] == "1"
+    assert streams._room._value == room, "its place is there for another turn"
+
+    wait_until(lambda: ann.get(conversation)["active_turn_id"] is None)
+    model.script.append(says("Here."))
+    done = ann.make(f"{conversation}/messages", content="Again")
+    assert done["output"][0]["content"] == "Here."
+    assert [each["content"] for each in ann.get(conversation)["messages"]] == ["Hello", "Again", "Here."]
+
+
 def test_the_lease_of_a_worker_that_died_runs_out_and_its_turn_is_recorded_as_interrupted(
     ann: Caller, conversation: str, model: Scripted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -363,7 +387,7 @@ def test_the_lease_of_a_worker_that_died_runs_out_and_its_turn_is_recorded_as_in
     with ann.app.app_context():
         agent = turns.agent_of(ann.id, conversation.rpartition("/")[2])
     died = turns.begin(ann.id, conversation.rpartition("/")[2], Question(Draft("user", "Hello")), agent)
-    turns.abandon(died)
+    turns._leases.release(died.lease)
     later = clock.now() + 2 * turns._leases.duration
     monkeypatch.setattr(clock, "_source", lambda: later)
     monkeypatch.setattr(clock, "_measured", False)
