@@ -99,6 +99,17 @@ def test_roles_from_the_operators_side(bot: Callable[..., str], server: BotServe
     assert trail.count("role.changed  operator") == 2
 
 
+def test_without_credentials_the_way_out_is_told(tmp_path: Path) -> None:
+    nowhere = {name: str(tmp_path / "none") for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE")}
+    env = environment(tmp_path / "data", AWS_EC2_METADATA_DISABLED="true", **nowhere)
+    done = run_bot("usage", "ann@example.com", env=env)
+    assert (done.status, done.out) == (1, "")
+    assert done.err == (
+        "Error: No AWS credentials were found: set them as for any AWS program, or add --local for the table of "
+        "`bot serve --local`.\n"
+    )
+
+
 def test_usage_of_nobody(bot: Callable[..., str]) -> None:
     for nobody in (new_email(), "usr_none"):
         with pytest.raises(ItemNotFound):

@@ -4,7 +4,7 @@ import sys
 from importlib import import_module
 
 import click
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 from pydantic import ValidationError
 from pynamodb.exceptions import PynamoDBException
 
@@ -64,6 +64,11 @@ def main() -> None:
 def _reason(error: Exception) -> str:
     if isinstance(error, ClientError) and error.response["Error"]["Code"] == "ResourceNotFoundException":
         return "There is no such table. `bot table create` makes it; BOT_TABLE_NAME says which."
+    if isinstance(error, NoCredentialsError):
+        return (
+            "No AWS credentials were found: set them as for any AWS program, or add --local for the table of "
+            "`bot serve --local`."
+        )
     return f"DynamoDB: {error}"
 
 
