@@ -18,8 +18,8 @@ fi
 
 trap 'make localstack-stop' EXIT
 make localstack
-# LocalStack serves some fifty to a hundred requests a second. Three files send two fifths of all requests: two inject
-# faults in our own process, one probes every route with every wrong key. They run on the embedded engine alone here;
+# LocalStack takes some 15 ms for a request. Three files send two fifths of all requests: two inject faults in our own
+# process, one probes every route with every wrong key. They run on the embedded engine alone here;
 # `make test-localstack` runs them too.
 long="--ignore=tests/integration/models/test_lost_answers.py --ignore=tests/integration/models/test_order.py"
 long="$long --ignore=tests/integration/api/test_api_access.py"

@@ -11,7 +11,7 @@ from moto import mock_aws
 
 from models import blobs
 from models.blobs import BlobSettings
-from tests.engines import engine_name
+from tests.which_engine import engine_name
 
 
 @contextmanager

@@ -11,10 +11,16 @@ import pytest
 from bot.local.engine import EmbeddedEngine
 from models import clock as models_clock
 from models import schema
-from models.table import TableSettings, configure, settings
-from tests.contract_watch import _contract_watch, building_blocks, contract  # noqa: F401 - fixtures that watch every test
+from models.table import TableSettings, client, configure, settings
+from tests.contract_watch import (  # noqa: F401 - fixtures that watch every test
+    _contract_watch,
+    building_blocks,
+    contract,
+    past_the_models,
+)
 from tests.fake_clock import FakeClock
 from tests.raw import wipe
+from tests.which_engine import engine_name
 
 pytest_plugins = ["tests.engines", "tests.chaos.run"]
 
@@ -49,11 +55,24 @@ def new_table(engine: str) -> Iterator[TableSettings]:
     try:
         schema.create_table()
         made = settings()
+        _without_a_stream(made)
         yield made
         configure(made)  # a test may have pointed the items elsewhere
         schema.delete_table()
     finally:
         configure(before)
+
+
+def _without_a_stream(table: TableSettings) -> None:
+    """Turn a table's stream off where it makes each write slower than the one before.
+
+    DynamoDB Local keeps the stream records of all tables in one SQLite table, also those of tables that are gone, and
+    goes through them for each write; after some thousand records, a write takes half a second. The tests of the stream
+    make tables of their own.
+    """
+    if engine_name() in ("localstack", "dynamodb-local"):
+        with past_the_models():
+            client().update_table(TableName=table.name, StreamSpecification={"StreamEnabled": False})
 
 
 @pytest.fixture(scope="module")

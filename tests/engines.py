@@ -9,36 +9,15 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.error import URLError
-from urllib.request import urlopen
 
 import pytest
 
-EMBEDDED = "embedded"
+from tests.which_engine import EMBEDDED, engine_name
+
 # What a run on one of these finds may be written down; names are as docs/engines.md has them.
 KNOWN = (EMBEDDED, "localstack", "dynamodb-local", "aws")
 RESULTS = Path(__file__).parents[1] / "docs" / "engines"
 CONFORMANCE = Path(__file__).parent / "conformance"
-
-
-def engine_name() -> str:
-    """Return the name of the engine that the tests run on; TEST_DYNAMODB_ENGINE says it where asking does not help."""
-    if named := os.environ.get("TEST_DYNAMODB_ENGINE"):
-        return named
-    endpoint = os.environ.get("TEST_DYNAMODB_ENDPOINT")
-    if endpoint is None:
-        return EMBEDDED
-    if ".amazonaws.com" in endpoint:
-        return "aws"
-    return "localstack" if _answers(f"{endpoint}/_localstack/health") else "dynamodb-local"
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urlopen(url, timeout=10) as answer:
-            return bool(answer.status == 200)
-    except (URLError, OSError, ValueError):
-        return False
 
 
 class Engines:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.engines import engine_name
+from tests.which_engine import engine_name
 
 SAVED = Path(__file__).resolve().parents[2] / "docs" / "chaos.json"
 LONG = os.environ.get("CHAOS_FORM") == "long"

@@ -18,10 +18,10 @@ from bot.settings import Settings
 from models.access_patterns.users import get_user, update_user
 from models.table import TableSettings
 from models.tenancy import acting_for
-from tests.engines import engine_name
 from tests.factories import make_user
 from tests.integration.api.caller import Caller
 from tests.integration.api.conftest import SECRET, make_app
+from tests.which_engine import engine_name
 
 pytestmark = pytest.mark.skipif(engine_name() != "localstack", reason="needs LocalStack's KMS: make test-localstack")
 ENDPOINT = os.environ.get("TEST_DYNAMODB_ENDPOINT", "")

@@ -14,8 +14,8 @@ import pytest
 from localstack_client.session import Session
 
 from models import schema
-from tests.engines import engine_name
 from tests.processes import ROOT, only_linux, open_addresses
+from tests.which_engine import engine_name
 
 pytestmark = pytest.mark.skipif(
     engine_name() != "localstack", reason="looks at what LocalStack's hooks made: make test-localstack"

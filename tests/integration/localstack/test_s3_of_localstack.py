@@ -13,10 +13,10 @@ from localstack_client.session import Session
 from models import blobs
 from models.blobs import item_of
 from models.table import TableSettings
-from tests.engines import engine_name
 from tests.factories import noise
 from tests.integration.api.caller import Caller
 from tests.integration.api.conftest import make_app
+from tests.which_engine import engine_name
 
 pytestmark = pytest.mark.skipif(engine_name() != "localstack", reason="needs LocalStack's S3: make test-localstack")
 ENDPOINT = os.environ.get("TEST_DYNAMODB_ENDPOINT", "")
