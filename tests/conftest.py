@@ -67,8 +67,8 @@ def _without_a_stream(table: TableSettings) -> None:
     """Turn a table's stream off where it makes each write slower than the one before.
 
     DynamoDB Local keeps the stream records of all tables in one SQLite table, also those of tables that are gone, and
-    goes through them for each write; after some thousand records, a write takes half a second. The tests of the stream
-    make tables of their own.
+    goes through them for each write, which takes longer with each record. The tests of the stream make tables of their
+    own.
     """
     if engine_name() in ("localstack", "dynamodb-local"):
         with past_the_models():
