@@ -1,6 +1,7 @@
 """The application in this process, on a real engine."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -30,11 +31,20 @@ def make_app(table: TableSettings, data_dir: Path, **options: object) -> OpenAPI
     return app
 
 
+@contextmanager
+def serving(table: TableSettings, data_dir: Path, **options: object) -> Iterator[OpenAPI]:
+    """Make an application as `make_app` does, and close its clients in the end."""
+    app = make_app(table, data_dir, **options)
+    try:
+        yield app
+    finally:
+        app.extensions["bot"].providers.close()
+
+
 @pytest.fixture(scope="session")
 def app(table: TableSettings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenAPI]:
-    made = make_app(table, tmp_path_factory.mktemp("data"))
-    yield made
-    made.extensions["bot"].providers.close()
+    with serving(table, tmp_path_factory.mktemp("data")) as made:
+        yield made
 
 
 @pytest.fixture

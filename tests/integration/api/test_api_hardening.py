@@ -12,7 +12,7 @@ from flask_openapi import OpenAPI
 
 from models.table import TableSettings
 from tests.integration.api.caller import PREFIX, Caller
-from tests.integration.api.conftest import make_app
+from tests.integration.api.conftest import serving
 from tests.integration.api.test_api_routes import routes
 
 APP = "https://app.example.com"
@@ -56,13 +56,10 @@ def test_the_api_page_may_run_its_own_scripts_and_no_others(app: OpenAPI) -> Non
 
 
 def test_tls_is_asked_for_where_the_deployment_has_it(app: OpenAPI, table: TableSettings, tmp_path: Path) -> None:
-    made = make_app(table, tmp_path, hsts_seconds=600, trusted_proxies=1)
-    try:
+    with serving(table, tmp_path, hsts_seconds=600, trusted_proxies=1) as made:
         client = made.test_client()
         secure = client.get("/healthz", headers={"X-Forwarded-Proto": "https"})
         plain = client.get("/healthz")
-    finally:
-        made.extensions["bot"].providers.close()
     assert secure.headers["Strict-Transport-Security"] == "max-age=600; includeSubDomains"
     assert "Strict-Transport-Security" not in plain.headers
 
@@ -70,9 +67,8 @@ def test_tls_is_asked_for_where_the_deployment_has_it(app: OpenAPI, table: Table
 @pytest.fixture(scope="module")
 def opened(table: TableSettings, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """An application that one web page may call."""
-    made = make_app(table, tmp_path_factory.mktemp("opened"), cors_origins=(APP,))
-    yield made
-    made.extensions["bot"].providers.close()
+    with serving(table, tmp_path_factory.mktemp("opened"), cors_origins=(APP,)) as made:
+        yield made
 
 
 def preflight(app: OpenAPI, path: str, method: str, origin: str) -> Any:

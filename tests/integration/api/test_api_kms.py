@@ -9,7 +9,7 @@ from models.access_patterns.users import get_user, update_user
 from models.table import TableSettings
 from models.tenancy import acting_for
 from tests.integration.api.caller import Caller
-from tests.integration.api.conftest import make_app
+from tests.integration.api.conftest import serving
 
 API_KEY = "sk-proj-abcdefghijklmnopqrstuvwxyz-0123456789"
 NOBODY = "http://127.0.0.1:1"
@@ -17,9 +17,9 @@ NOBODY = "http://127.0.0.1:1"
 
 @pytest.fixture(scope="module")
 def without_kms(table: TableSettings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenAPI]:
-    made = make_app(table, tmp_path_factory.mktemp("data"), kms_key_id="alias/turntable", kms_endpoint_url=NOBODY)
-    yield made
-    made.extensions["bot"].providers.close()
+    kms = {"kms_key_id": "alias/turntable", "kms_endpoint_url": NOBODY}
+    with serving(table, tmp_path_factory.mktemp("data"), **kms) as made:
+        yield made
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from models.table import TableSettings
 from tests.conftest import new_table
 from tests.factories import new_email
 from tests.integration.api.caller import PREFIX, Caller
-from tests.integration.api.conftest import make_app
+from tests.integration.api.conftest import serving
 from tests.integration.api.test_api_routes import Route, routes, things_of
 from tests.processes import wait_until
 from tests.raw import whole_table
@@ -55,9 +55,8 @@ def table(engine: str) -> Iterator[TableSettings]:
 
 @pytest.fixture(scope="module")
 def app(table: TableSettings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenAPI]:
-    made = make_app(table, tmp_path_factory.mktemp("data"))
-    yield made
-    made.extensions["bot"].providers.close()
+    with serving(table, tmp_path_factory.mktemp("data")) as made:
+        yield made
 
 
 def post(caller: Caller, path: str, body: Any, key: str, **headers: str) -> TestResponse:
