@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from models import schema
+from models.table.indexes import STREAM_VIEW, TTL_ATTRIBUTE, key_schema
 
 FILE = Path(__file__).with_name("init") / "table.json"
 
@@ -18,10 +18,10 @@ def definition() -> dict[str, Any]:
     return {
         "create_table": {
             "BillingMode": "PAY_PER_REQUEST",
-            "StreamSpecification": {"StreamEnabled": True, "StreamViewType": schema.STREAM_VIEW},
-            **schema.key_schema(),
+            "StreamSpecification": {"StreamEnabled": True, "StreamViewType": STREAM_VIEW},
+            **key_schema(),
         },
-        "time_to_live": {"Enabled": True, "AttributeName": schema.TTL_ATTRIBUTE},
+        "time_to_live": {"Enabled": True, "AttributeName": TTL_ATTRIBUTE},
     }
 
 

@@ -2,9 +2,9 @@
 
 from pynamodb.attributes import BooleanAttribute, NumberAttribute, UnicodeAttribute, UnicodeSetAttribute
 
-from models.attributes import JsonAttribute, JsonMapAttribute, TimestampAttribute
-from models.keys import Key, KeyField
-from models.table import Item
+from models.table.attributes import JsonAttribute, JsonMapAttribute, TimestampAttribute
+from models.table.item import Item
+from models.table.keys import Key, KeyField
 
 ID_PREFIX = "agt"
 

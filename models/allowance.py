@@ -14,13 +14,13 @@ from pynamodb.attributes import UnicodeSetAttribute
 from pynamodb.expressions.condition import Condition, size
 from pynamodb.expressions.update import Action
 
-from models.attributes import JsonMapAttribute, NumberMapAttribute
-from models.changes import entry
-from models.errors import LimitReached
-from models.keys import Key, KeyField
 from models.message import Message
-from models.table import Item
-from models.writing import Transaction
+from models.table.attributes import JsonMapAttribute, NumberMapAttribute
+from models.table.changes import entry
+from models.table.errors import LimitReached
+from models.table.item import Item
+from models.table.keys import Key, KeyField
+from models.table.writing import Transaction
 
 PART = "allowance"
 # A turn that is over can still be settled on these; older periods are dropped.
@@ -149,7 +149,9 @@ class Quota:
         return [period for period in self.allowance.tokens or {} if period < oldest[: len(period)]]
 
 
-def settle(transaction: Transaction, user_id: str, running: tuple[str, str], claim: Claim, used: int) -> None:
+def settle_reservation(
+    transaction: Transaction, user_id: str, running: tuple[str, str], claim: Claim, used: int
+) -> None:
     """Add to a transaction what puts the tokens that a turn has used in the place of those that it had reserved."""
     actions: list[Action] = [Allowance.running.delete({" ".join(running)})]
     for period in claim.periods if claim.tokens else ():

@@ -4,9 +4,9 @@ from typing import Literal
 
 from pynamodb.attributes import UnicodeAttribute
 
-from models.attributes import TimestampAttribute
-from models.keys import Key, KeyField
-from models.table import Item
+from models.table.attributes import TimestampAttribute
+from models.table.item import Item
+from models.table.keys import Key, KeyField
 
 # `full`: all that the user may; `read`: reads alone; `agent`: one agent and the conversations with it, nothing else.
 Scope = Literal["full", "read", "agent"]

@@ -9,10 +9,10 @@ from typing import Literal
 
 from pynamodb.attributes import NumberAttribute, UnicodeAttribute
 
-from models import clock
-from models.attributes import JsonAttribute, JsonMapAttribute, TimestampAttribute
-from models.keys import Key, KeyField, KeyMoment
-from models.table import Item
+from models.table import clock
+from models.table.attributes import JsonAttribute, JsonMapAttribute, TimestampAttribute
+from models.table.item import Item
+from models.table.keys import Key, KeyField, KeyMoment
 
 ConversationStatus = Literal["active", "completed", "archived"]
 STATUSES: tuple[ConversationStatus, ...] = ("active", "completed", "archived")

@@ -9,10 +9,10 @@ from typing import Literal
 
 from pynamodb.attributes import NumberAttribute, UnicodeAttribute
 
-from models import clock
-from models.attributes import JsonAttribute, TimestampAttribute
-from models.keys import Key, KeyField
-from models.table import Item
+from models.table import clock
+from models.table.attributes import JsonAttribute, TimestampAttribute
+from models.table.item import Item
+from models.table.keys import Key, KeyField
 
 ErasureKind = Literal["conversation", "agent", "user"]
 ErasureStatus = Literal["running", "completed"]

@@ -6,9 +6,9 @@ from typing import Literal
 
 from pynamodb.attributes import UnicodeAttribute
 
-from models.attributes import TimestampAttribute
-from models.keys import Key, KeyField
-from models.table import Item
+from models.table.attributes import TimestampAttribute
+from models.table.item import Item
+from models.table.keys import Key, KeyField
 
 # `closed`: the user was deleted. What is left then is the hash, which keeps the same subject from coming in anew.
 IdentityStatus = Literal["open", "closed"]

@@ -4,9 +4,9 @@ from typing import Literal
 
 from pynamodb.attributes import UnicodeAttribute
 
-from models.attributes import JsonMapAttribute
-from models.keys import Key, KeyField, KeyMoment
-from models.long_text import LongItem, LongTextAttribute
+from models.table.attributes import JsonMapAttribute
+from models.table.keys import Key, KeyField, KeyMoment
+from models.table.long_text import LongItem, LongTextAttribute
 
 Sender = Literal["user", "agent", "system", "tool"]
 MessageType = Literal["text", "parts", "function_call", "function_result"]

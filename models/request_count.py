@@ -4,8 +4,8 @@ from datetime import timedelta
 
 from pynamodb.attributes import NumberAttribute
 
-from models.keys import Key, KeyField
-from models.table import Item
+from models.table.item import Item
+from models.table.keys import Key, KeyField
 
 # Long enough for any clock; after that the count is of no use to anybody.
 COUNTS_KEPT = timedelta(minutes=10)

@@ -2,9 +2,9 @@
 
 from pynamodb.attributes import UnicodeAttribute
 
-from models.attributes import TimestampAttribute
-from models.keys import Key, KeyField
-from models.table import Item
+from models.table.attributes import TimestampAttribute
+from models.table.item import Item
+from models.table.keys import Key, KeyField
 
 
 class AgentGrant(Item):

@@ -8,9 +8,9 @@ from typing import Literal
 
 from pynamodb.attributes import NumberAttribute
 
-from models.attributes import TimestampAttribute
-from models.keys import Key, KeyField
-from models.long_text import LongItem, LongJsonAttribute
+from models.table.attributes import TimestampAttribute
+from models.table.keys import Key, KeyField
+from models.table.long_text import LongItem, LongJsonAttribute
 
 StateKind = Literal["session", "application"]
 KINDS: tuple[StateKind, ...] = ("session", "application")

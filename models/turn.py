@@ -1,13 +1,13 @@
 """Turn: one run of an agent; how it ended, with whatever text there was if it did not end well."""
 
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Literal
 
 from pynamodb.attributes import NumberAttribute, UnicodeAttribute
 
-from models.attributes import JsonAttribute, TimestampAttribute
-from models.keys import Key, KeyField
-from models.table import MAX_TEXT_BYTES, Item
+from models.table.attributes import JsonAttribute, TimestampAttribute
+from models.table.item import Item
+from models.table.keys import Key, KeyField
 
 TurnEnd = Literal["completed", "failed", "cancelled", "interrupted"]
 TurnStatus = Literal["running", "completed", "failed", "cancelled", "interrupted"]
@@ -142,15 +142,3 @@ class TurnEvents(Item):
 def event_key(number: int) -> str:
     """Return an event's number as it stands in a key: ten digits, so that keys sort as numbers do."""
     return f"{number:010}"
-
-
-def unfinished(text: str, code: str, detail: str, **told: Any) -> dict[str, Any]:
-    """Return what a turn's record keeps of an answer that is not whole: why, and the text as far as it fits an item.
-
-    `told` is what else the caller was told, so that it can be told again.
-    """
-    kept = text.encode()[:MAX_TEXT_BYTES].decode(errors="ignore")
-    if len(kept) < len(text):
-        detail = f"{detail} Of the partial text only the beginning is kept."
-    also = {name: value for name, value in told.items() if value}
-    return {"error": {"code": code, "detail": detail, **also}, "partial_text": kept or None}

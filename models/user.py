@@ -4,9 +4,9 @@ from typing import Literal
 
 from pynamodb.attributes import UnicodeAttribute
 
-from models.attributes import JsonMapAttribute, TimestampAttribute
-from models.keys import Key, KeyField
-from models.table import Item
+from models.table.attributes import JsonMapAttribute, TimestampAttribute
+from models.table.item import Item
+from models.table.keys import Key, KeyField
 
 Role = Literal["user", "admin"]
 UserStatus = Literal["active", "deleting"]

@@ -9,8 +9,8 @@ from typing import Any
 import boto3
 from moto import mock_aws
 
-from models import blobs
-from models.blobs import BlobSettings
+from models.table import blobs
+from models.table.blobs import BlobSettings
 from tests.which_engine import engine_name
 
 

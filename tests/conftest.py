@@ -9,9 +9,9 @@ import hypothesis
 import pytest
 
 from bot.local.engine import EmbeddedEngine
-from models import clock as models_clock
 from models import schema
-from models.table import TableSettings, client, configure, settings
+from models.table import clock as models_clock
+from models.table.connection import TableSettings, client, configure, settings
 from tests.contract_watch import (  # noqa: F401 - fixtures that watch every test
     _contract_watch,
     building_blocks,

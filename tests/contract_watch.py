@@ -13,10 +13,10 @@ from typing import Any
 import flask
 import pytest
 
-from models import table
 from models.access_patterns import Call, observe
 from models.measure.contract import broken_by, over_count
 from models.measure.exchange import Exchange, watched
+from models.table import connection
 
 _past: ContextVar[bool] = ContextVar("past_the_models", default=False)
 ANY_ROUTE = "every route that needs a caller"
@@ -104,20 +104,20 @@ WATCH = Watch()
 @pytest.fixture(scope="session", autouse=True)
 def _contract_watch() -> Iterator[None]:
     """Watch every client that the models make in this session."""
-    connect = table._connect
+    connect = connection._connect
     with ExitStack() as stack:
 
-        def connected(settings: table.TableSettings) -> Any:
+        def connected(settings: connection.TableSettings) -> Any:
             made = connect(settings)
             WATCH.client(made.connection.client, stack)
             return made
 
-        table._connect = connected
+        connection._connect = connected
         stack.callback(observe(WATCH.end))
         try:
             yield
         finally:
-            table._connect = connect
+            connection._connect = connect
 
 
 @pytest.fixture(autouse=True)

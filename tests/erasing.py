@@ -5,10 +5,10 @@ from datetime import timedelta
 
 from models.access_patterns import erasure
 from models.access_patterns.erasure import Hold, take_erasure
-from models.access_patterns.removal import erase
+from models.access_patterns.removal.erase import erase
 from models.erasure import Erasure
-from models.ids import new_id
-from models.tenancy import UserId
+from models.table.ids import new_id
+from models.table.tenancy import UserId
 
 LEASE = timedelta(seconds=30)
 

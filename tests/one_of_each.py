@@ -5,6 +5,7 @@ from models.access_patterns.agents import create_agent
 from models.access_patterns.allowances import get_allowance
 from models.access_patterns.api_keys import create_api_key
 from models.access_patterns.conversations import create_conversation
+from models.access_patterns.idempotency import Once
 from models.access_patterns.identities import create_identity
 from models.access_patterns.messages import Draft
 from models.access_patterns.rates import count_request
@@ -14,9 +15,8 @@ from models.access_patterns.turn_events import append_events
 from models.access_patterns.turns import begin_turn, end_turn
 from models.access_patterns.users import get_user
 from models.agent import Agent
-from models.idempotency import Once
-from models.ids import new_id
-from models.tenancy import UserId, acting_for
+from models.table.ids import new_id
+from models.table.tenancy import UserId, acting_for
 from models.user import User
 from tests.erasing import LEASE, delete_conversation, hold
 from tests.factories import new_email

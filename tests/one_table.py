@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from models.table import TableSettings, configure, settings
+from models.table.connection import TableSettings, configure, settings
 from tests.conftest import new_table
 
 

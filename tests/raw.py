@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from models.table import Item, client, settings
-from models.writing import delete_batch
+from models.table.connection import client, settings
+from models.table.item import Item
+from models.table.writing import delete_batch
 from tests.contract_watch import past_the_models
 
 # Attributes by which an item disappears from every reader while it is still in the table.

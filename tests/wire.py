@@ -12,9 +12,10 @@ from unittest import mock
 from botocore.awsrequest import AWSResponse, HeadersDict
 from botocore.exceptions import ConnectionClosedError
 
-from bot.turns import leases, settling
+from bot.turns import leases
+from bot.turns import recovery as recovery
 from models.access_patterns import current
-from models.table import client
+from models.table.connection import client
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ def recorded() -> Iterator[list[Sent]]:
     sent: list[Sent] = []
 
     def note(request: Any, **_: Any) -> None:
-        if threading.current_thread().name.startswith((leases.THREAD_NAME, settling.THREAD_NAME)):
+        if threading.current_thread().name.startswith((leases.THREAD_NAME, recovery.THREAD_NAME)):
             return
         pattern = current.get()
         operation = request.headers["X-Amz-Target"].decode().partition(".")[2]

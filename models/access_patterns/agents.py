@@ -3,19 +3,21 @@
 from collections.abc import Mapping
 from typing import Any
 
-from models import clock
+from models.access_patterns.audit_records import event, record
 from models.access_patterns.declare import Budget, Request, Write, access_pattern
+from models.access_patterns.idempotency import Once
 from models.access_patterns.users import is_active
 from models.agent import ID_PREFIX, Agent
-from models.audit import Action, AuditEvent, event
-from models.changes import actions_for
-from models.errors import ItemNotFound
-from models.idempotency import IdempotencyRecord, Once
-from models.ids import new_id
-from models.reading import Page, get, keys, query
-from models.tenancy import UserId
+from models.audit import Action, AuditEvent
+from models.idempotency import IdempotencyRecord
+from models.table import clock
+from models.table.changes import actions_for
+from models.table.errors import ItemNotFound
+from models.table.ids import new_id
+from models.table.reading import Page, get, keys, query
+from models.table.tenancy import UserId
+from models.table.writing import ConditionFailed, Transaction
 from models.user import User
-from models.writing import ConditionFailed, Transaction
 
 _PREFIX = Agent.SK.template.prefix
 
@@ -158,7 +160,7 @@ def update_agent(user_id: UserId, agent_id: str, changes: Mapping[str, Any]) -> 
     if "share_credentials" in changes:
         lent = bool(changes["share_credentials"])
         action: Action = "agent.credentials_lent" if lent else "agent.credentials_kept"
-        transaction.record(event(user_id, action, agent_id))
+        record(transaction, event(user_id, action, agent_id))
     try:
         transaction.commit()
     except ConditionFailed as error:

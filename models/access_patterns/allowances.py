@@ -3,20 +3,21 @@
 from collections.abc import Mapping
 from typing import Any
 
+from models.access_patterns.audit_records import event, record
 from models.access_patterns.declare import Budget, Request, Write, access_pattern
+from models.access_patterns.orphans import running_turn
 from models.access_patterns.users import is_active
 from models.allowance import Allowance
-from models.audit import AuditEvent, event
-from models.changes import actions_for, update_present
+from models.audit import AuditEvent
 from models.conversation import Conversation
-from models.errors import Contended, ItemNotFound
-from models.orphans import running_turn
-from models.reading import get, get_many
-from models.retries import MAX_ATTEMPTS
-from models.tenancy import UserId
+from models.table.changes import actions_for, update_present
+from models.table.errors import Contended, ItemNotFound
+from models.table.reading import get, get_many
+from models.table.retries import MAX_ATTEMPTS
+from models.table.tenancy import UserId
+from models.table.writing import ConditionFailed, Transaction
 from models.turn import Turn
 from models.user import User
-from models.writing import ConditionFailed, Transaction
 
 _BATCH = 100
 _CREATING = Request(
@@ -26,7 +27,7 @@ _CREATING = Request(
 
 @access_pattern(
     "AP-80",
-    "Allowance of a user",
+    "User's allowance",
     question="How much may this user still use? Asked by a turn where turns are limited.",
     requests=(Request("GetItem", (Allowance,), consistent=True), _CREATING),
     budget=Budget(2, 1, 4, "the first look; after that 1 request and 1 RCU for an allowance of up to 4 KB"),
@@ -82,7 +83,7 @@ def change_limits(user_id: UserId, changes: Mapping[str, Any]) -> Allowance:
     if changes:
         transaction = Transaction()
         transaction.update("allowance", allowance, actions_for(Allowance, {"limits": changes}), Allowance.PK.exists())
-        transaction.record(event(user_id, "limits.changed", user_id, names=sorted(changes)))
+        record(transaction, event(user_id, "limits.changed", user_id, names=sorted(changes)))
         try:
             transaction.commit()
         except ConditionFailed as error:
@@ -94,7 +95,7 @@ def change_limits(user_id: UserId, changes: Mapping[str, Any]) -> Allowance:
 
 @access_pattern(
     "AP-82",
-    "Look after those that run",
+    "Release ended turns",
     question="Before a turn is refused: do the turns that hold this user's allowance still live?",
     requests=(
         Request("GetItem", (Allowance,), consistent=True),
@@ -107,13 +108,13 @@ def change_limits(user_id: UserId, changes: Mapping[str, Any]) -> Allowance:
         "POST /api/v1/conversations/{conversation_id}/turns with a limit that is reached",
     ),
 )
-def look_after_running(user_id: UserId) -> tuple[list[Turn], bool]:
-    """Give up the places of turns that were deleted with their conversations, and find those whose worker died.
+def release_ended_turns(user_id: UserId) -> tuple[list[Turn], bool]:
+    """Free the slots of turns that were deleted with their conversations, and find those whose worker died.
 
     What a deleted turn had reserved stays claimed: its user may have heard the answer.
 
     Returns:
-        The turns to settle, and whether a place was given up.
+        The turns to reconcile, and whether a slot was freed.
     """
     found: Allowance | None = get(Allowance, user_id=user_id)
     running = sorted(found.running or ()) if found is not None else []

@@ -2,21 +2,23 @@
 
 from datetime import datetime, timedelta
 
-from models import clock
+from models.access_patterns.audit_records import event, record
 from models.access_patterns.declare import Budget, Request, Write, access_pattern
+from models.access_patterns.idempotency import Once
 from models.access_patterns.users import is_active
 from models.agent import Agent
 from models.api_key import ID_PREFIX, ApiKey, ApiKeyEntry, Scope
-from models.audit import AuditEvent, event
-from models.changes import update_present
-from models.errors import ItemExpired, ItemNotFound
-from models.idempotency import IdempotencyRecord, Once
-from models.ids import new_id
-from models.reading import Page, get, get_even_gone, get_many, keys, query
-from models.table import expiry
-from models.tenancy import UserId
+from models.audit import AuditEvent
+from models.idempotency import IdempotencyRecord
+from models.table import clock
+from models.table.changes import update_present
+from models.table.errors import ItemExpired, ItemNotFound
+from models.table.ids import new_id
+from models.table.item import expiry
+from models.table.reading import Page, get, get_even_gone, get_many, keys, query
+from models.table.tenancy import UserId
+from models.table.writing import ConditionFailed, Transaction
 from models.user import User
-from models.writing import ConditionFailed, Transaction
 
 
 @access_pattern(
@@ -98,7 +100,7 @@ def create_api_key(
     transaction.create("entry", entry)
     if once:
         once.add(transaction, entry.key_id, entry)
-    transaction.record(event(user_id, "key.created", entry.key_id, scope=scope))
+    record(transaction, event(user_id, "key.created", entry.key_id, scope=scope))
     try:
         transaction.commit()
     except ConditionFailed as error:
@@ -220,13 +222,13 @@ def revoke_api_key(user_id: UserId, key_id: str) -> None:
     transaction = Transaction()
     transaction.delete("key", ApiKey.keyed(key_hash=entry.key_hash))
     transaction.delete("entry", entry)
-    transaction.record(event(user_id, "key.revoked", key_id))
+    record(transaction, event(user_id, "key.revoked", key_id))
     transaction.commit()
 
 
 @access_pattern(
     "AP-27",
-    "Note that an API key is used",
+    "Record an API key's last use",
     question="Which of my keys does nobody use any more?",
     requests=(Request("UpdateItem", (ApiKeyEntry,)),),
     budget=Budget(1, 0, 1, "an entry of up to 1 KB"),

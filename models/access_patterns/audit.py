@@ -5,17 +5,17 @@ from typing import Any
 
 from pynamodb.exceptions import PutError
 
-from models import audit
+from models.access_patterns.audit_records import Actor, event, tell
 from models.access_patterns.declare import Budget, Request, access_pattern
-from models.audit import Action, Actor, AuditEvent
-from models.changes import condition_failed
-from models.reading import Page, keys, query
-from models.tenancy import UserId
+from models.audit import Action, AuditEvent
+from models.table.changes import condition_failed
+from models.table.reading import Page, keys, query
+from models.table.tenancy import UserId
 
 
 @access_pattern(
     "AP-90",
-    "Record an event",
+    "Record an audit event",
     question="Keep that this was done to this user's things.",
     requests=(Request("PutItem", (AuditEvent,)),),
     budget=Budget(1, 0, 1, "a record of up to 1 KB"),
@@ -38,14 +38,14 @@ def record_event(
         details: ids and names of fields, never their values.
         actor: by whom; by default, whoever acts at this moment.
     """
-    made = audit.event(user_id, action, target, actor=actor, **(details or {}))
+    made = event(user_id, action, target, actor=actor, **(details or {}))
     try:
         made.save(condition=AuditEvent.PK.does_not_exist())
     except PutError as error:
         # Nobody else makes this id: it is there because an earlier try, whose answer was lost, has written it.
         if not condition_failed(error):
             raise
-    audit.tell(made)
+    tell(made)
     return made
 
 

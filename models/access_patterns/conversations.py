@@ -9,23 +9,24 @@ from pynamodb.exceptions import UpdateError
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
-from models import clock
 from models.access_patterns.declare import Budget, Request, Write, access_pattern
+from models.access_patterns.idempotency import Once
+from models.access_patterns.retention import expires_after
 from models.access_patterns.sharing import usable_by
 from models.access_patterns.users import is_active
 from models.agent import Agent
-from models.changes import actions_for, condition_failed, update_present
 from models.conversation import ID_PREFIX, STATUSES, Conversation, ConversationEntry, ConversationStatus
-from models.errors import Contended, ItemNotFound
-from models.idempotency import IdempotencyRecord, Once
-from models.ids import new_id
+from models.idempotency import IdempotencyRecord
 from models.message import Message
-from models.reading import Page, get, query
-from models.retention import expires_after
-from models.retries import MAX_ATTEMPTS, pause
-from models.tenancy import UserId
+from models.table import clock
+from models.table.changes import actions_for, condition_failed, update_present
+from models.table.errors import Contended, ItemNotFound
+from models.table.ids import new_id
+from models.table.reading import Page, get, query
+from models.table.retries import MAX_ATTEMPTS, pause
+from models.table.tenancy import UserId
+from models.table.writing import ConditionFailed, Transaction
 from models.user import User
-from models.writing import ConditionFailed, Transaction
 
 # A moved index key costs a delete and an insert in each of two indexes; once a minute is often enough for a list.
 LISTING_INTERVAL = timedelta(minutes=1)

@@ -2,15 +2,16 @@
 
 from collections.abc import Sequence
 
+from models.access_patterns.audit_records import event, record
 from models.access_patterns.declare import Budget, Request, Write, access_pattern
 from models.access_patterns.users import is_active
-from models.attributes import to_json
-from models.audit import AuditEvent, event
-from models.changes import entry
-from models.reading import get_many
-from models.tenancy import UserId
+from models.audit import AuditEvent
+from models.table.attributes import to_json
+from models.table.changes import entry
+from models.table.reading import get_many
+from models.table.tenancy import UserId
+from models.table.writing import ConditionFailed, Transaction
 from models.user import User
-from models.writing import ConditionFailed, Transaction
 
 # DynamoDB's limit for one BatchGetItem.
 MAX_USERS = 100
@@ -18,7 +19,7 @@ MAX_USERS = 100
 
 @access_pattern(
     "AP-95",
-    "Users' encrypted details",
+    "List users with credentials",
     question="Which keys are the details of these users encrypted with? For the operator.",
     requests=(Request("BatchGetItem", (User,), consistent=True),),
     budget=Budget(1, 50, 0, "50 profiles of up to 4 KB"),
@@ -35,7 +36,7 @@ def get_users(user_ids: Sequence[str]) -> list[User]:
 
 @access_pattern(
     "AP-96",
-    "Replace encrypted details",
+    "Re-encrypt a user's credentials",
     question="Keep these details under the newest key, unless the user has changed them. For the operator.",
     requests=(Request("TransactWriteItems", writes=(Write("Put", AuditEvent), Write("Update", User))),),
     budget=Budget(1, 0, 4, "a profile of up to 1 KB and the record"),
@@ -50,7 +51,7 @@ def replace_details(user_id: UserId, name: str, seen: str, sealed: str) -> bool:
     unchanged = is_active() & (path == {"S": to_json(seen)})
     transaction = Transaction()
     transaction.update("user", user, [path.set({"S": to_json(sealed)})], unchanged)
-    transaction.record(event(user_id, "credentials.rotated", user_id, names=[name]))
+    record(transaction, event(user_id, "credentials.rotated", user_id, names=[name]))
     try:
         transaction.commit()
     except ConditionFailed:

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Literal, ParamSpec, TypeVar
 
-from models import retries
-from models.keys import Key
-from models.table import Item
+from models.table import retries
+from models.table.item import Item
+from models.table.keys import Key
 
 log = logging.getLogger("models.access")
 
@@ -64,7 +64,7 @@ class Request:
             return ", ".join(dict.fromkeys(template(write.entity, "PK") for write in self.writes))
         if self.index is None:
             return template(self.entities[0], "PK")
-        from models.schema import INDEXES
+        from models.table.indexes import INDEXES
 
         return template(self.entities[0], next(i.partition_key for i in INDEXES if i.name == self.index))
 
@@ -183,8 +183,7 @@ def access_pattern(
 
 def patterns() -> tuple[AccessPattern, ...]:
     """Return all declared patterns, by id; the modules that nobody has imported yet are imported for it."""
-    from models import access_patterns
-
-    for module in pkgutil.iter_modules(access_patterns.__path__):
-        import_module(f"{access_patterns.__name__}.{module.name}")
+    package = import_module(__name__.rpartition(".")[0])
+    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+        import_module(module.name)
     return tuple(sorted(_declared.values(), key=lambda pattern: int(pattern.id.removeprefix("AP-"))))

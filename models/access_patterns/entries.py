@@ -2,14 +2,14 @@
 
 from models.access_patterns.declare import Budget, Request, access_pattern
 from models.conversation import ConversationEntry
-from models.reading import Page, keys, query
-from models.tenancy import UserId
+from models.table.reading import Page, keys, query
+from models.table.tenancy import UserId
 from models.turn import Turn, TurnCount
 
 
 @access_pattern(
     "AP-78",
-    "All conversations of a user",
+    "List a user's conversation entries",
     question="Which conversations have I, none left out? Asked by an export.",
     requests=(
         Request(
@@ -42,7 +42,7 @@ def list_conversation_entries(
 
 @access_pattern(
     "AP-79",
-    "All turns of a user",
+    "List a user's turns",
     question="How did all my turns end? Asked by an export.",
     requests=(
         Request(
@@ -70,7 +70,7 @@ def list_turns(user_id: UserId, limit: int, after: str | None = None) -> Page[Tu
 
 @access_pattern(
     "AP-110",
-    "All counts of a user's turns",
+    "List a user's turn counts",
     question="What did those of my turns take that are gone, or will expire? Asked by an export.",
     requests=(
         Request(

@@ -3,7 +3,7 @@
 From that write on nothing can be added to the thing: whatever writes to a conversation, an agent or a user does so on
 condition that it is not being deleted. What was written before it, even in the same moment, is found by strongly
 consistent reads of the base table (`ConversationEntry`), so that no index that lags behind can hide a conversation.
-The job itself is AP-73, in `models.access_patterns.removal`.
+The job itself is AP-73, in `models.access_patterns.removal.erase`.
 """
 
 from collections.abc import Callable
@@ -15,24 +15,25 @@ from pynamodb.exceptions import UpdateError
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
-from models import clock
+from models.access_patterns.audit_records import event, record
 from models.access_patterns.conversations import owned_by
 from models.access_patterns.declare import Budget, Request, Write, access_pattern
 from models.access_patterns.users import is_active
 from models.agent import Agent
 from models.audit import Action as AuditAction
-from models.audit import AuditEvent, event
-from models.changes import condition_failed
+from models.audit import AuditEvent
 from models.conversation import Conversation
 from models.erasure import ID_PREFIX, Erasure, ErasureKind, PendingErasure
-from models.errors import Contended, ItemNotFound
-from models.ids import new_id
-from models.reading import Page, get, get_even_gone, keys, query
-from models.retries import MAX_ATTEMPTS, pause
-from models.table import DELETING, Item
-from models.tenancy import UserId
+from models.table import clock
+from models.table.changes import condition_failed
+from models.table.errors import Contended, ItemNotFound
+from models.table.ids import new_id
+from models.table.item import DELETING, Item
+from models.table.reading import Page, get, get_even_gone, keys, query
+from models.table.retries import MAX_ATTEMPTS, pause
+from models.table.tenancy import UserId
+from models.table.writing import ConditionFailed, Transaction
 from models.user import User
-from models.writing import ConditionFailed, Transaction
 
 _DELETED: dict[str, AuditAction] = {
     "conversation": "conversation.deleted",
@@ -171,7 +172,7 @@ def _ask(
     transaction.update(job.kind, head, marks, reachable)
     transaction.create("erasure", job)
     transaction.create("pending", PendingErasure(erasure_id=job.erasure_id))
-    transaction.record(event(job.user_id, _DELETED[job.kind], job.target_id))
+    record(transaction, event(job.user_id, _DELETED[job.kind], job.target_id))
     try:
         transaction.commit()
     except ConditionFailed as error:
@@ -212,7 +213,7 @@ def get_erasure(user_id: UserId, erasure_id: str) -> Erasure:
 
 @access_pattern(
     "AP-77",
-    "Any erasure by id",
+    "Erasure by id, for an administrator",
     question="What has become of this request to forget? For an administrator, and for the operator.",
     requests=(Request("GetItem", (Erasure,), consistent=True),),
     budget=Budget(1, 1, 0, "a job or a receipt"),
@@ -229,7 +230,7 @@ def find_erasure(erasure_id: str) -> Erasure:
 
 @access_pattern(
     "AP-75",
-    "Erasures that are not completed",
+    "List unfinished erasures",
     question="What is there still to remove? Asked by each server at its start and each minute.",
     requests=(
         Request(

@@ -3,11 +3,11 @@
 from models.access_patterns.declare import Budget, Request, Write, access_pattern
 from models.access_patterns.users import new_user
 from models.agent import Agent
-from models.errors import EmailTaken, IdentityTaken, ItemNotFound
 from models.identity import Identity, identity_hash
-from models.reading import get, get_many
+from models.table.errors import EmailTaken, IdentityTaken, ItemNotFound
+from models.table.reading import get, get_many
+from models.table.writing import ConditionFailed, Transaction
 from models.user import EmailClaim, User
-from models.writing import ConditionFailed, Transaction
 
 
 @access_pattern(
@@ -34,7 +34,7 @@ def find_identity(digest: str) -> Identity:
 
 @access_pattern(
     "AP-26",
-    "Create a user at first sight",
+    "Create a user at first sign-in",
     question="Make a user of a subject whom an issuer vouches for.",
     requests=(
         Request(
@@ -109,7 +109,7 @@ def find_identity_and_agent(digest: str, owner_id: str, agent_id: str) -> tuple[
 
 @access_pattern(
     "AP-29",
-    "Let a closed identity in again",
+    "Reopen a closed identity",
     question="This person's user was deleted; may they come back, as a new user?",
     requests=(Request("TransactWriteItems", writes=(Write("Delete", Identity),)),),
     budget=Budget(1, 0, 2, "one small item"),

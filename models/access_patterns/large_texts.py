@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 
 from models.access_patterns.declare import Budget, Request, access_pattern
-from models.blobs import item_of, key_of
 from models.message import Message
-from models.reading import get_raw
 from models.state import ConversationState, UserState
+from models.table.blobs import item_of, key_of
+from models.table.reading import get_raw
 
 # DynamoDB's limit for one BatchGetItem.
 MAX_OBJECTS = 100
@@ -14,7 +14,7 @@ MAX_OBJECTS = 100
 
 @access_pattern(
     "AP-97",
-    "Objects that items name",
+    "S3 objects in use",
     question="Which of these objects in the bucket does an item still need? For the operator.",
     requests=(Request("BatchGetItem", (Message, ConversationState, UserState), consistent=True),),
     budget=Budget(1, 50, 0, "50 objects of items of up to 4 KB"),

@@ -8,22 +8,23 @@ from typing import Any
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
-from models import clock
 from models.access_patterns.conversations import activity, get_conversation, owned_by
 from models.access_patterns.declare import Budget, Request, Write, access_pattern
-from models.changes import set_or_remove
+from models.access_patterns.idempotency import Once
+from models.access_patterns.retention import expires_after, header_expires
 from models.conversation import Conversation
-from models.errors import Contended, ConversationNotActive, ItemNotFound
-from models.idempotency import IdempotencyRecord, Once
-from models.ids import moment_of, new_id
-from models.long_text import discard
+from models.idempotency import IdempotencyRecord
 from models.message import ID_PREFIX, ROLES, Message, MessageType, Sender
-from models.reading import Page, get, query
-from models.retention import expires_after, header_expires
-from models.retries import MAX_ATTEMPTS, pause
-from models.tenancy import UserId
+from models.table import clock
+from models.table.changes import set_or_remove
+from models.table.errors import Contended, ConversationNotActive, ItemNotFound
+from models.table.ids import moment_of, new_id
+from models.table.long_text import discard
+from models.table.reading import Page, get, query
+from models.table.retries import MAX_ATTEMPTS, pause
+from models.table.tenancy import UserId
+from models.table.writing import ConditionFailed, Transaction
 from models.turn import Turn, TurnCount, TurnEntry
-from models.writing import ConditionFailed, Transaction
 
 # A transaction takes 100 parts; the header is one, and a turn or the record of an idempotency key another.
 MAX_APPEND = 98
@@ -161,7 +162,7 @@ def extend(
 
 @access_pattern(
     "AP-41",
-    "Page through messages",
+    "List messages",
     question="What was said before, or after, or between two times?",
     requests=(
         Request("GetItem", (Conversation,), consistent=True),

@@ -4,13 +4,13 @@ from datetime import timedelta
 
 from pynamodb.exceptions import UpdateError
 
-from models import clock
 from models.access_patterns.declare import Budget, Request, access_pattern
-from models.changes import condition_failed, set_or_remove
-from models.errors import LimitReached
 from models.request_count import COUNTS_KEPT, RequestCount
-from models.table import expiry
-from models.tenancy import UserId
+from models.table import clock
+from models.table.changes import condition_failed, set_or_remove
+from models.table.errors import LimitReached
+from models.table.item import expiry
+from models.table.tenancy import UserId
 
 _MINUTE = timedelta(minutes=1)
 

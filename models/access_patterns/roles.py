@@ -1,13 +1,14 @@
 """Roles: who may manage users."""
 
-from models import clock
+from models.access_patterns.audit_records import event, record
 from models.access_patterns.declare import Budget, Request, Write, access_pattern
 from models.access_patterns.users import get_user, is_active
-from models.audit import AuditEvent, event
-from models.errors import Contended
-from models.tenancy import UserId
+from models.audit import AuditEvent
+from models.table import clock
+from models.table.errors import Contended
+from models.table.tenancy import UserId
+from models.table.writing import ConditionFailed, Transaction
 from models.user import Role, User
-from models.writing import ConditionFailed, Transaction
 
 
 @access_pattern(
@@ -36,7 +37,7 @@ def change_role(user_id: UserId, role: Role) -> bool:
     transaction = Transaction()
     actions = [User.role.set(role), User.updated_at.set(clock.now())]
     transaction.update("user", user, actions, is_active() & (User.role == user.role))
-    transaction.record(event(user_id, "role.changed", user_id, role=role))
+    record(transaction, event(user_id, "role.changed", user_id, role=role))
     try:
         transaction.commit()
     except ConditionFailed as error:

@@ -8,19 +8,21 @@ from typing import Any
 
 from pynamodb.expressions.condition import Condition, size
 
-from models import clock
 from models.access_patterns.agents import get_agent
+from models.access_patterns.audit_records import event, record
 from models.access_patterns.declare import Budget, Request, Write, access_pattern
+from models.access_patterns.idempotency import Once
 from models.access_patterns.users import is_active
 from models.agent import MAX_SHARED_WITH, Agent
-from models.audit import AuditEvent, event
-from models.errors import Contended, ItemNotFound, TooManyShares
-from models.idempotency import IdempotencyRecord, Once
-from models.reading import Page, get, get_many, keys, query
+from models.audit import AuditEvent
+from models.idempotency import IdempotencyRecord
 from models.share import AgentGrant, PublishedAgent
-from models.tenancy import UserId
+from models.table import clock
+from models.table.errors import Contended, ItemNotFound, TooManyShares
+from models.table.reading import Page, get, get_many, keys, query
+from models.table.tenancy import UserId
+from models.table.writing import ConditionFailed, Transaction
 from models.user import User
-from models.writing import ConditionFailed, Transaction
 
 _BATCH = 100  # DynamoDB's limit for one BatchGetItem
 
@@ -84,7 +86,7 @@ def share_agent(user_id: UserId, agent_id: str, grantee_id: str, *, once: Once |
         after.shared_with, after.updated_at = {*after.shared_with_users, grantee_id}, moment
         once.add(transaction, agent_id, after)
     transaction.update("agent", agent, actions, allowed)
-    transaction.record(event(user_id, "agent.shared", agent_id, shared_with=grantee_id))
+    record(transaction, event(user_id, "agent.shared", agent_id, shared_with=grantee_id))
     try:
         transaction.commit()
     except ConditionFailed as error:
@@ -108,7 +110,7 @@ def _shared_already(agent: Agent, once: Once) -> Agent:
 
 @access_pattern(
     "AP-16",
-    "Take an agent back from a user",
+    "Stop sharing an agent with a user",
     question="End this user's use of my agent, at once.",
     requests=(
         Request(
@@ -130,7 +132,7 @@ def unshare_agent(user_id: UserId, agent_id: str, grantee_id: str) -> None:
     actions = [Agent.shared_with.delete({grantee_id}), Agent.updated_at.set(clock.now())]
     shared = (Agent.status == "active") & Agent.shared_with.contains(grantee_id)
     transaction.update("agent", Agent.keyed(user_id=user_id, agent_id=agent_id), actions, shared)
-    transaction.record(event(user_id, "agent.unshared", agent_id, shared_with=grantee_id))
+    record(transaction, event(user_id, "agent.unshared", agent_id, shared_with=grantee_id))
     try:
         transaction.commit()
     except ConditionFailed as error:
@@ -174,7 +176,7 @@ def publish_agent(user_id: UserId, agent_id: str, *, published: bool) -> Agent:
         transaction.delete("entry", entry)
         actions, other = [Agent.published.remove()], Agent.published.exists()
     agent = Agent.keyed(user_id=user_id, agent_id=agent_id)
-    transaction.record(event(user_id, "agent.published" if published else "agent.withdrawn", agent_id))
+    record(transaction, event(user_id, "agent.published" if published else "agent.withdrawn", agent_id))
     moved = Agent.updated_at.set(moment)
     transaction.update("agent", agent, [*actions, moved], (Agent.status == "active") & other)
     try:

@@ -4,22 +4,22 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from models import clock
 from models.access_patterns.conversations import get_conversation, owned_by
 from models.access_patterns.declare import Budget, Request, Write, access_pattern
+from models.access_patterns.retention import expires_after, shorter
 from models.access_patterns.users import is_active
-from models.changes import set_or_remove
 from models.conversation import Conversation
-from models.errors import Contended, ItemNotFound, VersionMismatch
-from models.long_text import discard
-from models.reading import Page, get, get_many, keys, query
-from models.retention import expires_after, shorter
-from models.retries import MAX_ATTEMPTS, pause
 from models.state import ConversationState, StateKind, UserState
-from models.table import expiry
-from models.tenancy import UserId
+from models.table import clock
+from models.table.changes import set_or_remove
+from models.table.errors import Contended, ItemNotFound, VersionMismatch
+from models.table.item import expiry
+from models.table.long_text import discard
+from models.table.reading import Page, get, get_many, keys, query
+from models.table.retries import MAX_ATTEMPTS, pause
+from models.table.tenancy import UserId
+from models.table.writing import ConditionFailed, Transaction
 from models.user import User
-from models.writing import ConditionFailed, Transaction
 
 State = UserState | ConversationState
 

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 from pynamodb.exceptions import PutError
 
-from models import clock
 from models.access_patterns.declare import Budget, Request, access_pattern
-from models.changes import condition_failed
 from models.message import Message
-from models.reading import query
-from models.table import expiry
+from models.table import clock
+from models.table.changes import condition_failed
+from models.table.item import expiry
+from models.table.reading import query
 from models.turn import EVENTS_KEPT, Turn, TurnEvents, event_key
 
 _PAGE = 100
@@ -22,7 +22,7 @@ _AGAIN = (
 
 @access_pattern(
     "AP-56",
-    "Keep what was streamed",
+    "Append streamed text",
     question="Let a client that was cut off go on where it was.",
     requests=(Request("PutItem", (TurnEvents,)),),
     budget=Budget(1, 0, 5, "a batch of 4 KB of text; at most about 2 batches a second and one for each 4 KB"),
@@ -47,7 +47,7 @@ def append_events(turn_id: str, last: int, texts: Sequence[str]) -> None:
 
 @access_pattern(
     "AP-57",
-    "Follow a turn",
+    "Read streamed text",
     question="What has the agent said since?",
     requests=(
         Request(

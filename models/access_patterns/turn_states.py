@@ -1,23 +1,23 @@
-"""How a turn stands: found by its id whether it runs or has ended, told to stop, and settled when its worker died."""
+"""How a turn stands: found by its id while it runs or later, told to stop, reconciled when its worker died."""
 
 from collections.abc import Sequence
 from datetime import timedelta
 
 from pynamodb.exceptions import UpdateError
 
-from models import clock
 from models.access_patterns.conversations import LISTING_INTERVAL
 from models.access_patterns.declare import Budget, Request, Write, access_pattern
-from models.allowance import Allowance, Claim, settle
-from models.changes import condition_failed
+from models.access_patterns.orphans import WORKER_STOPPED, record_orphan, running_turn
+from models.allowance import Allowance, Claim, settle_reservation
 from models.conversation import Conversation
-from models.errors import ItemNotFound
-from models.ids import moment_of
-from models.orphans import WORKER_STOPPED, record_orphan, running_turn
-from models.reading import get, get_many, query
-from models.tenancy import UserId
+from models.table import clock
+from models.table.changes import condition_failed
+from models.table.errors import ItemNotFound
+from models.table.ids import moment_of
+from models.table.reading import get, get_many, query
+from models.table.tenancy import UserId
+from models.table.writing import ConditionFailed, Transaction
 from models.turn import ID_PREFIX, Turn, TurnCount, TurnEntry, TurnEvents
-from models.writing import ConditionFailed, Transaction
 
 _CANCEL = "POST /api/v1/turns/{turn_id}/cancel"
 _FOLLOW = "GET /api/v1/turns/{turn_id}/events"
@@ -96,7 +96,7 @@ def _unannounced(user_id: UserId, turn_id: str) -> Turn:
 
 @access_pattern(
     "AP-54",
-    "Settle a turn",
+    "Reconcile a turn",
     question="Does the worker of this running turn still live?",
     requests=(
         Request("GetItem", (Conversation,), consistent=True),
@@ -126,12 +126,12 @@ def _unannounced(user_id: UserId, turn_id: str) -> Turn:
     budget=Budget(4, 3, 6, "1 request and 1 RCU while the lease holds; what was streamed is up to 4 KB"),
     routes=(_READ, _FOLLOW, _CANCEL, *_BEGIN, *_AGAIN),
 )
-def settle_turn(turn: Turn, *, given_up: str | None = None) -> Turn:
+def reconcile_turn(turn: Turn, *, abandoned: str | None = None) -> Turn:
     """Record a running turn as interrupted if its lease has run out, and free its conversation.
 
     Args:
         turn: the turn, as it ran.
-        given_up: for its own worker, which runs it no more and says why in a sentence: then the lease need not run out.
+        abandoned: why its own worker has stopped running it, as a sentence; then its lease need not have expired.
 
     Returns:
         The turn as it stands now; the same while it runs.
@@ -144,10 +144,10 @@ def settle_turn(turn: Turn, *, given_up: str | None = None) -> Turn:
         raise ItemNotFound("turn")
     if header.lease_turn != turn.turn_id:
         return _now_ended(turn)
-    if given_up is None and header.leased():
+    if abandoned is None and header.leased():
         return turn
     transaction = Transaction()
-    settled = record_orphan(transaction, header, given_up or WORKER_STOPPED)
+    recorded = record_orphan(transaction, header, abandoned or WORKER_STOPPED)
     expires_at = header.lease_expires_at
     transaction.update(
         "conversation",
@@ -162,13 +162,15 @@ def settle_turn(turn: Turn, *, given_up: str | None = None) -> Turn:
     )
     if header.lease_claim:
         # What it had reserved is free again: of what it used, nothing is known.
-        settle(transaction, turn.user_id, (turn.conversation_id, turn.turn_id), Claim(*header.lease_claim), 0)
+        settle_reservation(
+            transaction, turn.user_id, (turn.conversation_id, turn.turn_id), Claim(*header.lease_claim), 0
+        )
     try:
         transaction.commit()
     except ConditionFailed:
-        # Its worker has renewed the lease or ended the turn, or somebody else has settled it.
+        # Its worker has renewed the lease or ended the turn, or somebody else has reconciled it.
         return get(Turn, user_id=turn.user_id, turn_id=turn.turn_id) or turn
-    return settled
+    return recorded
 
 
 def _now_ended(turn: Turn) -> Turn:
@@ -207,7 +209,7 @@ def request_cancel(turn: Turn) -> bool:
 
 @access_pattern(
     "AP-59",
-    "Look for cancellations",
+    "Check for cancellation requests",
     question="Does anybody want one of the turns that run here to stop?",
     requests=(Request("BatchGetItem", (Conversation,)),),
     budget=Budget(1, 0.5, 0, "a header of up to 4 KB; twice a second for each turn that runs longer than that"),

@@ -13,25 +13,27 @@ from pynamodb.exceptions import PynamoDBException, UpdateError
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
-from models import clock
 from models.access_patterns.conversations import get_conversation, open_conversation, owned_by
 from models.access_patterns.declare import Budget, Request, Write, access_pattern
+from models.access_patterns.idempotency import Once
 from models.access_patterns.messages import Draft, ensure_active, extend, place
+from models.access_patterns.orphans import running_turn
+from models.access_patterns.retention import expires_after, retain
+from models.access_patterns.turn_errors import BeginUncertain, CancelRequested, LeaseExpired, LeaseHeld
 from models.access_patterns.turn_events import turn_messages
-from models.allowance import PART, Allowance, Claim, Quota, settle
-from models.changes import condition_failed, set_or_remove
+from models.allowance import PART, Allowance, Claim, Quota, settle_reservation
 from models.conversation import Conversation
-from models.errors import BeginUncertain, CancelRequested, Contended, ItemNotFound, LeaseExpired, LeaseHeld, LeaseLost
-from models.idempotency import IdempotencyRecord, Once
-from models.ids import new_id
+from models.idempotency import IdempotencyRecord
 from models.message import Message
-from models.orphans import running_turn
-from models.reading import get
-from models.retention import expires_after, retain
-from models.retries import MAX_ATTEMPTS, pause
-from models.tenancy import UserId
+from models.table import clock
+from models.table.changes import condition_failed, set_or_remove
+from models.table.errors import Contended, ItemNotFound, LeaseLost
+from models.table.ids import new_id
+from models.table.reading import get
+from models.table.retries import MAX_ATTEMPTS, pause
+from models.table.tenancy import UserId
+from models.table.writing import ConditionFailed, Transaction
 from models.turn import ID_PREFIX, Turn, TurnCount, TurnEnd, TurnEntry
-from models.writing import ConditionFailed, Transaction
 
 _END_ATTEMPTS = 40
 
@@ -143,7 +145,7 @@ def begin_turn(
         window: how many of the messages that are there are read.
         lease: for how long; it is renewed while the turn runs.
         announced: also write the turn's record, as running, so that it can be followed from its first moment.
-        retention_days: after how many days what is written from now on expires (see `models.retention`).
+        retention_days: after how many days what is written from now on expires (see `retention`).
         quota: claims what the turn may take of its user's allowance, in the same transaction; None claims nothing.
         once: the request's idempotency key.
 
@@ -151,7 +153,7 @@ def begin_turn(
         ItemNotFound: the user has no such conversation.
         ConversationNotActive: it is completed or archived.
         LeaseHeld: another turn is running.
-        LeaseExpired: the worker of the last turn died; settle that turn first.
+        LeaseExpired: the worker of the last turn died; reconcile that turn first.
         ItemTooLarge: a message does not fit in an item.
         LimitReached: the user's allowance does not hold so much more; nothing was written.
         Contended: other writers kept coming first; nothing was written.
@@ -332,7 +334,7 @@ def end_turn(
         extend(transaction, conversation, messages, condition, *_release(record, claim))
         if claim is not None:
             used = sum(record.get(name) or 0 for name in ("input_tokens", "output_tokens"))
-            settle(transaction, lease.user_id, (conversation.conversation_id, lease.turn_id), claim, used)
+            settle_reservation(transaction, lease.user_id, (conversation.conversation_id, lease.turn_id), claim, used)
         try:
             # An answer is worth more patience than a question, and all turns of a user settle on one item.
             transaction.commit(_END_ATTEMPTS if claim is not None else MAX_ATTEMPTS)

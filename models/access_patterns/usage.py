@@ -6,9 +6,9 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from models.access_patterns.declare import Budget, Request, access_pattern
-from models.ids import moment_of, new_id
-from models.reading import query
-from models.tenancy import UserId
+from models.table.ids import moment_of, new_id
+from models.table.reading import query
+from models.table.tenancy import UserId
 from models.turn import ID_PREFIX, Turn, TurnCount
 
 _EPOCH = date(1970, 1, 1)
@@ -32,7 +32,7 @@ class Usage:
 
 @access_pattern(
     "AP-83",
-    "Usage of a user",
+    "User's usage",
     question="How many tokens did my turns take, by day, agent and model?",
     requests=(
         Request(

@@ -6,17 +6,19 @@ from typing import Any
 
 from pynamodb.expressions.condition import Condition
 
-from models import clock
+from models.access_patterns.audit_records import event, record
 from models.access_patterns.declare import Budget, Request, Write, access_pattern
-from models.audit import AuditEvent, event
-from models.changes import actions_for, update_present
-from models.errors import EmailTaken, InvalidKeyField, ItemNotFound
-from models.idempotency import IdempotencyRecord, Once
-from models.ids import new_id
-from models.reading import Page, get, query
-from models.tenancy import UserId, acting_for
+from models.access_patterns.idempotency import Once
+from models.audit import AuditEvent
+from models.idempotency import IdempotencyRecord
+from models.table import clock
+from models.table.changes import actions_for, update_present
+from models.table.errors import EmailTaken, InvalidKeyField, ItemNotFound
+from models.table.ids import new_id
+from models.table.reading import Page, get, query
+from models.table.tenancy import UserId, acting_for
+from models.table.writing import ConditionFailed, Transaction
 from models.user import EMAIL_PATTERN, ID_PREFIX, EmailClaim, Role, User
-from models.writing import ConditionFailed, Transaction
 
 # What an administrator may do for others: the role is read again, so that one that was taken away ends at once.
 _ADMINISTRATORS = (
@@ -201,7 +203,7 @@ def change_credentials(user_id: UserId, details: Mapping[str, Any]) -> User:
     actions = [*actions_for(User, {"api_integration_details": details}), User.updated_at.set(clock.now())]
     transaction = Transaction()
     transaction.update("user", User.keyed(user_id=user_id), actions, is_active())
-    transaction.record(event(user_id, "credentials.changed", user_id, names=sorted(details)))
+    record(transaction, event(user_id, "credentials.changed", user_id, names=sorted(details)))
     try:
         transaction.commit()
     except ConditionFailed as error:
@@ -268,7 +270,7 @@ def change_email(user_id: UserId, email: str) -> User:
     moment = clock.now()
     actions = [User.email.set(email), User.updated_at.set(moment)]
     transaction.update("user", user, actions, is_active() & unchanged)
-    transaction.record(event(user_id, "email.changed", user_id))
+    record(transaction, event(user_id, "email.changed", user_id))
     try:
         transaction.commit()
     except ConditionFailed as error:

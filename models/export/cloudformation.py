@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from models.schema import STREAM_VIEW, TTL_ATTRIBUTE, key_schema
+from models.table.indexes import STREAM_VIEW, TTL_ATTRIBUTE, key_schema
 
 
 def template() -> dict[str, Any]:

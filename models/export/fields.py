@@ -3,7 +3,7 @@
 Types, keys and writers are not said here: they are read from the models and from the declarations.
 """
 
-from models.table import Item
+from models.table.item import Item
 
 # Names of the source documents for what the table calls otherwise.
 SOURCE_NAMES = {
@@ -130,7 +130,7 @@ _OWN: dict[str, dict[str, str]] = {
         "turn_count": "How many turns have begun.",
         "input_tokens": "The tokens of all questions, as the providers counted them.",
         "output_tokens": "The tokens of all answers, as the providers counted them.",
-        "retention_days": "After how many days what is written in it expires; absent: never (see `models.retention`).",
+        "retention_days": "After how many days what is written in it expires; absent: never (see `retention`).",
         "fence": "Grows with every lease: who holds an older one writes nothing.",
         "lease_turn": "The turn that runs at this moment.",
         "lease_expires_at": "Until when, by DynamoDB's clock, unless the lease is renewed.",

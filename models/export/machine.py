@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from models.access_patterns.declare import AccessPattern, Request, patterns
-from models.schema import INDEXES, STREAM_VIEW, TTL_ATTRIBUTE
-from models.table import Item
+from models.table.indexes import INDEXES, STREAM_VIEW, TTL_ATTRIBUTE
+from models.table.item import Item
 
 
 def access_patterns(measured: Mapping[str, Any] | None = None) -> dict[str, Any]:

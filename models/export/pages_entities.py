@@ -4,9 +4,9 @@ from models.access_patterns.declare import AccessPattern, patterns
 from models.export.fields import SOURCE_NAMES, describe
 from models.export.markdown import code, collection, page, table
 from models.export.samples import samples, stored
-from models.keys import Key, KeyField, KeyMoment
-from models.schema import INDEXES
-from models.table import Item
+from models.table.indexes import INDEXES
+from models.table.item import Item
+from models.table.keys import Key, KeyField, KeyMoment
 
 _WRITES = {"PutItem": "Put", "UpdateItem": "Update", "DeleteItem": "Delete"}
 _ORDER = (

@@ -6,7 +6,7 @@ from models.export.fields import SOURCE_NAMES
 from models.export.markdown import code, collection, page, table
 from models.export.pages_entities import entities, file_of, summary
 from models.export.samples import samples, stored
-from models.schema import INDEXES, STREAM_VIEW, TTL_ATTRIBUTE, Index
+from models.table.indexes import INDEXES, STREAM_VIEW, TTL_ATTRIBUTE, Index
 
 
 def glance(readers: Callable[[str], str]) -> str:

@@ -17,7 +17,7 @@ from models.message import Message
 from models.request_count import RequestCount
 from models.share import AgentGrant, PublishedAgent
 from models.state import ConversationState, UserState
-from models.table import Item
+from models.table.item import Item
 from models.turn import Turn, TurnCount, TurnEntry, TurnEvents, event_key
 from models.user import EmailClaim, User
 

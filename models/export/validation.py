@@ -15,9 +15,9 @@ from typing import Any
 
 from models.access_patterns.declare import AccessPattern, Request, Write, patterns, template
 from models.export.samples import sample_of, samples, stored
-from models.keys import Key
-from models.schema import INDEXES, key_schema
-from models.table import Item
+from models.table.indexes import INDEXES, key_schema
+from models.table.item import Item
+from models.table.keys import Key
 
 TABLE = "turntable"
 _FIELD = re.compile(r"\{(\w+)\}")

@@ -7,8 +7,8 @@ https://github.com/aws-samples/amazon-dynamodb-design-patterns/tree/master/examp
 from typing import Any
 
 from models.export.samples import samples, stored
-from models.schema import INDEXES, Index
-from models.table import Item
+from models.table.indexes import INDEXES, Index
+from models.table.item import Item
 
 _DATE = "Jan 07, 2030, 09:00 AM"
 _KEYS = ("PK", "SK")

@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass, fields
 
 from models.measure.exchange import DynamoItem, Exchange
 from models.measure.shapes import Part, parts
-from models.schema import INDEXES, Index
-from models.sizes import item_size, read_units, write_units
+from models.table.indexes import INDEXES, Index
+from models.table.sizes import item_size, read_units, write_units
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ import re
 from collections.abc import Iterator, Sequence
 
 from models.access_patterns.declare import AccessPattern, Call, Request, template
-from models.keys import KeyTemplate
 from models.measure.exchange import ADMINISTRATION, Exchange
 from models.measure.shapes import KeyCondition, entity_of, key_condition, parts
-from models.schema import INDEXES
+from models.table.indexes import INDEXES
+from models.table.keys import KeyTemplate
 
 _FIELD = re.compile(r"\{\w+\}")
 _READS = ("GetItem", "BatchGetItem")

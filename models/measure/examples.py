@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from models import table
 from models.measure.exchange import Exchange
+from models.table import connection
 
 _ID = re.compile(r"\b(usr|agt|conv|msg|turn|key|era|evt)_([0-9a-z]{12})([0-9a-z]{14})\b")
 _NOT_SHOWN = frozenset({"ResponseMetadata", "ConsumedCapacity", "ReturnConsumedCapacity", "UnprocessedKeys"})
@@ -71,7 +71,7 @@ class Examples:
 
     def _name(self, name: str) -> str:
         """Return a name as it is; the table's own in a batch is a name too."""
-        return _TABLE if name == table.settings().name else name
+        return _TABLE if name == connection.settings().name else name
 
     def _text(self, text: str, name: str) -> str:
         if name == "TableName":

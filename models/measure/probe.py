@@ -6,9 +6,9 @@ from typing import Any
 
 import boto3
 
-from models import table
 from models.measure.exchange import ADMINISTRATION, DynamoItem, Exchange, ItemKey, watched
 from models.measure.shapes import parts
+from models.table import connection
 
 _BATCH = 100
 _READS = frozenset({"GetItem", "BatchGetItem", "Query", "Scan"})
@@ -16,7 +16,7 @@ _READS = frozenset({"GetItem", "BatchGetItem", "Query", "Scan"})
 
 def own_client() -> Any:
     """Return a client to the configured table that is none of the models' own."""
-    settings = table.settings()
+    settings = connection.settings()
     return boto3.session.Session().client(
         "dynamodb",
         region_name=settings.region,
@@ -38,7 +38,7 @@ class Probe:
     def recording(self) -> Iterator[list[Exchange]]:
         """Record what the models send inside, and give it as it comes."""
         self.exchanges = []
-        with watched(table.client(), sent=self._before, answered=self._after):
+        with watched(connection.client(), sent=self._before, answered=self._after):
             yield self.exchanges
 
     def _before(self, exchange: Exchange) -> None:
@@ -58,7 +58,7 @@ class Probe:
 
     def _fetch(self, keys: Iterable[ItemKey]) -> dict[ItemKey, DynamoItem]:
         """Return the items that are there under these keys."""
-        name = table.settings().name
+        name = connection.settings().name
         wanted = [{"PK": {"S": pk}, "SK": {"S": sk}} for pk, sk in dict.fromkeys(keys)]
         found: dict[ItemKey, DynamoItem] = {}
         while wanted:

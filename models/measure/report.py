@@ -8,7 +8,7 @@ from models.measure.capacity import Cost, cost, total
 from models.measure.contract import broken_by, unseen
 from models.measure.exchange import Exchange
 from models.measure.probe import Probe
-from models.measure.scenarios import scenarios
+from models.measure.scenario import scenarios
 from models.measure.world import World, ticking
 
 SIZES = (10, 100, 1_000, 10_000)
@@ -36,19 +36,19 @@ def over_budget(name: str, measured: Cost, budget: Budget) -> list[str]:
 
 
 def run(pattern: AccessPattern, world: World, probe: Probe, *, whole: bool = True) -> Measured:
-    """Run a pattern in its courses; the first is measured, and all together must do all that it declares.
+    """Run a pattern in its scenarios; the first is measured, and all together must do all that it declares.
 
-    Without `whole`, only the first course is run.
+    Without `whole`, only the first scenario is run.
 
     Raises:
         LookupError: nothing says how to run it.
     """
     name = f"{pattern.id} {pattern.title}"
-    courses = scenarios(pattern.id)
+    chosen = scenarios(pattern.id)
     first: tuple[Exchange, ...] = ()
     seen: list[Exchange] = []
-    for course in courses if whole else courses[:1]:
-        act = course.prepare(world)
+    for scenario in chosen if whole else chosen[:1]:
+        act = scenario.prepare(world)
         with probe.recording() as exchanges:
             act()
         first = first or tuple(exchanges)

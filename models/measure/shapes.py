@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from models.table import Item
+from models.table.item import Item
 
 _PARTITION = re.compile(r"^(#?\w+) = (:\w+)(?: AND (.+))?$")
 _SORT = {

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
 
-from models import audit, clock, table
+from models.access_patterns import audit_records
 from models.access_patterns.agents import create_agent
 from models.access_patterns.api_keys import create_api_key
 from models.access_patterns.conversations import create_conversation
@@ -15,12 +15,13 @@ from models.access_patterns.users import create_user
 from models.agent import Agent
 from models.api_key import ApiKeyEntry
 from models.conversation import Conversation, ConversationEntry
-from models.ids import new_id
 from models.measure.probe import own_client
 from models.message import Message
 from models.state import UserState
-from models.table import Item
-from models.tenancy import acting_for
+from models.table import clock, connection
+from models.table.ids import new_id
+from models.table.item import Item
+from models.table.tenancy import acting_for
 from models.turn import Turn
 from models.user import User
 
@@ -54,11 +55,11 @@ def ticking() -> Iterator[Ticking]:
     made = Ticking()
     before = clock.set_clock(made)
     # The records of a run name nobody, whoever runs it.
-    token = audit.acting.set(audit.Actor())
+    token = audit_records.acting.set(audit_records.Actor())
     try:
         yield made
     finally:
-        audit.acting.reset(token)
+        audit_records.acting.reset(token)
         clock.set_clock(before)
 
 
@@ -211,7 +212,7 @@ class World:
         """Return a long conversation to write to, each time as it was at first; its last message is minutes old."""
         conversation = self._long
         self.clock.advance(minutes=5)
-        name = table.settings().name
+        name = connection.settings().name
         answer = self._client.query(
             TableName=name,
             KeyConditionExpression="PK = :pk AND SK > :last",
@@ -228,12 +229,12 @@ class World:
 
     def remove(self, item: Item) -> None:
         """Delete an item past the models, as its TTL would."""
-        self._client.delete_item(TableName=table.settings().name, Key={"PK": {"S": item.PK}, "SK": {"S": item.SK}})
+        self._client.delete_item(TableName=connection.settings().name, Key={"PK": {"S": item.PK}, "SK": {"S": item.SK}})
 
     def put(self, items: Iterable[Item]) -> None:
         """Put items into the table, past the models and fast."""
         requests: Sequence[Any] = [{"PutRequest": {"Item": item.serialize()}} for item in items]
-        name = table.settings().name
+        name = connection.settings().name
         for start in range(0, len(requests), _BATCH):
             pending = {name: requests[start : start + _BATCH]}
             while pending:

@@ -5,48 +5,45 @@ from flask_openapi import Info
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from bot import __version__
+from bot.access.agent_cache import AgentCache, ConversationAgents
+from bot.access.auth_failures import AuthFailureLog
 from bot.access.authentication import Authentication, tokens_of
 from bot.access.cursors import Cursors
-from bot.access.hints import AgentHints, Partners
 from bot.access.key_ring import key_ring_of
 from bot.access.kms import data_keys_of
-from bot.access.refusals import Refusals
+from bot.access.last_used import LastUsedRecorder
 from bot.access.secrets import Vault
-from bot.access.sign_ins import SignIns
-from bot.access.uses import KeyUses
+from bot.access.sign_in_log import SignInLog
 from bot.api import (
     agents,
     api_keys,
     audit,
     conversations,
-    cors,
     docs,
     erasures,
     exports,
-    headers,
     health,
     limits,
     messages,
-    problems,
-    requests,
     sharing,
     states,
     turns,
     usage,
     users,
 )
-from bot.api.blueprint import SECURITY_SCHEMES
-from bot.api.context import EXTENSION, Services
-from bot.api.openapi import Application
 from bot.erasures import Erasures
+from bot.http import cors, headers, problems, requests
+from bot.http.blueprint import SECURITY_SCHEMES
+from bot.http.context import EXTENSION, Services
+from bot.http.openapi import Application
 from bot.llm.providers import Providers
 from bot.settings import Settings
 from bot.turns.leases import LeaseKeeper
 from bot.turns.quotas import Quotas
+from bot.turns.recovery import TurnRecovery
 from bot.turns.service import TurnService
-from bot.turns.settling import Settler
 from bot.turns.streams import TurnStreams
-from models import blobs, table
+from models.table import blobs, connection
 
 DESCRIPTION = """Every turn of every conversation, on one DynamoDB table.
 
@@ -57,7 +54,7 @@ else answers exactly like one that does not exist."""
 def create_app(settings: Settings | None = None) -> Application:
     """Make the application, and point the models of this process at its table. No request goes out yet."""
     settings = settings or Settings()
-    table.configure(settings.table)
+    connection.configure(settings.table)
     blobs.configure(settings.blobs)
     app = Application(
         "bot",
@@ -102,7 +99,7 @@ def create_app(settings: Settings | None = None) -> Application:
 def start_background(app: Flask) -> None:
     """Start what a serving process does aside from its requests."""
     services: Services = app.extensions[EXTENSION]
-    services.uses.start()
+    services.last_used.start()
     services.erasures.start()
 
 
@@ -111,8 +108,8 @@ def let_turns_end(app: Flask) -> None:
     services: Services = app.extensions[EXTENSION]
     services.streams.close()
     services.leases.close()
-    services.settler.close()
-    services.uses.close()
+    services.recovery.close()
+    services.last_used.close()
     services.erasures.close()
 
 
@@ -121,30 +118,30 @@ def _services(settings: Settings) -> Services:
     vault = Vault(ring, data_keys_of(settings))
     providers = _providers(settings)
     leases = LeaseKeeper(settings.lease)
-    sign_ins = SignIns()
-    refusals = Refusals()
-    uses = KeyUses(also=(refusals.flush, sign_ins.flush))
+    sign_in_log = SignInLog()
+    auth_failures = AuthFailureLog()
+    last_used = LastUsedRecorder(also=(auth_failures.flush, sign_in_log.flush))
     quotas = Quotas(settings.limits)
-    settler = Settler(settings.lease)
+    recovery = TurnRecovery(settings.lease)
     return Services(
         settings=settings,
-        authentication=Authentication(uses, tokens_of(settings)),
-        uses=uses,
-        sign_ins=sign_ins,
-        refusals=refusals,
+        authentication=Authentication(last_used, tokens_of(settings)),
+        last_used=last_used,
+        sign_in_log=sign_in_log,
+        auth_failures=auth_failures,
         cursors=Cursors(ring),
-        hints=AgentHints(),
-        partners=Partners(),
+        agent_cache=AgentCache(),
+        conversation_agents=ConversationAgents(),
         vault=vault,
         providers=providers,
         leases=leases,
-        settler=settler,
+        recovery=recovery,
         turns=TurnService(
             providers,
             vault,
             leases,
             quotas,
-            settler,
+            recovery,
             embedded_context=settings.embedded_context,
             retention_days=settings.retention_days,
         ),

@@ -12,11 +12,11 @@ from datetime import timedelta
 
 from models.access_patterns import erasure
 from models.access_patterns.erasure import Hold, list_pending_erasures, take_erasure
-from models.access_patterns.removal import erase
+from models.access_patterns.removal.erase import erase
 from models.erasure import Erasure
-from models.errors import LeaseLost
-from models.ids import new_id
-from models.tenancy import UserId
+from models.table.errors import LeaseLost
+from models.table.ids import new_id
+from models.table.tenancy import UserId
 
 log = logging.getLogger(__name__)
 

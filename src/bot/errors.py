@@ -1,13 +1,13 @@
 """One hierarchy of errors; each knows the HTTP status and the stable `code` under which a caller meets it.
 
-The data layer raises its own errors (`models.errors`); `bot.api.problems` gives those a status.
+The data layer raises its own errors (`models.table.errors`); `bot.http.problems` gives those a status.
 """
 
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 # Why nobody was let in: for the log and for nobody else (docs/access.md says what each means).
-Refusal = Literal[
+AuthFailure = Literal[
     "no_credential",
     "malformed_key",
     "unknown_key",
@@ -82,10 +82,10 @@ class Unauthenticated(BotError):
     code = "unauthenticated"
     title = "A valid API key or token is required"
 
-    def __init__(self, detail: str = "", *, reason: Refusal = "no_credential", **more: Any) -> None:
+    def __init__(self, detail: str = "", *, reason: AuthFailure = "no_credential", **more: Any) -> None:
         """Make an error with a sentence for the caller and a `reason` for the log; `more` is as for any."""
         super().__init__(detail, **more)
-        self.reason: Refusal = reason
+        self.reason: AuthFailure = reason
 
 
 class Forbidden(BotError):
@@ -108,7 +108,7 @@ class AccountClosed(Forbidden):
 
     code = "account_closed"
     title = "This account was closed"
-    reason: ClassVar[Refusal] = "account_closed"
+    reason: ClassVar[AuthFailure] = "account_closed"
 
 
 class NotFound(BotError):

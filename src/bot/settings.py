@@ -14,8 +14,8 @@ from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, Secre
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from models.allowance import Limits
-from models.blobs import BlobSettings
-from models.table import TableSettings
+from models.table.blobs import BlobSettings
+from models.table.connection import TableSettings
 
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
@@ -295,7 +295,7 @@ class Settings(BaseSettings):
 
     @property
     def table(self) -> TableSettings:
-        """Where the table is, for `models.table.configure`."""
+        """Where the table is, for `models.table.item.configure`."""
         invented = self.invented_credential(self.endpoint_url)
         return TableSettings(
             name=self.table_name,
@@ -309,7 +309,7 @@ class Settings(BaseSettings):
 
     @property
     def blobs(self) -> BlobSettings | None:
-        """Where large texts go, for `models.blobs.configure`."""
+        """Where large texts go, for `models.table.blobs.configure`."""
         if self.message_bucket is None:
             return None
         invented = self.invented_credential(self.s3_endpoint_url)

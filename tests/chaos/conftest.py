@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bot.access.keys import issue_key
-from models.table import TableSettings
+from models.table.connection import TableSettings
 from tests.chaos.run import LONG, chaos
 from tests.chaos.talk import LEASE, Talk
 from tests.e2e.bot_server import COMMAND, Api, BotServer, environment

@@ -9,20 +9,20 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from bot.cli import main
-from models import clock, table
+from models.table import clock, connection
 
 AHEAD = timedelta(seconds=float(os.environ.get("CHAOS_CLOCK_SECONDS", "0")))
 READ_TIMEOUT = float(os.environ.get("CHAOS_READ_TIMEOUT", "10"))
 
-_configure = table.configure
+_configure = connection.configure
 
 
-def _impatient(settings: table.TableSettings) -> None:
+def _impatient(settings: connection.TableSettings) -> None:
     _configure(replace(settings, read_timeout=READ_TIMEOUT))
 
 
 if __name__ == "__main__":
     if AHEAD:
         clock.set_clock(lambda: datetime.now(UTC) + AHEAD, measured=True)
-    table.configure = _impatient
+    connection.configure = _impatient
     main()

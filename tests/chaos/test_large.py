@@ -9,7 +9,7 @@ from models.access_patterns.conversations import open_conversation
 from models.access_patterns.messages import Draft, append_messages, delete_message, list_messages
 from models.measure.capacity import Cost, total
 from models.measure.probe import Probe
-from models.sizes import item_size
+from models.table.sizes import item_size
 from tests.chaos.run import Chaos
 from tests.chaos.talk import PATIENCE, WORDS, Talk, in_one_order
 from tests.contract_watch import Watch

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from models.access_patterns.messages import Draft, append_messages
-from models.errors import Contended
+from models.table.errors import Contended
 from tests.chaos.run import Chaos
 from tests.chaos.talk import Talk, in_one_order
 

@@ -9,7 +9,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from models.table import TableSettings
+from models.table.connection import TableSettings
 
 
 class Wire:

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from models import schema
+from models.table.indexes import TTL_ATTRIBUTE
 from tests.conformance.conftest import Wire, refusal
 
 
@@ -12,11 +12,11 @@ def test_the_ttl_attribute_is_on(wire: Wire) -> None:
     found = wire.call("describe_time_to_live", TableName=wire.table)["TimeToLiveDescription"]
 
     assert found["TimeToLiveStatus"] in ("ENABLED", "ENABLING")
-    assert found["AttributeName"] == schema.TTL_ATTRIBUTE
+    assert found["AttributeName"] == TTL_ATTRIBUTE
 
 
 def test_an_item_that_has_just_expired_can_still_be_read(wire: Wire) -> None:
-    past = {schema.TTL_ATTRIBUTE: {"N": str(int(time.time()) - 5)}}
+    past = {TTL_ATTRIBUTE: {"N": str(int(time.time()) - 5)}}
 
     wire.put(wire.item("A") | past)
 
@@ -27,7 +27,7 @@ def test_an_item_that_has_just_expired_can_still_be_read(wire: Wire) -> None:
 def test_a_filter_on_the_ttl_leaves_expired_items_out(wire: Wire) -> None:
     now = int(time.time())
     for name, moment in (("past", now - 5), ("future", now + 3600)):
-        wire.put(wire.item(name) | {schema.TTL_ATTRIBUTE: {"N": str(moment)}})
+        wire.put(wire.item(name) | {TTL_ATTRIBUTE: {"N": str(moment)}})
 
     found = wire.call(
         "query",
@@ -42,7 +42,7 @@ def test_a_filter_on_the_ttl_leaves_expired_items_out(wire: Wire) -> None:
 
 def test_a_create_over_an_expired_item_can_be_conditional_on_its_time(wire: Wire) -> None:
     now = int(time.time())
-    wire.put(wire.item("A", which="old") | {schema.TTL_ATTRIBUTE: {"N": str(now - 5)}})
+    wire.put(wire.item("A", which="old") | {TTL_ATTRIBUTE: {"N": str(now - 5)}})
 
     wire.put(
         wire.item("A", which="new"),
@@ -55,7 +55,7 @@ def test_a_create_over_an_expired_item_can_be_conditional_on_its_time(wire: Wire
 
 @pytest.mark.engine_limit("embedded", "localstack", reason="It takes the second time like the first.")
 def test_turning_the_ttl_on_twice_is_refused(wire: Wire) -> None:
-    wanted = {"Enabled": True, "AttributeName": schema.TTL_ATTRIBUTE}
+    wanted = {"Enabled": True, "AttributeName": TTL_ATTRIBUTE}
     again = {"TableName": wire.table, "TimeToLiveSpecification": wanted}
 
     assert "already enabled" in refusal(lambda: wire.call("update_time_to_live", **again))["Error"]["Message"]

@@ -9,8 +9,8 @@ from bot.cli import cli
 from models.access_patterns import AccessPatternFilter, Call, observe, patterns
 from models.access_patterns.declare import running
 from models.access_patterns.users import get_user
-from models.errors import ItemNotFound
-from models.table import configure, settings
+from models.table.connection import configure, settings
+from models.table.errors import ItemNotFound
 from tests.factories import make_user
 
 

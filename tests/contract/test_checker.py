@@ -11,8 +11,8 @@ from models.access_patterns.conversations import get_conversation
 from models.access_patterns.users import get_user
 from models.conversation import Conversation
 from models.message import Message
-from models.reading import get, query
-from models.table import client, settings
+from models.table.connection import client, settings
+from models.table.reading import get, query
 from models.user import User
 from tests.contract_watch import WATCH, past_the_models
 from tests.factories import make_conversation, make_user, say

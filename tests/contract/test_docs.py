@@ -13,7 +13,7 @@ from bot.errors import BotError
 from bot.settings import Settings
 from models.access_patterns import patterns
 from models.export.fields import describe
-from models.table import Item
+from models.table.item import Item
 
 DOCS = Path(__file__).parents[2] / "docs"
 MARKDOWN = sorted(DOCS.rglob("*.md"))

@@ -10,13 +10,14 @@ from click.testing import CliRunner
 
 from bot.cli import cli
 from bot.cli.docs import FORMATS
-from models import schema
 from models.access_patterns import patterns
 from models.export import cloudformation, machine, validation, workbench
 from models.export.samples import sample_of, samples, stored
 from models.measure.probe import own_client
 from models.measure.shapes import entity_of
-from models.table import Item, TableSettings, decode, settings
+from models.table.connection import TableSettings, settings
+from models.table.indexes import INDEXES
+from models.table.item import Item, decode
 from tests.contract.cli_commands import run
 from tests.contract_watch import past_the_models
 
@@ -120,7 +121,7 @@ class TestWorkbench:
     def test_indexes_are_those_of_the_table(self) -> None:
         (table,) = self.model["DataModel"]
         assert {each["IndexName"]: each["Projection"] for each in table["GlobalSecondaryIndexes"]} == {
-            index.name: index.projection for index in schema.INDEXES
+            index.name: index.projection for index in INDEXES
         }
         declared = {each["AttributeName"] for each in table["NonKeyAttributes"]}
         for index in table["GlobalSecondaryIndexes"]:
@@ -200,7 +201,7 @@ def test_access_patterns_json_has_every_declaration() -> None:
     found = json.loads(json.dumps(machine.access_patterns()))
     assert [each["id"] for each in found["access_patterns"]] == [pattern.id for pattern in patterns()]
     assert {each["name"] for each in found["entities"]} == set(Item.entities())
-    assert {each["name"] for each in found["indexes"]} == {index.name for index in schema.INDEXES}
+    assert {each["name"] for each in found["indexes"]} == {index.name for index in INDEXES}
 
 
 @pytest.mark.parametrize("kind", FORMATS)

@@ -44,10 +44,10 @@ def steps() -> list[tuple[str | None, str]]:
 
 @pytest.mark.timeout(600)
 def test_the_guide_adds_a_pattern(copy: Path) -> None:
-    declare, course, measure, write, test = steps()
-    for title, text in (declare, course):
-        if title == course[0]:
-            # Without its course, the new pattern is found to be run by nothing.
+    declare, scenario, measure, write, test = steps()
+    for title, text in (declare, scenario):
+        if title == scenario[0]:
+            # Without its scenario, the new pattern is found to be run by nothing.
             result = run("bot patterns measure --local --messages 10 --only AP-49", copy)
             assert result.returncode == 1
             assert "AP-49 is never run" in result.stderr

@@ -20,7 +20,7 @@ from models.measure.examples import masked
 from models.measure.exchange import Exchange
 from models.measure.probe import Probe
 from models.measure.report import SIZES, over_budget
-from models.measure.scenarios import scenarios
+from models.measure.scenario import scenarios
 from models.user import User
 from tests.factories import make_conversation, make_user, say
 

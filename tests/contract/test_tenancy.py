@@ -10,7 +10,7 @@ import models
 from models.access_patterns import patterns
 from models.access_patterns.states import Owner
 from models.access_patterns.turns import Lease
-from models.tenancy import UserId
+from models.table.tenancy import UserId
 
 ROOT = Path(models.__file__).parents[1]
 
@@ -25,7 +25,7 @@ MAY_ACT_FOR = {
     # The route has checked that the caller is this user, or an administrator.
     # The agent's owner, for a turn of somebody whom the owner lends credentials to.
     "src/bot/turns/credentials.py: lent_credentials",
-    "src/bot/api/users.py: reachable",
+    "src/bot/api/shapes/users.py: reachable",
     # The operator.
     "src/bot/cli/agents.py: _owner_of",
     "src/bot/cli/audit.py: audit",
@@ -75,11 +75,11 @@ CARRIERS = (Owner, Lease)
 
 
 def _mints() -> Iterator[str]:
-    """Give each place in the code that makes a `UserId`, but for the courses of the measurements."""
+    """Give each place in the code that makes a `UserId`, but for the scenarios of the measurements."""
     for folder in ("models", "src/bot"):
         for path in sorted((ROOT / folder).rglob("*.py")):
             name = path.relative_to(ROOT).as_posix()
-            if name == "models/tenancy.py" or name.startswith("models/measure/"):
+            if name == "models/table/tenancy.py" or name.startswith("models/measure/"):
                 continue
             yield from (f"{name}: {function}" for function in _functions_that_mint(ast.parse(path.read_text())))
 

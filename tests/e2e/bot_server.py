@@ -16,7 +16,7 @@ from typing import Any, Self
 
 import httpx2
 
-from models.table import TableSettings
+from models.table.connection import TableSettings
 from tests.processes import ROOT
 
 COMMAND = (sys.executable, "-P", "-c", "from bot.cli import main; main()")

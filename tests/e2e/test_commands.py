@@ -11,8 +11,8 @@ from click.testing import CliRunner
 
 from bot.access.keys import issue_key
 from bot.cli import cli
-from models.errors import ItemNotFound
-from models.table import TableSettings, configure
+from models.table.connection import TableSettings, configure
+from models.table.errors import ItemNotFound
 from tests.e2e.bot_server import Api, BotServer, environment, run_bot
 from tests.factories import make_user, new_email
 from tests.model_server import ModelServer

@@ -12,7 +12,7 @@ import pytest
 from bot.access.keys import issue_key
 from models.access_patterns.erasure import find_erasure, list_pending_erasures
 from models.access_patterns.messages import Draft
-from models.table import TableSettings
+from models.table.connection import TableSettings
 from tests.chaos.fault_proxy import Faults, fault_proxy
 from tests.conftest import new_table
 from tests.e2e.bot_server import Api, BotServer, environment

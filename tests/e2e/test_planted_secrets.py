@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bot.access.keys import issue_key
-from models.table import TableSettings, client
+from models.table.connection import TableSettings, client
 from tests.contract_watch import past_the_models
 from tests.e2e.bot_server import Api, BotServer, environment
 from tests.factories import make_user

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from models import table as models_table
-from models.table import TableSettings
+from models.table import connection
+from models.table.connection import TableSettings
 from tests.e2e.bot_server import BotServer, environment
 from tests.factories import new_email
 from tests.processes import ROOT
@@ -75,7 +75,7 @@ def test_the_models_are_used_as_the_readme_shows(table: TableSettings) -> None:
     try:
         exec(code, names)
     finally:
-        models_table.configure(table)
+        connection.configure(table)
     assert [message.content for message in names["opened"].messages] == ["Hello", "Hello, Ann."]
     assert names["opened"].conversation.title == "Capitals"
 

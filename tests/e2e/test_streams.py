@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bot.access.keys import issue_key
-from models.table import TableSettings
+from models.table.connection import TableSettings
 from tests.e2e.bot_server import Api, BotServer, environment
 from tests.factories import make_user
 from tests.model_server import DEFAULT_TEXT, ModelServer

@@ -3,9 +3,9 @@
 from bot.access.callers import Caller
 from bot.access.issuers import Issuer, new_client
 from bot.access.keys import PREFIX, caller_with_key
+from bot.access.last_used import LastUsedRecorder
 from bot.access.sign_in import caller_with_claims
 from bot.access.tokens import TokenVerifier
-from bot.access.uses import KeyUses
 from bot.errors import Unauthenticated
 from bot.settings import Settings
 from models.agent import Agent
@@ -17,9 +17,9 @@ DEFAULT_ALGORITHMS = ("RS256", "ES256")
 class Authentication:
     """Knows the credentials that this deployment takes; one for a process."""
 
-    def __init__(self, uses: KeyUses, tokens: TokenVerifier | None = None) -> None:
+    def __init__(self, last_used: LastUsedRecorder, tokens: TokenVerifier | None = None) -> None:
         """Take what notes the uses of keys, and what verifies tokens; without that, none is taken."""
-        self._uses = uses
+        self._last_used = last_used
         self._tokens = tokens
 
     def caller(self, authorization: str | None, expected: tuple[str, str] | None = None) -> tuple[Caller, Agent | None]:
@@ -46,7 +46,7 @@ class Authentication:
             caller, agent = caller_with_claims(self._tokens.verify(credential), expected)
         else:
             caller, agent = caller_with_key(credential, expected)
-            self._uses.note(caller)
+            self._last_used.note(caller)
         return caller, agent if agent is not None and agent.usable_by(caller.user_id) else None
 
 

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from models.errors import ItemNotFound
-from models.tenancy import UserId
+from models.table.errors import ItemNotFound
+from models.table.tenancy import UserId
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Caller:
 
     @property
     def is_admin(self) -> bool:
-        """Whether the credential is an administrator's; whether its user still is one, `bot.api.requests` asks."""
+        """Whether the credential is an administrator's; whether its user still is one, `bot.http.requests` asks."""
         return self.role == "admin"
 
     def check_agent(self, agent_id: str) -> None:

@@ -8,11 +8,11 @@ from bot.access.callers import Caller
 from bot.errors import FieldError, Unauthenticated, ValidationFailed
 from models.access_patterns import api_keys
 from models.access_patterns.api_keys import create_api_key, find_api_key, find_api_key_and_agent
+from models.access_patterns.idempotency import Once
 from models.agent import Agent
 from models.api_key import ApiKey, ApiKeyEntry, Scope
-from models.errors import ItemExpired, ItemNotFound
-from models.idempotency import Once
-from models.tenancy import UserId, acting_for
+from models.table.errors import ItemExpired, ItemNotFound
+from models.table.tenancy import UserId, acting_for
 from models.user import User
 
 PREFIX = "tt_"

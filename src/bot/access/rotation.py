@@ -12,7 +12,7 @@ from itertools import islice
 from bot.access.secrets import Vault
 from models.access_patterns.credentials import MAX_USERS, get_users, replace_details
 from models.access_patterns.users import list_users
-from models.tenancy import acting_for
+from models.table.tenancy import acting_for
 from models.user import User
 
 _TRIES = 3

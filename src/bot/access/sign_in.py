@@ -5,9 +5,9 @@ from bot.access.tokens import Claims
 from bot.errors import AccountClosed
 from models.access_patterns.identities import create_identity, find_identity, find_identity_and_agent
 from models.agent import Agent
-from models.errors import EmailTaken, IdentityTaken, InvalidKeyField, ItemNotFound
 from models.identity import Identity, identity_hash
-from models.tenancy import acting_for
+from models.table.errors import EmailTaken, IdentityTaken, InvalidKeyField, ItemNotFound
+from models.table.tenancy import acting_for
 
 
 def caller_with_claims(claims: Claims, expected: tuple[str, str] | None = None) -> tuple[Caller, Agent | None]:

@@ -19,8 +19,8 @@ from joserfc.errors import ExpiredTokenError, JoseError
 from joserfc.jws import JWSRegistry
 
 from bot.access.issuers import Issuer
-from bot.errors import Refusal, Unauthenticated
-from models import clock
+from bot.errors import AuthFailure, Unauthenticated
+from models.table import clock
 
 _LONGEST = 8192
 _LONGEST_SUBJECT = 255
@@ -154,9 +154,9 @@ def _peek(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
     return header, claims
 
 
-def _refusal(reason: Refusal, sentence: str) -> Unauthenticated:
+def _refusal(reason: AuthFailure, sentence: str) -> Unauthenticated:
     return Unauthenticated(f"This token is not valid: {sentence}.", reason=reason)
 
 
-def _refuse(reason: Refusal, sentence: str) -> NoReturn:
+def _refuse(reason: AuthFailure, sentence: str) -> NoReturn:
     raise _refusal(reason, sentence)

@@ -5,20 +5,19 @@ from typing import Annotated, Any, Literal
 from flask import Response
 from pydantic import Field, JsonValue
 
-from bot.api.blueprint import answers, resource
-from bot.api.context import services
-from bot.api.conversations import ConversationEntryList, list_with_agent
-from bot.api.erasures import DELETED, deleted
-from bot.api.idempotency import once, repeatable
-from bot.api.paging import Listing, list_of
-from bot.api.requests import caller
-from bot.api.types import WHOLE, AgentId, Body, Json, Moment, Name, PageQuery, Parameters, UserId, View
+from bot.api.shapes.agents import AgentPath, AgentView, show_agent
+from bot.api.shapes.erasures import DELETED, deleted
+from bot.http.blueprint import answers, resource
+from bot.http.context import services
+from bot.http.idempotency import once, repeatable
+from bot.http.paging import Listing, list_of
+from bot.http.requests import caller
+from bot.http.types import WHOLE, Body, Json, Name, PageQuery
 from bot.llm.providers import DEFAULT_OPENAI_MODEL
 from models.access_patterns import agents
-from models.access_patterns.sharing import get_shared_agent
 from models.agent import Agent
-from models.errors import ItemNotFound
-from models.reading import Page
+from models.table.errors import ItemNotFound
+from models.table.reading import Page
 
 api = resource("agents", "What answers: a provider, a model, a system message, functions, settings.")
 
@@ -104,56 +103,7 @@ class AgentPatch(Body):
     settings: AgentSettings | None = None
 
 
-class AgentView(View):
-    """An agent. `version` counts its changes."""
-
-    id: AgentId
-    user_id: UserId
-    name: str
-    description: str | None
-    provider: str
-    model: str
-    credentials: Literal["deployment", "own"]
-    system_message: str | None
-    functions: list[dict[str, Json]]
-    settings: dict[str, Json]
-    published: bool = Field(description="Whether all users of this deployment may talk to it.")
-    shared_with: list[UserId] = Field(description="The users who may talk to it by name.")
-    share_credentials: bool
-    version: int
-    created_at: Moment
-    updated_at: Moment
-
-
 AgentViewList = list_of(AgentView)
-
-
-class AgentPath(Parameters):
-    """Which agent."""
-
-    agent_id: AgentId
-
-
-def show(agent: Agent) -> AgentView:
-    """Return an agent as the API shows one."""
-    return AgentView(
-        id=agent.agent_id,
-        user_id=agent.user_id,
-        name=agent.name,
-        description=agent.description,
-        provider=agent.provider,
-        model=agent.model,
-        credentials=agent.credentials,
-        system_message=agent.system_message,
-        functions=agent.functions or [],
-        settings=agent.settings,
-        published=bool(agent.published),
-        shared_with=sorted(agent.shared_with_users),
-        share_credentials=bool(agent.share_credentials),
-        version=int(agent.version),
-        created_at=agent.created_at,
-        updated_at=agent.updated_at,
-    )
 
 
 @api.post("/agents", responses=answers({201: AgentView}, 400, 404, 413, 415), summary="Create an agent")
@@ -172,7 +122,7 @@ def create(body: AgentCreate) -> tuple[dict[str, Any], int]:
 
 
 def _created(agent: Agent) -> tuple[dict[str, Any], int]:
-    return show(agent).model_dump(mode="json"), 201
+    return show_agent(agent).model_dump(mode="json"), 201
 
 
 def _provider_and_model(provider: str | None, model: str | None) -> tuple[str, str]:
@@ -198,10 +148,10 @@ def list_all(query: PageQuery) -> dict[str, Any]:
     only = caller().agent_id
     listing = Listing("agents", query.cursor, only=only)
     if only is not None:
-        return listing.answer(_alone(only), show, lambda agent: [agent.agent_id])
+        return listing.answer(_alone(only), show_agent, lambda agent: [agent.agent_id])
     after = listing.position[0] if listing.position else None
     page = agents.list_agents(caller().user_id, query.limit, after)
-    return listing.answer(page, show, lambda agent: [agent.agent_id])
+    return listing.answer(page, show_agent, lambda agent: [agent.agent_id])
 
 
 def _alone(agent_id: str) -> Page[Agent]:
@@ -214,7 +164,7 @@ def _alone(agent_id: str) -> Page[Agent]:
 @api.get("/agents/<agent_id>", responses=answers({200: AgentView}, 404), summary="Read an agent")
 def read(path: AgentPath) -> dict[str, Any]:
     """One of the caller's."""
-    return show(agents.get_agent(caller().user_id, path.agent_id)).model_dump(mode="json")
+    return show_agent(agents.get_agent(caller().user_id, path.agent_id)).model_dump(mode="json")
 
 
 @api.patch("/agents/<agent_id>", responses=answers({200: AgentView}, 400, 404, 413, 415), summary="Update an agent")
@@ -230,7 +180,7 @@ def update(path: AgentPath, body: AgentPatch) -> dict[str, Any]:
         agent = agents.update_agent(caller().user_id, path.agent_id, changes)
     else:
         agent = agents.get_agent(caller().user_id, path.agent_id)
-    return show(agent).model_dump(mode="json")
+    return show_agent(agent).model_dump(mode="json")
 
 
 @api.delete("/agents/<agent_id>", responses=answers(DELETED, 404), summary="Delete an agent")
@@ -241,17 +191,3 @@ def delete(path: AgentPath) -> Response:
     """
     user_id = caller().user_id
     return deleted(services().erasures.agent(user_id, path.agent_id, asked_by=user_id))
-
-
-@api.get(
-    "/agents/<agent_id>/conversations",
-    responses=answers({200: ConversationEntryList}, 400, 404),
-    summary="List an agent's conversations",
-)
-def list_agents_conversations(path: AgentPath, query: PageQuery) -> dict[str, Any]:
-    """The caller's with this agent, latest activity first; nobody else's, whoever owns the agent."""
-    try:
-        agents.get_agent(caller().user_id, path.agent_id)
-    except ItemNotFound:
-        get_shared_agent(caller().user_id, path.agent_id)
-    return list_with_agent(path.agent_id, query)

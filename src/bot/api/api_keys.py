@@ -1,6 +1,5 @@
 """API keys of the caller: made and shown once, listed by their hints, revoked."""
 
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -8,26 +7,22 @@ from flask import Response
 from pydantic import Field
 
 from bot.access.keys import issue_key, new_key, revoke_key
-from bot.api.blueprint import answers, resource
-from bot.api.idempotency import once, repeatable
-from bot.api.paging import Listing, list_of
-from bot.api.requests import caller
-from bot.api.types import AgentId, Body, KeyId, Moment, MomentIn, Name, PageQuery, Parameters, View
+from bot.api.shapes.api_keys import SCOPES, KeyView, key_fields, show_key
 from bot.errors import FieldError, ValidationFailed
-from models import clock
+from bot.http.blueprint import answers, resource
+from bot.http.idempotency import once, repeatable
+from bot.http.paging import Listing, list_of
+from bot.http.requests import caller
+from bot.http.types import AgentId, Body, KeyId, MomentIn, Name, PageQuery, Parameters
 from models.access_patterns import api_keys
 from models.access_patterns.users import get_user
 from models.api_key import ApiKeyEntry, Scope
+from models.table import clock
 
 # The calendar ends there, and a moment is rounded up to the second.
 _LAST_YEAR = 9999
 
 api = resource("api-keys", "What a program presents to be let in.")
-
-
-SCOPES = (
-    "`full`: all that the user may; `read`: GET alone; `agent`: one agent and the conversations with it, nothing else."
-)
 
 
 class KeyCreate(Body):
@@ -47,19 +42,6 @@ class KeyPath(Parameters):
     key_id: KeyId
 
 
-class KeyView(View):
-    """A key, by the hint of its last characters."""
-
-    id: KeyId
-    name: str | None
-    hint: str
-    scope: Scope = Field(description=SCOPES)
-    agent_id: AgentId | None
-    created_at: Moment
-    expires_at: Moment | None
-    last_used_at: Moment | None = Field(description="Exact to the hour; null if it was not used yet.")
-
-
 class NewKeyView(KeyView):
     """A key that was just made. `key` is shown this once."""
 
@@ -67,24 +49,6 @@ class NewKeyView(KeyView):
 
 
 KeyViewList = list_of(KeyView)
-
-
-def _fields(entry: ApiKeyEntry) -> dict[str, Any]:
-    return {
-        "id": entry.key_id,
-        "name": entry.name,
-        "hint": f"…{entry.hint}",
-        "scope": entry.scope,
-        "agent_id": entry.agent_id,
-        "created_at": entry.created_at,
-        "expires_at": None if entry.expires_at is None else datetime.fromtimestamp(entry.expires_at, UTC),
-        "last_used_at": entry.last_used_at,
-    }
-
-
-def show(entry: ApiKeyEntry) -> KeyView:
-    """Return a key as the API shows one."""
-    return KeyView(**_fields(entry))
 
 
 @api.post("/api-keys", responses=answers({201: NewKeyView}, 400, 404, 413, 415), summary="Create an API key")
@@ -113,7 +77,7 @@ def create(body: KeyCreate) -> tuple[dict[str, Any], int]:
 
 
 def _created(key: str, entry: ApiKeyEntry) -> tuple[dict[str, Any], int]:
-    return NewKeyView(**_fields(entry), key=key).model_dump(mode="json"), 201
+    return NewKeyView(**key_fields(entry), key=key).model_dump(mode="json"), 201
 
 
 @api.get("/api-keys", responses=answers({200: KeyViewList}, 400), summary="List API keys")
@@ -122,7 +86,7 @@ def list_all(query: PageQuery) -> dict[str, Any]:
     listing = Listing("api-keys", query.cursor)
     after = listing.position[0] if listing.position else None
     page = api_keys.list_api_keys(caller().user_id, query.limit, after)
-    return listing.answer(page, show, lambda entry: [entry.key_id])
+    return listing.answer(page, show_key, lambda entry: [entry.key_id])
 
 
 @api.delete("/api-keys/<key_id>", responses=answers({204: None}, 404), summary="Revoke an API key")

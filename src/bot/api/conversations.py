@@ -8,33 +8,37 @@ from typing import Annotated, Any
 from flask import Response
 from pydantic import Field
 
-from bot.api.blueprint import answers, resource
-from bot.api.context import services
-from bot.api.erasures import DELETED, deleted
-from bot.api.idempotency import once, repeatable
-from bot.api.message_views import MessageView, show_message
-from bot.api.paging import Listing, list_of
-from bot.api.requests import caller
-from bot.api.types import (
+from bot.api.shapes.agents import AgentPath
+from bot.api.shapes.conversations import (
+    ConversationEntry,
+    ConversationPath,
+    ConversationView,
+    conversation_fields,
+    entry_fields,
+    show_conversation,
+)
+from bot.api.shapes.erasures import DELETED, deleted
+from bot.api.shapes.messages import MessageView, show_message
+from bot.errors import FieldError, ValidationFailed
+from bot.http.blueprint import answers, resource
+from bot.http.context import services
+from bot.http.idempotency import once, repeatable
+from bot.http.paging import Listing, list_of
+from bot.http.requests import caller
+from bot.http.types import (
     AgentId,
     Body,
-    ConversationId,
-    Json,
     JsonMap,
-    Moment,
     PageQuery,
     Parameters,
-    TurnId,
-    UserId,
-    View,
 )
-from bot.errors import FieldError, ValidationFailed
 from models.access_patterns import conversations
+from models.access_patterns.agents import get_agent
 from models.access_patterns.conversations import Position
 from models.access_patterns.sharing import get_shared_agent
 from models.conversation import Conversation, ConversationStatus
-from models.errors import ItemNotFound
-from models.reading import Page
+from models.table.errors import ItemNotFound
+from models.table.reading import Page
 
 api = resource("conversations", "A user talks with an agent.")
 
@@ -58,35 +62,6 @@ class ConversationPatch(Body):
     metadata: JsonMap | None = None
 
 
-class ConversationEntry(View):
-    """A conversation, as a list shows one. `last_active_at` is exact to the minute here."""
-
-    id: ConversationId
-    user_id: UserId
-    agent_id: AgentId
-    title: str | None
-    status: ConversationStatus
-    started_at: Moment
-    last_active_at: Moment
-
-
-class ConversationUsage(View):
-    """The tokens of all turns so far, as the providers counted them."""
-
-    input_tokens: int
-    output_tokens: int
-
-
-class ConversationView(ConversationEntry):
-    """A conversation. `active_turn_id` names the turn that runs at this moment."""
-
-    metadata: dict[str, Json]
-    message_count: int
-    turn_count: int
-    usage: ConversationUsage
-    active_turn_id: TurnId | None
-
-
 class OpenedConversation(ConversationView):
     """A conversation with its newest messages, oldest first. `has_more` says whether older ones exist."""
 
@@ -95,12 +70,6 @@ class OpenedConversation(ConversationView):
 
 
 ConversationEntryList = list_of(ConversationEntry)
-
-
-class ConversationPath(Parameters):
-    """Which conversation."""
-
-    conversation_id: ConversationId
 
 
 class OpenQuery(Parameters):
@@ -115,51 +84,21 @@ class ConversationQuery(PageQuery):
     status: ConversationStatus | None = None
 
 
-def _entry(conversation: Conversation) -> dict[str, Any]:
-    return {
-        "id": conversation.conversation_id,
-        "user_id": conversation.user_id,
-        "agent_id": conversation.agent_id,
-        "title": conversation.title,
-        "status": conversation.status,
-        "started_at": conversation.started_at,
-        "last_active_at": conversation.last_active_at or conversation.listed_at,
-    }
-
-
-def _whole(conversation: Conversation) -> dict[str, Any]:
-    return {
-        **_entry(conversation),
-        "metadata": conversation.metadata,
-        "message_count": int(conversation.message_count),
-        "turn_count": int(conversation.turn_count),
-        "usage": ConversationUsage(
-            input_tokens=int(conversation.input_tokens), output_tokens=int(conversation.output_tokens)
-        ),
-        "active_turn_id": conversation.lease_turn if conversation.leased() else None,
-    }
-
-
-def show(conversation: Conversation) -> ConversationView:
-    """Return a conversation as the API shows one."""
-    return ConversationView(**_whole(conversation))
-
-
-def list_entries(listing: Listing, read: Callable[[Position | None], Page[Conversation]]) -> dict[str, Any]:
+def _list_entries(listing: Listing, read: Callable[[Position | None], Page[Conversation]]) -> dict[str, Any]:
     """Answer a list of conversations, which `read` reads from a position on."""
     after = None
     if listing.position:
         after = Position(datetime.fromisoformat(listing.position[0]), listing.position[1])
     return listing.answer(
         read(after),
-        lambda conversation: ConversationEntry(**_entry(conversation)),
+        lambda conversation: ConversationEntry(**entry_fields(conversation)),
         lambda conversation: [conversation.listed_at.isoformat(), conversation.conversation_id],
     )
 
 
-def list_with_agent(agent_id: str, query: PageQuery) -> dict[str, Any]:
+def _list_with_agent(agent_id: str, query: PageQuery) -> dict[str, Any]:
     """Answer the list of the caller's conversations with one agent."""
-    return list_entries(
+    return _list_entries(
         Listing("agent conversations", query.cursor, agent_id=agent_id),
         lambda after: conversations.list_agent_conversations(caller().user_id, agent_id, query.limit, after=after),
     )
@@ -188,12 +127,12 @@ def create(body: ConversationCreate) -> tuple[dict[str, Any], int]:
             raise
         conversation = start(owner_id=get_shared_agent(caller().user_id, body.agent_id).user_id)
     owner_id = conversation.agent_owner_id or conversation.user_id
-    services().hints.remember(conversation.conversation_id, owner_id, conversation.agent_id)
+    services().agent_cache.remember(conversation.conversation_id, owner_id, conversation.agent_id)
     return _created(conversation)
 
 
 def _created(conversation: Conversation) -> tuple[dict[str, Any], int]:
-    return show(conversation).model_dump(mode="json"), 201
+    return show_conversation(conversation).model_dump(mode="json"), 201
 
 
 @api.get("/conversations", responses=answers({200: ConversationEntryList}, 400), summary="List conversations")
@@ -207,11 +146,25 @@ def list_all(query: ConversationQuery) -> dict[str, Any]:
         if query.status is not None:
             problem = "cannot be chosen with a key of one agent"
             raise ValidationFailed(f"status: {problem}", fields=(FieldError("status", problem),))
-        return list_with_agent(only, query)
-    return list_entries(
+        return _list_with_agent(only, query)
+    return _list_entries(
         Listing("conversations", query.cursor, status=query.status),
         lambda after: conversations.list_conversations(caller().user_id, query.limit, status=query.status, after=after),
     )
+
+
+@api.get(
+    "/agents/<agent_id>/conversations",
+    responses=answers({200: ConversationEntryList}, 400, 404),
+    summary="List an agent's conversations",
+)
+def list_agents_conversations(path: AgentPath, query: PageQuery) -> dict[str, Any]:
+    """The caller's with this agent, latest activity first; nobody else's, whoever owns the agent."""
+    try:
+        get_agent(caller().user_id, path.agent_id)
+    except ItemNotFound:
+        get_shared_agent(caller().user_id, path.agent_id)
+    return _list_with_agent(path.agent_id, query)
 
 
 @api.get(
@@ -223,7 +176,7 @@ def read(path: ConversationPath, query: OpenQuery) -> dict[str, Any]:
     """The conversation and its newest messages, in one read."""
     opened = conversations.open_conversation(caller().user_id, path.conversation_id, query.messages)
     return OpenedConversation(
-        **_whole(opened.conversation),
+        **conversation_fields(opened.conversation),
         messages=[show_message(message) for message in opened.messages],
         has_more=opened.more,
     ).model_dump(mode="json")
@@ -246,7 +199,7 @@ def update(path: ConversationPath, body: ConversationPatch) -> dict[str, Any]:
         conversation = conversations.update_conversation(user_id, conversation_id, changes)
     else:
         conversation = conversations.get_conversation(user_id, conversation_id)
-    return show(conversation).model_dump(mode="json")
+    return show_conversation(conversation).model_dump(mode="json")
 
 
 @api.delete("/conversations/<conversation_id>", responses=answers(DELETED, 404), summary="Delete a conversation")

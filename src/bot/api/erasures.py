@@ -1,26 +1,14 @@
 """Erasures: what has become of a request to delete something."""
 
-from typing import Annotated, Any
+from typing import Any
 
-from flask import Response, json
-from pydantic import Field
-
-from bot.api.blueprint import answers, resource
-from bot.api.requests import acts_as_admin, caller
-from bot.api.types import Moment, Parameters, UserId, View
+from bot.api.shapes.erasures import ErasureId, ErasureView, show_erasure
+from bot.http.blueprint import answers, resource
+from bot.http.requests import acts_as_admin, caller
+from bot.http.types import Parameters
 from models.access_patterns.erasure import find_erasure, get_erasure
-from models.erasure import OBJECT, Erasure, ErasureKind, ErasureStatus
 
 api = resource("erasures", "The removal of a conversation, an agent or a user: how far it is, and its receipt.")
-
-ErasureId = Annotated[
-    str,
-    Field(
-        pattern=r"^[A-Za-z0-9_-]{1,64}$",
-        description="The erasure's id.",
-        examples=["era_01k9zc3v9te8rbt8w4mhkt5m2x"],
-    ),
-]
 
 
 class ErasurePath(Parameters):
@@ -29,52 +17,9 @@ class ErasurePath(Parameters):
     erasure_id: ErasureId
 
 
-class ErasureView(View):
-    """An erasure; with `completed_at` it is the receipt."""
-
-    id: ErasureId
-    kind: ErasureKind
-    target_id: str
-    user_id: UserId
-    asked_by: str
-    asked_at: Moment
-    status: ErasureStatus
-    completed_at: Moment | None
-    removed: dict[str, int] = Field(
-        description=f"How many items of the table went, by their kind; `{OBJECT}` are the objects of the bucket.",
-        examples=[{"Conversation": 1, "Message": 300, OBJECT: 2, "Turn": 140}],
-    )
-
-
-def show(job: Erasure) -> ErasureView:
-    """Return an erasure as the API shows one."""
-    return ErasureView(
-        id=job.erasure_id,
-        kind=job.kind,
-        target_id=job.target_id,
-        user_id=job.user_id,
-        asked_by=job.asked_by,
-        asked_at=job.asked_at,
-        status="completed" if job.completed else "running",
-        completed_at=job.completed_at,
-        removed={name: int(count) for name, count in job.removed.items()},
-    )
-
-
-DELETED: dict[int, Any] = {204: None, 202: ErasureView}
-
-
-def deleted(job: Erasure) -> Response:
-    """Answer a DELETE: 204 where all is removed, 202 where the rest goes on; `Location` leads to the erasure."""
-    headers = {"Location": f"/api/v1/erasures/{job.erasure_id}"}
-    if job.completed:
-        return Response(status=204, headers=headers)
-    return Response(json.dumps(show(job).model_dump(mode="json")), 202, headers, content_type="application/json")
-
-
 @api.get("/erasures/<erasure_id>", responses=answers({200: ErasureView}, 404), summary="Read an erasure")
 def read(path: ErasurePath) -> dict[str, Any]:
     """One of what was the caller's; an administrator may read any. Receipts are kept for 400 days."""
     who = caller()
     job = find_erasure(path.erasure_id) if acts_as_admin() else get_erasure(who.user_id, path.erasure_id)
-    return show(job).model_dump(mode="json")
+    return show_erasure(job).model_dump(mode="json")

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import Any, TypeVar, cast
 
-from bot.api import agents, api_keys, audit, conversations, message_views, states, users
-from bot.api.types import AgentId, Moment, TurnId, View
+from bot.api.shapes import agents, api_keys, audit, conversations, messages, states, turns, users
+from bot.http.types import AgentId, Moment, TurnId, View
 from models.access_patterns.agents import list_agents
 from models.access_patterns.api_keys import list_api_keys
 from models.access_patterns.audit import list_events
@@ -23,12 +23,12 @@ from models.access_patterns.identities import find_identity
 from models.access_patterns.messages import list_messages
 from models.access_patterns.states import Owner, State, list_states
 from models.conversation import ConversationEntry
-from models.errors import ItemNotFound
-from models.long_text import LongItem, load
 from models.message import Message
-from models.reading import Page
 from models.state import StateKind
-from models.tenancy import UserId
+from models.table.errors import ItemNotFound
+from models.table.long_text import LongItem, load
+from models.table.reading import Page
+from models.table.tenancy import UserId
 from models.turn import TurnCount
 from models.user import User
 
@@ -60,21 +60,21 @@ def _line(kind: str, content: dict[str, Any]) -> str:
 
 
 def _all(user: User, owner: UserId) -> Iterator[Line]:
-    yield "user", users.show(user).model_dump(mode="json")
+    yield "user", users.show_user(user).model_dump(mode="json")
     yield from _identity(user)
     for key in _each(lambda after: list_api_keys(owner, _PAGE, after.key_id if after else None)):
-        yield "api_key", api_keys.show(key).model_dump(mode="json")
+        yield "api_key", api_keys.show_key(key).model_dump(mode="json")
     for agent in _each(lambda after: list_agents(owner, _PAGE, after.agent_id if after else None)):
-        yield "agent", agents.show(agent).model_dump(mode="json")
+        yield "agent", agents.show_agent(agent).model_dump(mode="json")
     yield from _state(Owner(owner), {})
     for entry in _each(lambda after: list_conversation_entries(owner, _PAGE, after)):
         yield from _conversation(owner, entry)
     for turn in _each(lambda after: list_turns(owner, _PAGE, after.turn_id if after else None)):
-        yield "turn", message_views.show_turn(turn).model_dump(mode="json")
+        yield "turn", turns.show_turn(turn).model_dump(mode="json")
     for count in _each(lambda after: list_turn_counts(owner, _PAGE, after.turn_id if after else None)):
         yield "turn_count", _turn_count(count).model_dump(mode="json")
     for event in _each(lambda after: list_events(owner, _PAGE, after.event_id if after else None)):
-        yield "audit_event", audit.show(event).model_dump(mode="json")
+        yield "audit_event", audit.show_event(event).model_dump(mode="json")
 
 
 class IdentityView(View):
@@ -102,27 +102,25 @@ class TurnCountView(View):
     turn_id: TurnId
     agent_id: AgentId
     model: str | None
-    usage: message_views.TurnUsage
+    usage: turns.TurnUsage
 
 
 def _turn_count(count: TurnCount) -> TurnCountView:
-    return TurnCountView(
-        turn_id=count.turn_id, agent_id=count.agent_id, model=count.model, usage=message_views.usage_of(count)
-    )
+    return TurnCountView(turn_id=count.turn_id, agent_id=count.agent_id, model=count.model, usage=turns.usage_of(count))
 
 
 def _conversation(owner: UserId, entry: ConversationEntry) -> Iterator[Line]:
     conversation_id = entry.conversation_id
     try:
         header = get_conversation(owner, conversation_id)
-        yield "conversation", conversations.show(header).model_dump(mode="json")
+        yield "conversation", conversations.show_conversation(header).model_dump(mode="json")
         yield from _state(Owner(owner, conversation_id), {"conversation_id": conversation_id})
 
         def page(after: Message | None) -> Page[Message]:
             return list_messages(owner, conversation_id, _PAGE, after=after.ts if after else None)
 
         for message in _each(page):
-            yield "message", message_views.show_message(message).model_dump(mode="json")
+            yield "message", messages.show_message(message).model_dump(mode="json")
     except ItemNotFound:
         # It has expired, or is being deleted at this moment: there is no more of it.
         return
@@ -135,7 +133,7 @@ def _state(owner: Owner, of: dict[str, Any]) -> Iterator[Line]:
         return list_states(owner, _PAGE, after=(cast(StateKind, after.kind), after.key) if after else None)
 
     for state in _each(page):
-        yield kind, {**of, **states.show(state).model_dump(mode="json")}
+        yield kind, {**of, **states.show_state(state).model_dump(mode="json")}
 
 
 def _each(read: Callable[[T | None], Page[T]]) -> Iterator[T]:

@@ -4,9 +4,9 @@ from typing import Any
 
 from flask import Response, stream_with_context
 
-from bot.api.blueprint import answers, resource
 from bot.api.export_lines import export
-from bot.api.users import UserPath, reachable
+from bot.api.shapes.users import UserPath, reachable
+from bot.http.blueprint import answers, resource
 from models.access_patterns.audit import record_event
 from models.access_patterns.users import get_user
 

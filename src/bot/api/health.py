@@ -8,8 +8,8 @@ from flask_openapi import APIBlueprint, Tag
 from pydantic import BaseModel
 
 from bot import __version__
-from bot.api.blueprint import problem_response
 from bot.errors import TableUnavailable
+from bot.http.blueprint import problem_response
 from models.schema import reachable
 
 log = logging.getLogger(__name__)

@@ -4,14 +4,14 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from bot.api.blueprint import answers, resource
-from bot.api.context import settings
-from bot.api.requests import require_admin
-from bot.api.types import WHOLE, Body, Moment, View
-from bot.api.users import UserPath, reachable
-from models import clock
+from bot.api.shapes.users import UserPath, reachable
+from bot.http.blueprint import answers, resource
+from bot.http.context import settings
+from bot.http.requests import require_admin
+from bot.http.types import WHOLE, Body, Moment, View
 from models.access_patterns.allowances import change_limits, get_allowance
 from models.allowance import Allowance, Limits, period_end
+from models.table import clock
 
 api = resource("limits", "How much a user may use, and has.")
 

@@ -6,15 +6,16 @@ from typing import Any, Literal
 from flask import Response
 from pydantic import Field
 
-from bot.api.blueprint import answers, resource
-from bot.api.conversations import ConversationPath
-from bot.api.idempotency import once, repeatable
-from bot.api.message_bodies import MessageCreate
-from bot.api.message_views import MessageView, TurnResult, show_message
-from bot.api.paging import Listing, list_of
-from bot.api.requests import caller
-from bot.api.turns import TURN_ANSWERS, TurnQuery, answer_turn, replay_turn
-from bot.api.types import ConversationId, MessageId, MomentIn, PageQuery, Parameters
+from bot.api.shapes.bodies import MessageCreate
+from bot.api.shapes.conversations import ConversationPath
+from bot.api.shapes.messages import MessageView, show_message
+from bot.api.shapes.turns import show_result
+from bot.api.turn_answers import TURN_ANSWERS, TurnQuery, answer_turn, replay_turn
+from bot.http.blueprint import answers, resource
+from bot.http.idempotency import once, repeatable
+from bot.http.paging import Listing, list_of
+from bot.http.requests import caller
+from bot.http.types import ConversationId, MessageId, MomentIn, PageQuery, Parameters
 from bot.turns.service import Question
 from bot.turns.tools import ToolResult
 from models.access_patterns import messages
@@ -67,8 +68,7 @@ def send(path: ConversationPath, query: TurnQuery, body: MessageCreate) -> Any:
 
 
 def _stored(stored: list[Message]) -> tuple[dict[str, Any], int]:
-    result = TurnResult(turn=None, input=[show_message(message) for message in stored], output=[])
-    return result.model_dump(mode="json"), 201
+    return show_result(None, stored).model_dump(mode="json"), 201
 
 
 @api.get(

@@ -5,19 +5,19 @@ from typing import Any
 from flask import Response
 from pydantic import Field
 
-from bot.api.agents import AgentPath, AgentView, show
-from bot.api.blueprint import answers, resource
-from bot.api.idempotency import once, repeatable
-from bot.api.paging import Listing, list_of
-from bot.api.requests import caller
-from bot.api.types import AgentId, Body, PageQuery, Parameters, UserId, View
-from bot.api.users import Email
+from bot.api.shapes.agents import AgentPath, AgentView, show_agent
+from bot.api.shapes.users import Email
 from bot.errors import FieldError, ValidationFailed
+from bot.http.blueprint import answers, resource
+from bot.http.idempotency import once, repeatable
+from bot.http.paging import Listing, list_of
+from bot.http.requests import caller
+from bot.http.types import AgentId, Body, PageQuery, Parameters, UserId, View
 from models.access_patterns import sharing
 from models.access_patterns.agents import get_agent
 from models.access_patterns.users import get_user_by_email
 from models.agent import Agent
-from models.errors import ItemNotFound
+from models.table.errors import ItemNotFound
 
 api = resource("sharing", "Agents that others may talk to, without seeing how they are set up.")
 
@@ -84,7 +84,7 @@ def create(path: AgentPath, body: ShareCreate) -> tuple[dict[str, Any], int]:
 
 
 def _created(agent: Agent) -> tuple[dict[str, Any], int]:
-    return show(agent).model_dump(mode="json"), 201
+    return show_agent(agent).model_dump(mode="json"), 201
 
 
 def _grantee(body: ShareCreate) -> tuple[str, str]:
@@ -112,7 +112,7 @@ def _refused(field: str) -> ValidationFailed:
 @api.delete(
     "/agents/<agent_id>/shares/<user_id>",
     responses=answers({204: None}, 404),
-    summary="Take an agent back from a user",
+    summary="Stop sharing an agent with a user",
 )
 def delete(path: SharePath) -> Response:
     """No turn of theirs begins with it any more; what was said stays theirs."""
@@ -128,7 +128,7 @@ def delete(path: SharePath) -> Response:
 def publish(path: AgentPath, body: Publication) -> dict[str, Any]:
     """To all users of this deployment; withdrawn, those it is shared with by name may still talk to it."""
     agent = sharing.publish_agent(caller().user_id, path.agent_id, published=body.published)
-    return show(agent).model_dump(mode="json")
+    return show_agent(agent).model_dump(mode="json")
 
 
 @api.get("/shared-agents", responses=answers({200: SharedAgentViewList}, 400), summary="List shared agents")

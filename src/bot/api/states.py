@@ -1,18 +1,18 @@
 """State: what a bot remembers under a key, for the caller or for one of the caller's conversations."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Annotated, Any
 
 from flask import Response
 from pydantic import Field
 
-from bot.api.blueprint import answers, resource
-from bot.api.message_views import Unavailable, show_unavailable
-from bot.api.paging import Listing, list_of
-from bot.api.requests import caller
-from bot.api.types import WHOLE, Body, ConversationId, Json, Moment, PageQuery, Parameters, View
+from bot.api.shapes.states import StateView, show_state
+from bot.http.blueprint import answers, resource
+from bot.http.paging import Listing, list_of
+from bot.http.requests import caller
+from bot.http.types import WHOLE, Body, ConversationId, Json, PageQuery, Parameters
 from models.access_patterns import states
-from models.access_patterns.states import Owner, State
+from models.access_patterns.states import Owner
 from models.state import StateKind
 
 api = resource("state", "Session and application state: any JSON under a key, with versions and an optional TTL.")
@@ -81,43 +81,14 @@ class StatePut(Body):
     )
 
 
-class StateView(View):
-    """What is remembered under a key. `version` starts at 1 and grows with each put."""
-
-    key: str
-    kind: StateKind
-    value: Json
-    unavailable: Unavailable | None = Field(
-        description="Null, unless a large `value` cannot be shown; then that is null."
-    )
-    version: int
-    created_at: Moment
-    updated_at: Moment
-    expires_at: Moment | None
-
-
 StateViewList = list_of(StateView)
-
-
-def show(state: State) -> StateView:
-    """Return state as the API shows it."""
-    return StateView(
-        key=state.key,
-        kind=state.kind,
-        value=None if state.unavailable else state.value,
-        unavailable=show_unavailable(state),
-        version=int(state.version),
-        created_at=state.created_at,
-        updated_at=state.updated_at,
-        expires_at=None if state.expires_at is None else datetime.fromtimestamp(state.expires_at, UTC),
-    )
 
 
 def _list(owner: Owner, query: StateQuery) -> dict[str, Any]:
     listing = Listing("state", query.cursor, conversation_id=owner.conversation_id, kind=query.kind)
     after: Any = tuple(listing.position) if listing.position else None
     page = states.list_states(owner, query.limit, kind=query.kind, after=after)
-    return listing.answer(page, show, lambda state: [state.kind, state.key])
+    return listing.answer(page, show_state, lambda state: [state.kind, state.key])
 
 
 def _get(owner: Owner, kind: StateKind, key: str) -> dict[str, Any]:
@@ -125,13 +96,13 @@ def _get(owner: Owner, kind: StateKind, key: str) -> dict[str, Any]:
     # In a list a value may be missing; where it is all that was asked for, that is an error and no null.
     if state.unavailable is not None:
         raise state.unavailable
-    return show(state).model_dump(mode="json")
+    return show_state(state).model_dump(mode="json")
 
 
 def _put(owner: Owner, kind: StateKind, key: str, body: StatePut) -> dict[str, Any]:
     ttl = timedelta(seconds=body.ttl_seconds) if body.ttl_seconds else None
     state = states.put_state(owner, kind, key, body.value, if_version=body.if_version, ttl=ttl)
-    return show(state).model_dump(mode="json")
+    return show_state(state).model_dump(mode="json")
 
 
 def _delete(owner: Owner, kind: StateKind, key: str, if_version: int | None) -> Response:

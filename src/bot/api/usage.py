@@ -6,14 +6,14 @@ from typing import Any
 
 from pydantic import Field
 
-from bot.api.blueprint import answers, resource
-from bot.api.requests import caller
-from bot.api.types import DayIn, Parameters, View
-from bot.api.users import UserPath, reachable
+from bot.api.shapes.users import UserPath, reachable
 from bot.errors import FieldError, ValidationFailed
-from models import clock
+from bot.http.blueprint import answers, resource
+from bot.http.requests import caller
+from bot.http.types import DayIn, Parameters, View
 from models.access_patterns import usage
-from models.tenancy import UserId
+from models.table import clock
+from models.table.tenancy import UserId
 
 api = resource("usage", "What a user's turns took.")
 

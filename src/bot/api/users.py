@@ -1,46 +1,28 @@
 """Users: an administrator makes them; each manages their own profile under `users/me`."""
 
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Annotated, Any
 
 from flask import Response
 from pydantic import Field
 
-from bot.api.blueprint import answers, resource
-from bot.api.context import services, settings, vault
-from bot.api.erasures import DELETED, deleted
-from bot.api.idempotency import once, repeatable
-from bot.api.paging import Listing, list_of
-from bot.api.requests import acts_as_admin, caller, require_admin
-from bot.api.types import Body, Json, JsonMap, MapName, Moment, Name, PageQuery, Parameters, UserId, View, names_only
-from bot.errors import FieldError, NotConfigured, NotFound, SecretsUnavailable, ValidationFailed
+from bot.api.shapes.erasures import DELETED, deleted
+from bot.api.shapes.users import Email, UserPath, UserView, reachable, show_user
+from bot.errors import FieldError, ValidationFailed
+from bot.http.blueprint import answers, resource
+from bot.http.context import services, settings, vault
+from bot.http.idempotency import once, repeatable
+from bot.http.paging import Listing, list_of
+from bot.http.requests import caller, require_admin
+from bot.http.types import Body, JsonMap, MapName, Moment, Name, PageQuery, UserId, View, names_only
 from bot.llm.egress import base_url_problem
-from models import tenancy
 from models.access_patterns import users
 from models.access_patterns.conversations import list_conversations
-from models.errors import ItemNotFound
-from models.reading import Page
-from models.user import EMAIL_PATTERN, Role, User, UserStatus
+from models.table.errors import ItemNotFound
+from models.table.reading import Page
+from models.user import Role, User
 
 api = resource("users", "People, and programs that act as one.")
-
-ME = "me"
-
-Email = Annotated[
-    str,
-    Field(
-        pattern=EMAIL_PATTERN,
-        description="Unique, without regard to case.",
-        examples=["ann@example.com"],
-    ),
-]
-
-
-class UserPath(Parameters):
-    """Which user; `me` is the caller."""
-
-    user_id: UserId
 
 
 class UserQuery(PageQuery):
@@ -83,31 +65,6 @@ class UserPatch(Body):
     api_integration_details: IntegrationPatch | None = None
 
 
-class IntegrationView(View):
-    """What is shown of a user's own credentials: a hint, by which a person tells keys apart."""
-
-    api_key_hint: str | None = Field(
-        description="Null if this deployment does not have the key that it was stored with, or cannot reach it now."
-    )
-    base_url: str | None
-
-
-class UserView(View):
-    """A user."""
-
-    id: UserId
-    email: str | None
-    name: str | None
-    role: Role
-    status: UserStatus
-    preferences: dict[str, Json]
-    settings: dict[str, Json]
-    api_integration_details: dict[str, IntegrationView]
-    created_at: Moment
-    updated_at: Moment
-    last_active_at: Moment
-
-
 class UserEntry(View):
     """A user, as the list shows one."""
 
@@ -119,39 +76,6 @@ class UserEntry(View):
 
 
 UserEntryList = list_of(UserEntry)
-
-
-def show(user: User) -> UserView:
-    """Return a user as the API shows one."""
-    return UserView(
-        id=user.user_id,
-        email=user.email,
-        name=user.name,
-        role=user.role,
-        status=user.status,
-        preferences=user.preferences,
-        settings=user.settings,
-        api_integration_details=_hints(user),
-        created_at=user.created_at,
-        updated_at=user.updated_at,
-        last_active_at=user.last_active_at,
-    )
-
-
-def _hints(user: User) -> dict[str, IntegrationView]:
-    """Return what is shown of a user's details. A profile can be read without the key service, but without hints."""
-    shown = {name: IntegrationView(api_key_hint=None, base_url=None) for name in user.api_integration_details}
-    with suppress(SecretsUnavailable, NotConfigured):
-        for name, sealed in user.api_integration_details.items():
-            with suppress(ValueError):
-                shown[name] = _hint(vault().open(user.user_id, name, sealed))
-    return shown
-
-
-def _hint(details: Mapping[str, Any]) -> IntegrationView:
-    key = details["api_key"]
-    # Of a short key, four characters would be too much.
-    return IntegrationView(api_key_hint=f"…{key[-4:]}" if len(key) >= 16 else "…", base_url=details.get("base_url"))
 
 
 def _entry(user: User) -> UserEntry:
@@ -167,7 +91,7 @@ def create(body: UserCreate) -> tuple[dict[str, Any], int]:
 
 
 def _created(user: User) -> tuple[dict[str, Any], int]:
-    return show(user).model_dump(mode="json"), 201
+    return show_user(user).model_dump(mode="json"), 201
 
 
 @api.get("/users", responses=answers({200: UserEntryList}, 400, 403), summary="List users")
@@ -197,7 +121,7 @@ def read(path: UserPath) -> dict[str, Any]:
     newest = list_conversations(user_id, 1).items
     if newest:
         user.last_active_at = max(user.last_active_at, newest[0].listed_at)
-    return show(user).model_dump(mode="json")
+    return show_user(user).model_dump(mode="json")
 
 
 @api.patch("/users/<user_id>", responses=answers({200: UserView}, 400, 404, 409, 413, 415), summary="Update a user")
@@ -214,7 +138,7 @@ def update(path: UserPath, body: UserPatch) -> dict[str, Any]:
         user = users.change_credentials(user_id, details)
     if changes:
         user = users.update_user(user_id, changes)
-    return show(user or users.get_user(user_id)).model_dump(mode="json")
+    return show_user(user or users.get_user(user_id)).model_dump(mode="json")
 
 
 def _sealed(user_id: str, details: Mapping[str, IntegrationDetails | None]) -> dict[str, str | None]:
@@ -241,12 +165,3 @@ def delete(path: UserPath) -> Response:
     after the caller's own deletion an administrator can read that.
     """
     return deleted(services().erasures.user(reachable(path.user_id), asked_by=caller().user_id))
-
-
-def reachable(user_id: str) -> tenancy.UserId:
-    """Return the id of a user whom the caller may reach: oneself, or anybody for an administrator."""
-    if user_id == ME:
-        return caller().user_id
-    if user_id != caller().user_id and not acts_as_admin():
-        raise NotFound("There is no such user.")
-    return tenancy.acting_for(user_id)

@@ -11,7 +11,7 @@ from pynamodb.exceptions import PynamoDBException
 from bot import __version__
 from bot.errors import BotError
 from bot.local.children import EmbeddedUnavailable
-from models.errors import TableError
+from models.table.errors import TableError
 
 # Each is read when it is asked for: `bot chat` need not wait for what `bot serve` imports.
 COMMANDS = (

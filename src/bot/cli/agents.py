@@ -7,7 +7,7 @@ from bot.settings import Settings
 from models.access_patterns import sharing
 from models.access_patterns.agents import find_agent_owner, get_agent
 from models.access_patterns.users import get_user_by_email
-from models.tenancy import UserId, acting_for
+from models.table.tenancy import UserId, acting_for
 
 
 @click.group()

@@ -8,7 +8,7 @@ from bot.cli.local import with_table
 from bot.settings import Settings
 from models.access_patterns.audit import list_events
 from models.access_patterns.users import get_user_by_email
-from models.tenancy import acting_for
+from models.table.tenancy import acting_for
 
 
 @click.command()

@@ -9,9 +9,9 @@ import click
 
 from bot.cli.local import with_table
 from bot.settings import Settings
-from models import blobs as bucket
-from models import clock
 from models.access_patterns.large_texts import MAX_OBJECTS, named_objects
+from models.table import blobs as bucket
+from models.table import clock
 
 
 @click.group()

@@ -10,10 +10,11 @@ import click
 
 from bot.cli.local import with_table
 from bot.settings import Settings
-from models import schema
 from models.access_patterns.users import get_user_by_email
-from models.sizes import item_size
-from models.table import Item, client
+from models.table.connection import client
+from models.table.indexes import INDEXES
+from models.table.item import Item
+from models.table.sizes import item_size
 from models.user import User
 
 # What a terminal would take for a command to itself, and what would break a line.
@@ -26,9 +27,7 @@ _WIDTH = 100
 @click.command()
 @click.option("--pk", help="The item collection with this partition key, such as CONV#conv_… or USER#usr_….")
 @click.option("--email", help="The item collection of the user with this email.")
-@click.option(
-    "--index", type=click.Choice([each.name for each in schema.INDEXES]), help="Look into this index, at --key."
-)
+@click.option("--index", type=click.Choice([each.name for each in INDEXES]), help="Look into this index, at --key.")
 @click.option("--key", help="The partition key in the index: usr_… for conversations_by_user.")
 @click.option("--prefix", help="Only items whose sort key begins with this, such as MSG#.")
 @click.option("--newest", is_flag=True, help="From the end of the item collection.")
@@ -78,7 +77,7 @@ def browse(
 
 def _question(table: str, pk: str | None, index: str | None, key: str | None, prefix: str | None) -> dict[str, Any]:
     """Return the arguments of the Query, but for its direction and its page."""
-    found = next((each for each in schema.INDEXES if each.name == index), None)
+    found = next((each for each in INDEXES if each.name == index), None)
     names = {"#p": found.partition_key if found else "PK"}
     values = {":p": {"S": key if found else pk}}
     condition = "#p = :p"

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import click
 
-from bot.api.erasures import show as view
+from bot.api.shapes.erasures import show_erasure as view
 from bot.cli.local import with_table
 from bot.erasures import Erasures
 from bot.settings import Settings
@@ -40,7 +40,7 @@ def list_(settings: Settings) -> None:  # noqa: ARG001
 @erasures.command()
 @click.argument("erasure_id")
 @with_table
-def show(settings: Settings, erasure_id: str) -> None:  # noqa: ARG001
+def show_erasure(settings: Settings, erasure_id: str) -> None:  # noqa: ARG001
     """Show an erasure, as JSON: how far it is, or its receipt."""
     click.echo(view(find_erasure(erasure_id)).model_dump_json(indent=2))
 

@@ -2,8 +2,8 @@
 
 from pydantic import SecretStr
 
-from bot.api.openapi import Application
 from bot.app import create_app
+from bot.http.openapi import Application
 from bot.settings import Settings
 
 

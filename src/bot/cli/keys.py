@@ -8,11 +8,11 @@ import click
 from bot.access.keys import issue_key, revoke_key
 from bot.cli.local import with_table
 from bot.settings import Settings
-from models import clock
 from models.access_patterns.api_keys import list_api_keys
 from models.access_patterns.users import get_user_by_email
 from models.api_key import Scope
-from models.tenancy import acting_for
+from models.table import clock
+from models.table.tenancy import acting_for
 
 _PAGE = 100
 

@@ -13,7 +13,8 @@ import click
 
 from bot.local.engine import EmbeddedEngine, EngineUnavailable
 from bot.settings import Settings
-from models import audit, blobs, table
+from models.access_patterns import audit_records
+from models.table import blobs, connection
 
 _FILE = "local.json"
 
@@ -46,20 +47,20 @@ def load(data_dir: Path) -> LocalServer | None:
 def _table(settings: Settings, *, local: bool) -> Iterator[Settings]:
     """Point the models at the table: the configured one, or that of the embedded engine."""
     if not local or settings.endpoint_url:
-        table.configure(settings.table)
+        connection.configure(settings.table)
         yield settings
         return
     try:
         with EmbeddedEngine(settings.data_dir) as engine:
             settings = settings.model_copy(update={"endpoint_url": engine.endpoint_url})
-            table.configure(settings.table)
+            connection.configure(settings.table)
             yield settings
     except EngineUnavailable:
         running = load(settings.data_dir)
         if running is None:
             raise
         settings = settings.model_copy(update={"endpoint_url": running.endpoint_url})
-        table.configure(settings.table)
+        connection.configure(settings.table)
         yield settings
 
 
@@ -69,12 +70,12 @@ def with_table(command: Callable[..., None]) -> Callable[..., None]:
     @click.option("--local", is_flag=True, help="Use the table of `bot serve --local`, running or not.")
     @wraps(command)
     def run(*args: Any, local: bool, **options: Any) -> None:
-        token = audit.acting.set(audit.Actor("operator"))
+        token = audit_records.acting.set(audit_records.Actor("operator"))
         try:
             with _table(Settings(), local=local) as settings:
                 blobs.configure(settings.blobs)
                 command(settings, *args, **options)
         finally:
-            audit.acting.reset(token)
+            audit_records.acting.reset(token)
 
     return run

@@ -11,12 +11,13 @@ import click
 
 from bot.cli.local import with_table
 from bot.settings import Settings
-from models import schema, table
+from models import schema
 from models.access_patterns import declare
 from models.access_patterns.declare import AccessPattern, Budget, Request
 from models.measure.capacity import Cost
 from models.measure.examples import Examples, masked
 from models.measure.report import SIZES, measure
+from models.table import connection
 
 _QUICK = "10,100"
 
@@ -82,14 +83,14 @@ def _request(request: Request) -> str:
 def throw_away_table(settings: Settings) -> Iterator[Settings]:
     """Make a table beside the configured one, point the models at it, and drop it in the end."""
     temporary = settings.model_copy(update={"table_name": f"{settings.table_name[:200]}-measure-{uuid4().hex[:12]}"})
-    before = table.settings()
-    table.configure(temporary.table)
+    before = connection.settings()
+    connection.configure(temporary.table)
     try:
         schema.create_table()
         yield temporary
     finally:
         schema.delete_table()
-        table.configure(before)
+        connection.configure(before)
 
 
 @patterns.command("measure")

@@ -16,10 +16,11 @@ from bot.logs import log_to_stderr, warnings_alone
 from bot.server import listen
 from bot.server import serve as run_server
 from bot.settings import Settings
-from models import schema, table
+from models import schema
 from models.access_patterns.api_keys import find_api_key
 from models.access_patterns.users import create_user, get_user_by_email
-from models.errors import EmailTaken, ItemNotFound
+from models.table import connection
+from models.table.errors import EmailTaken, ItemNotFound
 
 FIRST_USER = "you@example.com"
 
@@ -102,7 +103,7 @@ def _start_children(settings: Settings, stack: ExitStack) -> tuple[Settings, lis
 
 def _prepare(settings: Settings) -> LocalServer:
     """Create the table and the first user where they are missing; the key of an earlier run is kept while it works."""
-    table.configure(settings.table)
+    connection.configure(settings.table)
     schema.create_table()
     try:
         user = create_user(FIRST_USER, role="admin")

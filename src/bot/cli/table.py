@@ -6,6 +6,7 @@ from bot.cli.browse import browse
 from bot.cli.local import with_table
 from bot.settings import Settings
 from models import schema
+from models.table.indexes import INDEXES
 
 
 @click.group()
@@ -43,7 +44,7 @@ def describe(settings: Settings) -> None:
     click.echo(f"  TTL       {'on ' + ttl.get('AttributeName', '') if on else 'off'}")
     click.echo(f"  stream    {stream.get('StreamViewType', 'off')}")
     click.echo("  indexes")
-    purposes = {index.name: index.purpose for index in schema.INDEXES}
+    purposes = {index.name: index.purpose for index in INDEXES}
     for index in sorted(found.get("GlobalSecondaryIndexes", []), key=lambda each: str(each["IndexName"])):
         projection = index["Projection"]
         copied = ", ".join(sorted(projection.get("NonKeyAttributes", []))) or projection["ProjectionType"].lower()

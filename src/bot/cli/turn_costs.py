@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from flask import Flask
 
 from bot.access.keys import issue_key
-from bot.api.context import EXTENSION, Services
 from bot.cli.guest import guest_application
+from bot.http.context import EXTENSION, Services
 from bot.llm.providers import Providers
 from bot.llm.types import Completion, Credentials, ModelRequest, Provider, TextDelta, Usage
 from bot.settings import Settings
@@ -22,7 +22,7 @@ from models.measure.exchange import Exchange
 from models.measure.probe import Probe
 from models.measure.report import over_budget
 from models.measure.world import ANSWER, QUESTION, World, ticking
-from models.tenancy import acting_for
+from models.table.tenancy import acting_for
 
 _BASIS = "a question of 300 and an answer of 1,200 characters, a window of 20 messages, with authentication"
 BUDGETS = {
@@ -72,7 +72,7 @@ def _application(settings: Settings) -> Flask:
         services.vault,
         leases,
         Quotas(settings.limits),
-        services.settler,
+        services.recovery,
         embedded_context=settings.embedded_context,
     )
     app.extensions[EXTENSION] = replace(services, turns=turns)

@@ -9,7 +9,7 @@ from bot.api.usage import UsageView, show
 from bot.cli.local import with_table
 from bot.settings import Settings
 from models.access_patterns.users import get_user, get_user_by_email
-from models.tenancy import acting_for
+from models.table.tenancy import acting_for
 
 
 @click.command()

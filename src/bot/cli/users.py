@@ -14,7 +14,7 @@ from models.access_patterns.allowances import change_limits, get_allowance
 from models.access_patterns.identities import readmit_identity
 from models.access_patterns.roles import change_role
 from models.access_patterns.users import create_user, get_user_by_email, list_users
-from models.tenancy import acting_for
+from models.table.tenancy import acting_for
 from models.user import Role
 
 _PAGE = 100

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from bot.seed import content
-from models import clock
 from models.access_patterns.agents import create_agent, list_agents
 from models.access_patterns.conversations import (
     Position,
@@ -16,8 +15,9 @@ from models.access_patterns.conversations import (
 )
 from models.access_patterns.messages import MAX_APPEND, append_messages
 from models.access_patterns.users import create_user, get_user_by_email
-from models.errors import EmailTaken
-from models.tenancy import acting_for
+from models.table import clock
+from models.table.errors import EmailTaken
+from models.table.tenancy import acting_for
 from models.user import User
 
 _PAGE = 100

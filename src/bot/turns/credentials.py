@@ -5,8 +5,8 @@ from bot.errors import CredentialsMissing
 from bot.llm.types import Credentials
 from models.access_patterns.users import get_user
 from models.agent import Agent
-from models.errors import ItemNotFound
-from models.tenancy import acting_for
+from models.table.errors import ItemNotFound
+from models.table.tenancy import acting_for
 from models.user import User
 
 

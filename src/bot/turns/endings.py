@@ -9,7 +9,7 @@ from pynamodb.exceptions import PynamoDBException
 from bot import errors
 from bot.errors import BotError, TableUnavailable, TooLarge, TurnInterrupted
 from models.access_patterns.turns import Begun
-from models.errors import Contended, ContentUnavailable, ItemTooLarge, LeaseLost
+from models.table.errors import Contended, ContentUnavailable, ItemTooLarge, LeaseLost
 from models.turn import Turn
 
 log = logging.getLogger(__name__)

@@ -8,9 +8,9 @@ from bot.turns.events import AnswerDelta, TurnEnded, TurnEvent, TurnStarted
 from bot.turns.leases import LeaseKeeper
 from bot.turns.streams import KEEP_ALIVE_SECONDS
 from models.access_patterns.turn_events import streamed, turn_messages
-from models.access_patterns.turn_states import get_turn, request_cancel, settle_turn
-from models.errors import ItemNotFound
-from models.tenancy import UserId
+from models.access_patterns.turn_states import get_turn, reconcile_turn, request_cancel
+from models.table.errors import ItemNotFound
+from models.table.tenancy import UserId
 from models.turn import Turn
 
 _PAUSE = 0.3
@@ -18,7 +18,7 @@ _FIRST, _WHOLE = 1, 2
 
 
 def find_turn(user_id: UserId, turn_id: str) -> Turn:
-    """Return a turn as it stands; one whose worker died is settled first.
+    """Return a turn as it stands; one whose worker died is reconciled first.
 
     Cost: AP-53; AP-54 while it runs. AP-53 again before a turn is said not to be there.
 
@@ -31,7 +31,7 @@ def find_turn(user_id: UserId, turn_id: str) -> Turn:
         # A plain turn has no record while it runs and no lease when it has ended: one that ended between the two reads
         # has been seen in neither. By now it has its record.
         turn = get_turn(user_id, turn_id)
-    return settle_turn(turn) if turn.status == "running" else turn
+    return reconcile_turn(turn) if turn.status == "running" else turn
 
 
 def cancel_turn(user_id: UserId, turn_id: str, leases: LeaseKeeper, patience: float) -> Turn:
@@ -51,7 +51,7 @@ def cancel_turn(user_id: UserId, turn_id: str, leases: LeaseKeeper, patience: fl
     deadline = time.monotonic() + patience
     while turn.status == "running" and time.monotonic() < deadline:
         time.sleep(_PAUSE / 3)
-        turn = settle_turn(turn)
+        turn = reconcile_turn(turn)
     return turn
 
 
@@ -67,7 +67,7 @@ def await_end(turn: Turn, seconds: float) -> Turn:
     while turn.status == "running" and time.monotonic() < deadline:
         time.sleep(pause)
         pause = min(pause * 1.5, 1.0)
-        turn = settle_turn(turn)
+        turn = reconcile_turn(turn)
     return turn
 
 
@@ -123,7 +123,7 @@ def follow_turn(turn: Turn, after: int) -> Iterator[TurnEvent | None]:
             yield None
             told = now
         time.sleep(_PAUSE)
-        turn = settle_turn(turn)
+        turn = reconcile_turn(turn)
     ended = ended_event(turn)
     if after == _FIRST and (text := _whole_text(ended)):
         yield AnswerDelta(text, _WHOLE)

@@ -13,7 +13,7 @@ from datetime import timedelta
 
 from models.access_patterns.turn_states import cancelled_turns
 from models.access_patterns.turns import Lease, renew_lease
-from models.errors import LeaseLost
+from models.table.errors import LeaseLost
 
 log = logging.getLogger(__name__)
 

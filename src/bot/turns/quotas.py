@@ -3,12 +3,12 @@
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from models.access_patterns.allowances import get_allowance, look_after_running
-from models.access_patterns.turn_states import settle_turn
+from models.access_patterns.allowances import get_allowance, release_ended_turns
+from models.access_patterns.turn_states import reconcile_turn
 from models.allowance import Limits, Quota
-from models.errors import LimitReached
 from models.message import Message
-from models.tenancy import UserId
+from models.table.errors import LimitReached
+from models.table.tenancy import UserId
 
 T = TypeVar("T")
 
@@ -41,9 +41,9 @@ class Quotas:
         try:
             return begin(self._quota(user_id, estimate))
         except LimitReached:
-            dead, freed = look_after_running(user_id)
+            dead, freed = release_ended_turns(user_id)
             for turn in dead:
-                settle_turn(turn)
+                reconcile_turn(turn)
             if not dead and not freed:
                 raise
         return begin(self._quota(user_id, estimate))

@@ -10,19 +10,21 @@ from bot.errors import ProviderIncomplete, TurnCancelled
 from bot.llm.interruption import Interrupted, interruptible
 from bot.llm.tokens import count_tokens
 from bot.llm.types import Completion, ModelRequest, TextDelta
-from bot.turns.asking import Asking, size_of
 from bot.turns.endings import as_bot_error, unstored
 from bot.turns.event_log import EventLog
 from bot.turns.events import AnswerDelta, TurnEnded, TurnEvent, TurnStarted
 from bot.turns.leases import LeaseKeeper
-from bot.turns.settling import Settler
+from bot.turns.model_requests import ModelRequests, size_of
+from bot.turns.recovery import TurnRecovery
 from bot.turns.tools import call_draft, check_calls
 from models.access_patterns.messages import Draft
+from models.access_patterns.partial_answers import unfinished
+from models.access_patterns.turn_errors import CancelRequested
 from models.access_patterns.turns import Begun, end_turn
 from models.agent import Agent
-from models.errors import CancelRequested, LeaseLost
 from models.message import Message
-from models.turn import MOST_UNSTORED, Turn, TurnEnd, unfinished
+from models.table.errors import LeaseLost
+from models.turn import MOST_UNSTORED, Turn, TurnEnd
 
 log = logging.getLogger(__name__)
 
@@ -38,20 +40,20 @@ class RunningTurn:
         self,
         begun: Begun,
         agent: Agent,
-        asking: Asking,
+        model_requests: ModelRequests,
         leases: LeaseKeeper,
-        settler: Settler,
+        recovery: TurnRecovery,
         events: EventLog,
     ) -> None:
         """Take the turn, whose lease `leases` holds.
 
-        `settler` takes it where its end cannot be stored; `events` is where what it says can be followed.
+        `recovery` takes it where its end cannot be stored; `events` is where what it says can be followed.
         """
         self._begun = begun
         self._agent = agent
-        self._asking = asking
+        self._model_requests = model_requests
         self._leases = leases
-        self._settler = settler
+        self._recovery = recovery
         self._log = events
         self._record: dict[str, Any] = {}
         self._stored: list[Message] = []
@@ -102,9 +104,9 @@ class RunningTurn:
 
     def _ask(self) -> Generator[TextDelta | Completion, None, None]:
         """Ask the model. Fills the turn's record with what is known of the run."""
-        provider = self._asking.provider(self._agent, self._begun.lease.user_id)
+        provider = self._model_requests.provider(self._agent, self._begun.lease.user_id)
         self._record |= {"provider": provider.name, "model": self._agent.model}
-        self._request = self._asking.request(self._agent, provider, self._begun)
+        self._request = self._model_requests.request(self._agent, provider, self._begun)
         started = time.monotonic()
         try:
             yield from provider.stream(self._request)
@@ -161,7 +163,7 @@ class RunningTurn:
             log.warning("turn %s lost its lease; its end (%s) was not stored", turn_id, status)
         except Exception:
             log.exception("the end (%s) of turn %s was not stored", status, turn_id)
-            self._settler.give_up(self._begun.lease.turn, _UNSTORED)
+            self._recovery.abandon(self._begun.lease.turn, _UNSTORED)
         return unstored(self._begun, self._ending() | record)
 
     @property

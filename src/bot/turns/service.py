@@ -7,29 +7,30 @@ from functools import partial
 from bot.access.secrets import Vault
 from bot.errors import AgentUnavailable, Conflict
 from bot.llm.providers import Providers
-from bot.turns.asking import WINDOW, Asking, window_of
 from bot.turns.event_log import NoLog, TableLog
 from bot.turns.events import TurnEvent
 from bot.turns.leases import LeaseKeeper
+from bot.turns.model_requests import WINDOW, ModelRequests, window_of
 from bot.turns.quotas import Quotas
+from bot.turns.recovery import TurnRecovery
 from bot.turns.running import RunningTurn
-from bot.turns.settling import Settler
 from bot.turns.tools import ToolResult, result_drafts
 from bot.turns.waiting import when_free
 from models.access_patterns.agents import get_agent
 from models.access_patterns.conversations import get_conversation
+from models.access_patterns.idempotency import Once
 from models.access_patterns.messages import Draft
+from models.access_patterns.retention import shorter
 from models.access_patterns.sharing import get_shared_agent
+from models.access_patterns.turn_errors import BeginUncertain
 from models.access_patterns.turns import Begun, begin_turn
 from models.agent import Agent
-from models.errors import BeginUncertain, ItemNotFound
-from models.idempotency import Once
 from models.message import Message
-from models.retention import shorter
-from models.tenancy import UserId
+from models.table.errors import ItemNotFound
+from models.table.tenancy import UserId
 
 _NOT_RUN = "The worker that began this turn could not run it."
-_UNCERTAIN = "DynamoDB did not answer when this turn began, so it was given up."
+_UNCERTAIN = "DynamoDB did not answer when this turn began, so it was abandoned."
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ class TurnService:
         vault: Vault,
         leases: LeaseKeeper,
         quotas: Quotas,
-        settler: Settler,
+        recovery: TurnRecovery,
         *,
         embedded_context: int,
         retention_days: int | None = None,
@@ -73,10 +74,10 @@ class TurnService:
         `retention_days` is the deployment's; an agent can shorten it.
         """
         self._retention_days = retention_days
-        self._asking = Asking(providers, vault, embedded_context=embedded_context)
+        self._model_requests = ModelRequests(providers, vault, embedded_context=embedded_context)
         self._leases = leases
         self._quotas = quotas
-        self._settler = settler
+        self._recovery = recovery
 
     def agent_of(self, user_id: UserId, conversation_id: str) -> Agent:
         """Return the agent that answers in a conversation.
@@ -150,11 +151,11 @@ class TurnService:
             quota=quota,
             once=once,
         )
-        begin = partial(self._quotas.begun, user_id, partial(self._asking.estimate, agent), claiming)
+        begin = partial(self._quotas.begun, user_id, partial(self._model_requests.estimate, agent), claiming)
         try:
             begun = when_free(begin, user_id, conversation_id, wait)
         except BeginUncertain as uncertain:
-            self._settler.give_up(uncertain.turn, _UNCERTAIN)
+            self._recovery.abandon(uncertain.turn, _UNCERTAIN)
             raise
         self._leases.hold(begun.lease)
         return begun
@@ -165,7 +166,7 @@ class TurnService:
         Cost: AP-54, in the background.
         """
         self._leases.release(begun.lease)
-        self._settler.give_up(begun.lease.turn, _NOT_RUN)
+        self._recovery.abandon(begun.lease.turn, _NOT_RUN)
 
     def run(self, begun: Begun, agent: Agent, *, logged: bool = False) -> Generator[TurnEvent, None, None]:
         """Run a turn that has begun, to its end; whatever happens to the model, the end is stored before it is told.
@@ -178,4 +179,4 @@ class TurnService:
         Cost: AP-52 for the end; AP-56 for what is logged; AP-51 and AP-59 for a turn that takes its time.
         """
         events = TableLog(begun.lease.turn_id) if logged else NoLog()
-        return RunningTurn(begun, agent, self._asking, self._leases, self._settler, events).run()
+        return RunningTurn(begun, agent, self._model_requests, self._leases, self._recovery, events).run()

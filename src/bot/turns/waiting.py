@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from models.access_patterns.conversations import get_conversation
-from models.access_patterns.turn_states import settle_turn
-from models.errors import LeaseExpired, LeaseHeld
-from models.tenancy import UserId
+from models.access_patterns.turn_errors import LeaseExpired, LeaseHeld
+from models.access_patterns.turn_states import reconcile_turn
+from models.table.tenancy import UserId
 
 T = TypeVar("T")
 
@@ -20,7 +20,7 @@ def when_free(begin: Callable[[], T], user_id: UserId, conversation_id: str, sec
     """Return what `begin` gives; where a turn holds the conversation, wait up to `seconds` for its end.
 
     Meanwhile the header is read a few times a second, and `begin` is tried again when no lease is held. Who waits is
-    not in a queue: of several, any may come first. A turn whose worker died is settled, and waited for no longer.
+    not in a queue: of several, any may come first. A turn whose worker died is reconciled, and waited for no longer.
 
     Cost: AP-31, 1 GetItem for each look; AP-54 after a dead worker.
 
@@ -32,7 +32,7 @@ def when_free(begin: Callable[[], T], user_id: UserId, conversation_id: str, sec
         try:
             return begin()
         except LeaseExpired as found:
-            settle_turn(found.turn)
+            reconcile_turn(found.turn)
         except LeaseHeld:
             busy = True
             while busy:

@@ -10,7 +10,7 @@ from flask_openapi import OpenAPI
 from bot.app import create_app
 from bot.erasures import Erasures
 from bot.settings import Settings
-from models.table import TableSettings, configure
+from models.table.connection import TableSettings, configure
 from tests.integration.api.caller import Caller
 from tests.one_table import _at_the_table, table
 

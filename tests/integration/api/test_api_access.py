@@ -12,7 +12,7 @@ from flask_openapi import OpenAPI
 from werkzeug.test import TestResponse
 
 from bot.access.keys import hash_of, issue_key
-from bot.api.scopes import FOR_ONE_AGENT
+from bot.http.scopes import FOR_ONE_AGENT
 from models.access_patterns.api_keys import create_api_key
 from models.access_patterns.roles import change_role
 from models.access_patterns.users import get_user

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from flask_openapi import OpenAPI
 
-from bot.access import sign_ins as module
-from models import clock
+from bot.access import sign_in_log as module
 from models.access_patterns.audit import list_events
-from models.table import TableSettings, configure
+from models.table import clock
+from models.table.connection import TableSettings, configure
 from tests.integration.api.caller import PREFIX, Caller
 from tests.integration.api.conftest import make_app
 from tests.wire import lost_answers, recorded
@@ -188,7 +188,7 @@ def test_what_an_administrator_does_is_in_the_users_trail_with_the_administrator
 
 
 def test_the_first_use_of_a_key_on_a_day_is_a_sign_in(app: OpenAPI, ann: Caller) -> None:
-    sign_ins = app.extensions["bot"].sign_ins
+    sign_ins = app.extensions["bot"].sign_in_log
     for _ in range(3):
         ann.get("/users/me")
     sign_ins.flush()
@@ -211,7 +211,7 @@ def test_the_first_use_of_a_key_on_a_day_is_a_sign_in(app: OpenAPI, ann: Caller)
 def test_a_sign_in_that_cannot_be_written_now_is_written_later(
     app: OpenAPI, ann: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sign_ins = app.extensions["bot"].sign_ins
+    sign_ins = app.extensions["bot"].sign_in_log
     ann.get("/users/me")
     with monkeypatch.context() as broken:
         broken.setattr(module, "record_event", lambda *_, **__: 1 / 0)
@@ -223,7 +223,7 @@ def test_a_sign_in_that_cannot_be_written_now_is_written_later(
 def test_a_turn_leaves_no_record(app: OpenAPI, ann: Caller) -> None:
     conversation = f"/conversations/{ann.conversation()}"
     ann.make(f"{conversation}/messages", content="Hello")
-    app.extensions["bot"].sign_ins.flush()
+    app.extensions["bot"].sign_in_log.flush()
     before = trail(ann)
     with recorded() as sent:
         ann.make(f"{conversation}/messages", content="And now?")

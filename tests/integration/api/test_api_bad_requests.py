@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from flask_openapi import OpenAPI
 
-from models.table import TableSettings
+from models.table.connection import TableSettings
 from tests.integration.api.caller import Caller
 from tests.integration.api.conftest import make_app
 from tests.integration.api.test_api_routes import routes, things_of

@@ -9,7 +9,7 @@ from flask_openapi import OpenAPI
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from bot import __version__
-from models.table import TableSettings, configure
+from models.table.connection import TableSettings, configure
 from tests.integration.api.caller import Caller
 from tests.integration.api.conftest import make_app
 

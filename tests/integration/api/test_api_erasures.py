@@ -11,7 +11,7 @@ from bot.access.keys import issue_key
 from bot.erasures import Erasures
 from models.access_patterns.api_keys import list_api_keys
 from models.access_patterns.erasure import list_pending_erasures
-from models.table import TableSettings
+from models.table.connection import TableSettings
 from tests.erasing import dead_job
 from tests.factories import make_user
 from tests.integration.api.caller import Caller

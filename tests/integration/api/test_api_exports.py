@@ -9,8 +9,8 @@ from flask_openapi import OpenAPI
 from models.access_patterns.identities import create_identity
 from models.access_patterns.messages import Draft
 from models.access_patterns.users import get_user
-from models.ids import new_id
-from models.tenancy import acting_for
+from models.table.ids import new_id
+from models.table.tenancy import acting_for
 from tests.erasing import delete_agent
 from tests.factories import append, make_agent, make_conversation
 from tests.integration.api.caller import PREFIX, Caller

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from flask_openapi import OpenAPI
 
-from models.table import TableSettings
+from models.table.connection import TableSettings
 from tests.integration.api.caller import PREFIX, Caller
 from tests.integration.api.conftest import serving
 from tests.integration.api.test_api_routes import routes

@@ -9,10 +9,10 @@ from flask_openapi import OpenAPI
 
 from bot.access.callers import Caller as Who
 from bot.access.keys import hash_of, issue_key
-from bot.access.uses import INTERVAL, KeyUses
-from bot.api.context import Services
+from bot.access.last_used import INTERVAL, LastUsedRecorder
+from bot.http.context import Services
 from models.access_patterns.api_keys import create_api_key, list_api_keys
-from models.tenancy import acting_for
+from models.table.tenancy import acting_for
 from tests.fake_clock import FakeClock
 from tests.integration.api.caller import Caller
 from tests.wire import recorded
@@ -26,9 +26,9 @@ def with_key(caller: Caller, **details: Any) -> Caller:
     return other
 
 
-def uses_of(app: OpenAPI) -> KeyUses:
+def uses_of(app: OpenAPI) -> LastUsedRecorder:
     services: Services = app.extensions["bot"]
-    return services.uses
+    return services.last_used
 
 
 def test_a_key_says_how_far_it_reaches(ann: Caller) -> None:
@@ -166,7 +166,7 @@ def test_the_last_use_is_noted_aside_and_once_an_hour(app: OpenAPI, ann: Caller,
     with recorded() as sent:
         uses.flush()
         # Another process knows nothing of it, and tries once; the condition holds it back.
-        beside = KeyUses()
+        beside = LastUsedRecorder()
         beside.note(Who(acting_for(ann.id), "user", ann.key_entry.key_id))
         beside.flush()
         beside.note(Who(acting_for(ann.id), "user", ann.key_entry.key_id))
@@ -192,7 +192,7 @@ def test_a_use_that_cannot_be_noted_matters_to_nobody(
 
     ann.get("/users/me")
     with monkeypatch.context() as patched, caplog.at_level(logging.WARNING):
-        patched.setattr("bot.access.uses.note_api_key_use", fail)
+        patched.setattr("bot.access.last_used.note_api_key_use", fail)
         uses.flush()
     assert "could not note the use" in caplog.text
     assert ann.key not in caplog.text
@@ -211,7 +211,7 @@ def test_a_key_that_was_revoked_meanwhile_is_not_brought_back(app: OpenAPI, ann:
 
 
 def test_the_thread_writes_what_was_noted_and_ends(ann: Caller) -> None:
-    uses = KeyUses(beat=0.01)
+    uses = LastUsedRecorder(beat=0.01)
     uses.note(Who(acting_for(ann.id), "user", ann.key_entry.key_id))
     uses.note(Who(acting_for(ann.id), "user"))  # a token has no entry
     uses.start()

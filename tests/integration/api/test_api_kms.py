@@ -6,8 +6,8 @@ import pytest
 from flask_openapi import OpenAPI
 
 from models.access_patterns.users import get_user, update_user
-from models.table import TableSettings
-from models.tenancy import acting_for
+from models.table.connection import TableSettings
+from models.table.tenancy import acting_for
 from tests.integration.api.caller import Caller
 from tests.integration.api.conftest import serving
 

@@ -12,9 +12,9 @@ from werkzeug.test import TestResponse
 
 from bot.llm.types import TextDelta
 from models.access_patterns.allowances import get_allowance
-from models.errors import LeaseLost
-from models.table import TableSettings
-from models.tenancy import acting_for
+from models.table.connection import TableSettings
+from models.table.errors import LeaseLost
+from models.table.tenancy import acting_for
 from tests.fake_clock import FakeClock
 from tests.integration.api.caller import Caller
 from tests.integration.api.conftest import make_app

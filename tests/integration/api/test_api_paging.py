@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from flask_openapi import OpenAPI
 
-from models.table import TableSettings, configure
+from models.table.connection import TableSettings, configure
 from tests.conftest import new_table
 from tests.integration.api.caller import Caller
 from tests.integration.api.conftest import make_app

@@ -12,7 +12,7 @@ from pynamodb.exceptions import GetError
 
 from bot.errors import BotError, kinds
 from models.access_patterns import agents
-from models.errors import Contended, TableError
+from models.table.errors import Contended, TableError
 from tests.factories import noise
 from tests.integration.api.caller import Caller
 

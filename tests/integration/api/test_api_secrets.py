@@ -9,7 +9,7 @@ import pytest
 from flask_openapi import OpenAPI
 
 from bot.access.keys import hash_of
-from models.table import TableSettings, client
+from models.table.connection import TableSettings, client
 from tests.contract_watch import past_the_models
 from tests.integration.api.caller import Caller
 from tests.integration.api.conftest import make_app

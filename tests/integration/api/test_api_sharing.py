@@ -8,7 +8,7 @@ from flask_openapi import OpenAPI
 
 from bot.llm.providers import Providers
 from models.measure.probe import Probe
-from models.table import TableSettings
+from models.table.connection import TableSettings
 from tests.integration.api.caller import Caller
 from tests.integration.api.conftest import make_app
 from tests.model_server import ModelServer, _model_server, model_server

@@ -20,8 +20,8 @@ from werkzeug.test import TestResponse
 from bot.access.authentication import tokens_of
 from bot.settings import Settings
 from models.access_patterns.identities import readmit_identity
-from models.errors import ItemNotFound
-from models.table import TableSettings
+from models.table.connection import TableSettings
+from models.table.errors import ItemNotFound
 from tests.factories import make_user, new_email
 from tests.integration.api.caller import PREFIX, Caller
 from tests.integration.api.conftest import make_app

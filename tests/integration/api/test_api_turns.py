@@ -12,10 +12,11 @@ from bot.llm.types import Completion, ModelRequest, TextDelta, ToolCall, Usage
 from bot.turns import running
 from bot.turns.service import Question
 from bot.turns.tools import MAX_CALLS
-from models import clock
 from models.access_patterns.messages import Draft
-from models.errors import Contended
-from models.table import MAX_TEXT_BYTES, settings
+from models.table import clock
+from models.table.connection import settings
+from models.table.errors import Contended
+from models.table.item import MAX_TEXT_BYTES
 from tests.factories import noise
 from tests.fake_clock import FakeClock
 from tests.integration.api.caller import Caller

@@ -6,7 +6,7 @@ from pathlib import Path
 from flask_openapi import OpenAPI
 
 from bot.api.export_scope import EXPORTED, LEFT_OUT
-from models.table import Item, decode
+from models.table.item import Item, decode
 from tests.factories import make_agent
 from tests.integration.api.caller import Caller
 from tests.integration.api.test_api_exports import lines_of

@@ -7,9 +7,9 @@ import pytest
 from flask_openapi import OpenAPI
 from werkzeug.test import TestResponse
 
-from models import clock
 from models.access_patterns.idempotency import find_repeated
-from models.table import TableSettings
+from models.table import clock
+from models.table.connection import TableSettings
 from tests.conftest import new_table
 from tests.factories import new_email
 from tests.integration.api.caller import PREFIX, Caller

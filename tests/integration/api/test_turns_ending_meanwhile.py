@@ -12,8 +12,8 @@ from bot.turns import following
 from bot.turns.leases import LeaseKeeper
 from models.access_patterns.messages import Draft
 from models.access_patterns.turns import Begun, begin_turn, end_turn
-from models.errors import ItemNotFound
-from models.ids import new_id
+from models.table.errors import ItemNotFound
+from models.table.ids import new_id
 from models.turn import ID_PREFIX, TurnEnd
 from tests.factories import make_conversation, make_user
 from tests.wire import others_come_first

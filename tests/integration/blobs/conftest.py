@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from models import blobs
-from models.blobs import BlobSettings
-from models.table import TableSettings
+from models.table import blobs
+from models.table.blobs import BlobSettings
+from models.table.connection import TableSettings
 from tests.buckets import new_bucket, objects
 
 

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from flask_openapi import OpenAPI
 
-from bot.turns.asking import WINDOW
-from models import blobs
+from bot.turns.model_requests import WINDOW
 from models.access_patterns.messages import get_message
-from models.blobs import BlobSettings
-from models.table import TableSettings
-from models.tenancy import acting_for
+from models.table import blobs
+from models.table.blobs import BlobSettings
+from models.table.connection import TableSettings
+from models.table.tenancy import acting_for
 from tests.factories import noise
 from tests.integration.api.caller import Caller
 from tests.integration.api.conftest import make_app

@@ -9,21 +9,21 @@ from typing import Any
 
 import pytest
 
-from models import blobs
 from models.access_patterns import messages
 from models.access_patterns.conversations import get_conversation, open_conversation
 from models.access_patterns.erasure import Hold, list_pending_erasures, take_erasure
 from models.access_patterns.large_texts import named_objects
 from models.access_patterns.messages import Draft, append_messages, delete_message, get_message, list_messages
-from models.access_patterns.removal import erase
+from models.access_patterns.removal.erase import erase
 from models.access_patterns.states import Owner, delete_state, get_state, list_states, put_state
-from models.blobs import BlobSettings, key_of
 from models.conversation import Conversation
 from models.erasure import OBJECT, Erasure
-from models.errors import Contended, ContentUnavailable, ItemNotFound, ItemTooLarge, VersionMismatch
-from models.long_text import MAX_PLAIN
 from models.message import Message
-from models.tenancy import UserId, acting_for
+from models.table import blobs
+from models.table.blobs import BlobSettings, key_of
+from models.table.errors import Contended, ContentUnavailable, ItemNotFound, ItemTooLarge, VersionMismatch
+from models.table.long_text import MAX_PLAIN
+from models.table.tenancy import UserId, acting_for
 from tests import raw, wire
 from tests.buckets import s3_of
 from tests.contract_watch import past_the_models

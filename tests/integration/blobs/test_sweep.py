@@ -7,11 +7,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from bot.cli import cli
-from models import blobs, clock
 from models.access_patterns.states import Owner, put_state
-from models.blobs import BlobSettings
-from models.table import TableSettings, configure
-from models.tenancy import acting_for
+from models.table import blobs, clock
+from models.table.blobs import BlobSettings
+from models.table.connection import TableSettings, configure
+from models.table.tenancy import acting_for
 from tests.buckets import s3_of
 from tests.factories import make_conversation, noise, say
 
@@ -38,7 +38,7 @@ def sweep(*options: str) -> Result:
 def later(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two days have passed since the objects were made."""
     moment = clock.now() + timedelta(days=2)
-    monkeypatch.setattr("models.clock.now", lambda: moment)
+    monkeypatch.setattr("models.table.clock.now", lambda: moment)
 
 
 def a_mixed_bucket(bucket: BlobSettings) -> tuple[set[str], set[str]]:

@@ -16,8 +16,8 @@ from bot.access.secrets import Vault
 from bot.cli import cli
 from bot.settings import Settings
 from models.access_patterns.users import get_user, update_user
-from models.table import TableSettings
-from models.tenancy import acting_for
+from models.table.connection import TableSettings
+from models.table.tenancy import acting_for
 from tests.factories import make_user
 from tests.integration.api.caller import Caller
 from tests.integration.api.conftest import SECRET, make_app

@@ -13,7 +13,7 @@ from urllib.request import urlopen
 import pytest
 from localstack_client.session import Session
 
-from models import schema
+from models.table.indexes import INDEXES, STREAM_VIEW, TTL_ATTRIBUTE, key_schema
 from tests.processes import ROOT, only_linux, open_addresses
 from tests.which_engine import engine_name
 
@@ -62,11 +62,11 @@ def test_every_hook_has_succeeded() -> None:
 def test_the_table_has_the_declared_keys_indexes_ttl_and_stream(session: Session) -> None:
     found = made(session)
 
-    assert found["keys"] == schema.key_schema()["KeySchema"]
-    assert found["indexes"] == sorted(index.name for index in schema.INDEXES)
-    assert found["ttl"]["AttributeName"] == schema.TTL_ATTRIBUTE
+    assert found["keys"] == key_schema()["KeySchema"]
+    assert found["indexes"] == sorted(index.name for index in INDEXES)
+    assert found["ttl"]["AttributeName"] == TTL_ATTRIBUTE
     assert found["ttl"]["TimeToLiveStatus"] == "ENABLED"
-    assert found["stream"] == {"StreamEnabled": True, "StreamViewType": schema.STREAM_VIEW}
+    assert found["stream"] == {"StreamEnabled": True, "StreamViewType": STREAM_VIEW}
 
 
 def test_the_bucket_takes_an_object_and_the_key_encrypts(session: Session) -> None:

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from localstack_client.session import Session
 
-from models import blobs
-from models.blobs import item_of
-from models.table import TableSettings
+from models.table import blobs
+from models.table.blobs import item_of
+from models.table.connection import TableSettings
 from tests.factories import noise
 from tests.integration.api.caller import Caller
 from tests.integration.api.conftest import make_app

@@ -11,7 +11,7 @@ from models.access_patterns.states import Owner, put_state
 from models.access_patterns.turns import Begun, begin_turn, end_turn
 from models.allowance import Limits, Quota
 from models.conversation import Conversation
-from models.ids import new_id
+from models.table.ids import new_id
 from models.user import User
 from tests.erasing import delete_conversation
 from tests.factories import make_agent, make_conversation, make_user

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TypeVar
 
-from models.reading import Page
+from models.table.reading import Page
 
 T = TypeVar("T")
 Fetch = Callable[[int, T | None], Page[T]]

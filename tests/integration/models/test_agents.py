@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 
 from models.access_patterns.agents import create_agent, find_agent_owner, get_agent, list_agents, update_agent
-from models.errors import ItemNotFound, ItemTooLarge
+from models.table.errors import ItemNotFound, ItemTooLarge
 from tests.factories import make_agent, make_user
 from tests.fake_clock import FakeClock
 from tests.together import at_once

@@ -6,13 +6,13 @@ from functools import partial
 
 import pytest
 
-from models.access_patterns.allowances import change_limits, get_allowance, look_after_running
+from models.access_patterns.allowances import change_limits, get_allowance, release_ended_turns
 from models.access_patterns.messages import Draft
-from models.access_patterns.turn_states import settle_turn
+from models.access_patterns.turn_states import reconcile_turn
 from models.access_patterns.turns import Begun, begin_turn, end_turn
 from models.allowance import Allowance, Limits, Quota, period_end
 from models.conversation import Conversation
-from models.errors import ItemNotFound, LimitReached
+from models.table.errors import ItemNotFound, LimitReached
 from models.turn import TurnEnd
 from tests.erasing import delete_conversation, delete_user
 from tests.factories import make_agent, make_conversation, make_user
@@ -155,7 +155,7 @@ def test_a_dead_workers_claim_is_given_back_by_who_settles_its_turn(fake_clock: 
     conversation = make_conversation()
     begun = begin(conversation)
     fake_clock.advance(seconds=31)
-    settled = [settle_turn(begun.lease.turn) for _ in range(2)]
+    settled = [reconcile_turn(begun.lease.turn) for _ in range(2)]
     assert [turn.status for turn in settled] == ["interrupted", "interrupted"]
     assert claimed(conversation.user_id) == ([0, 0], 0)
 
@@ -166,11 +166,11 @@ def test_the_dead_are_found_by_who_is_refused(fake_clock: FakeClock) -> None:
     del alive
     fake_clock.advance(seconds=20)
     delete_conversation(agent.user_id, erased.lease.conversation.conversation_id)
-    assert look_after_running(agent.user_id) == ([], True)
+    assert release_ended_turns(agent.user_id) == ([], True)
     # What was being said may have been heard: it stays claimed.
     assert claimed(agent.user_id) == ([300, 300], 2)
     fake_clock.advance(seconds=11)
-    found, freed = look_after_running(agent.user_id)
+    found, freed = release_ended_turns(agent.user_id)
     assert (len(found), freed) == (2, False)
     assert dead.lease.turn_id in [turn.turn_id for turn in found]
 

@@ -7,7 +7,7 @@ import pytest
 from models.access_patterns.api_keys import create_api_key, find_api_key, list_api_keys, revoke_api_key
 from models.access_patterns.users import get_user
 from models.api_key import ApiKey, ApiKeyEntry
-from models.errors import ItemNotFound
+from models.table.errors import ItemNotFound
 from tests.factories import make_user
 from tests.fake_clock import FakeClock
 from tests.raw import stored

@@ -9,10 +9,9 @@ from functools import partial
 
 import pytest
 
-from models import clock
 from models.access_patterns import AccessPattern, erasure, patterns
 from models.access_patterns.agents import create_agent, find_agent_owner, get_agent, list_agents, update_agent
-from models.access_patterns.allowances import change_limits, get_allowance, look_after_running
+from models.access_patterns.allowances import change_limits, get_allowance, release_ended_turns
 from models.access_patterns.api_keys import (
     create_api_key,
     find_api_key,
@@ -43,7 +42,7 @@ from models.access_patterns.identities import (
 from models.access_patterns.large_texts import named_objects
 from models.access_patterns.messages import Draft, append_messages, delete_message, get_message, list_messages
 from models.access_patterns.rates import count_request
-from models.access_patterns.removal import erase
+from models.access_patterns.removal.erase import erase
 from models.access_patterns.roles import change_role
 from models.access_patterns.sharing import (
     get_shared_agent,
@@ -54,7 +53,7 @@ from models.access_patterns.sharing import (
 )
 from models.access_patterns.states import delete_state, get_state, list_states, put_state
 from models.access_patterns.turn_events import append_events, streamed, turn_messages
-from models.access_patterns.turn_states import cancelled_turns, get_turn, request_cancel, settle_turn
+from models.access_patterns.turn_states import cancelled_turns, get_turn, reconcile_turn, request_cancel
 from models.access_patterns.turns import begin_turn, end_turn, renew_lease
 from models.access_patterns.usage import usage
 from models.access_patterns.users import (
@@ -66,10 +65,11 @@ from models.access_patterns.users import (
     list_users,
     update_user,
 )
-from models.blobs import new_key
 from models.conversation import Conversation
 from models.identity import identity_hash
-from models.tenancy import UserId, acting_for
+from models.table import clock
+from models.table.blobs import new_key
+from models.table.tenancy import UserId, acting_for
 from tests.erasing import ask_for_user, dead_job, delete_conversation, delete_user, hold
 from tests.factories import make_user, new_email
 from tests.integration.models.everything import LEASE, Ids, begin, begin_limited, make_everything
@@ -124,14 +124,14 @@ def a_job(ids: Ids) -> Run:
 def orphaned(ids: Ids) -> Run:
     """A turn that was followed, and whose lease has run out."""
     begun = begin_turn(ids.user_id, ids.conversation_id, lambda _: [], window=20, lease=timedelta(0), announced=True)
-    return lambda: settle_turn(begun.lease.turn)
+    return lambda: reconcile_turn(begun.lease.turn)
 
 
 def with_a_dead_claim(ids: Ids) -> Run:
     """Two turns that run, one of them in a conversation that is gone."""
     dead, _ = (begin_limited(ids) for _ in range(2))
     delete_conversation(ids.user_id, dead.lease.conversation.conversation_id)
-    return lambda: look_after_running(ids.user_id)
+    return lambda: release_ended_turns(ids.user_id)
 
 
 def messages_of_a_turn(ids: Ids) -> Run:

@@ -16,7 +16,7 @@ from models.access_patterns.conversations import (
 )
 from models.access_patterns.messages import Draft, append_messages, delete_message
 from models.conversation import STATUSES, Conversation, ConversationStatus
-from models.errors import Contended, ItemNotFound
+from models.table.errors import Contended, ItemNotFound
 from tests.factories import make_agent, make_conversation, make_user, say
 from tests.fake_clock import FakeClock
 from tests.raw import hide, stored

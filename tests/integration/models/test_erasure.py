@@ -21,21 +21,22 @@ from models.access_patterns.conversations import (
 )
 from models.access_patterns.erasure import list_pending_erasures, take_erasure
 from models.access_patterns.messages import Draft, append_messages, delete_message, list_messages
-from models.access_patterns.removal import erase
+from models.access_patterns.removal.erase import erase
 from models.access_patterns.sharing import publish_agent, share_agent
 from models.access_patterns.states import Owner, list_states, put_state
+from models.access_patterns.turn_errors import LeaseExpired
 from models.access_patterns.turn_events import append_events
-from models.access_patterns.turn_states import settle_turn
+from models.access_patterns.turn_states import reconcile_turn
 from models.access_patterns.turns import begin_turn, end_turn, renew_lease
 from models.access_patterns.users import change_email, get_user, get_user_by_email, list_users, update_user
 from models.agent import Agent
 from models.conversation import STATUSES, Conversation
 from models.erasure import Erasure
-from models.errors import Contended, EmailTaken, ItemNotFound, LeaseExpired, LeaseLost
 from models.measure.shapes import entity_of
 from models.message import Message
 from models.request_count import RequestCount
-from models.table import Item
+from models.table.errors import Contended, EmailTaken, ItemNotFound, LeaseLost
+from models.table.item import Item
 from models.turn import Turn, TurnEvents
 from tests import raw
 from tests.erasing import delete_agent, delete_conversation, delete_user, hold
@@ -75,7 +76,7 @@ def turn(conversation: Conversation, *contents: str, answer: Sequence[Draft] = (
     try:
         begun = begin()
     except LeaseExpired as found:
-        settle_turn(found.turn)
+        reconcile_turn(found.turn)
         begun = begin()
     if end:
         end_turn(begun.lease, "completed" if answer else "failed", answer, {})

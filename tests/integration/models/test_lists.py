@@ -21,7 +21,7 @@ from models.access_patterns.states import Owner, list_states, put_state
 from models.access_patterns.users import list_users
 from models.conversation import STATUSES, Conversation
 from models.state import KINDS
-from models.table import Item
+from models.table.item import Item
 from tests.erasing import delete_conversation
 from tests.factories import make_agent, make_conversation, make_user, noise, say
 from tests.fake_clock import FakeClock

@@ -13,12 +13,11 @@ import pytest
 from botocore.exceptions import ClientError
 from pynamodb.exceptions import PynamoDBException
 
-from bot.api.problems import from_aws, from_table
 from bot.errors import TableUnavailable
-from models import clock
+from bot.http.problems import from_aws, from_table
 from models.access_patterns import erasure, patterns
 from models.access_patterns.agents import create_agent, get_agent, list_agents, update_agent
-from models.access_patterns.allowances import change_limits, get_allowance, look_after_running
+from models.access_patterns.allowances import change_limits, get_allowance, release_ended_turns
 from models.access_patterns.api_keys import create_api_key, list_api_keys, note_api_key_use, revoke_api_key
 from models.access_patterns.audit import list_events, record_event
 from models.access_patterns.conversations import (
@@ -36,8 +35,9 @@ from models.access_patterns.rates import count_request
 from models.access_patterns.roles import change_role
 from models.access_patterns.sharing import publish_agent, share_agent, unshare_agent
 from models.access_patterns.states import Owner, delete_state, get_state, list_states, put_state
+from models.access_patterns.turn_errors import BeginUncertain
 from models.access_patterns.turn_events import append_events, streamed
-from models.access_patterns.turn_states import get_turn, request_cancel, settle_turn
+from models.access_patterns.turn_states import get_turn, reconcile_turn, request_cancel
 from models.access_patterns.turns import end_turn, renew_lease
 from models.access_patterns.users import (
     change_credentials,
@@ -49,9 +49,10 @@ from models.access_patterns.users import (
 )
 from models.conversation import Conversation
 from models.erasure import Erasure
-from models.errors import BeginUncertain, Contended, ItemNotFound, LimitReached, TableError
 from models.identity import identity_hash
-from models.table import client
+from models.table import clock
+from models.table.connection import client
+from models.table.errors import Contended, ItemNotFound, LimitReached, TableError
 from tests.erasing import dead_job, delete_user, hold
 from tests.factories import make_user
 from tests.fake_clock import FakeClock
@@ -254,7 +255,7 @@ CASES: dict[str, Case] = {
         (["Hello", "Hi!", "Again", "Hi again!"], 4, 7, False),
     ),
     "AP-54": (
-        lambda ids: settle_turn(begin(header(ids), "Again", lease=timedelta(0)).lease.turn),
+        lambda ids: reconcile_turn(begin(header(ids), "Again", lease=timedelta(0)).lease.turn),
         lambda ids: (contents(ids), header(ids).lease_turn),
         (["Hello", "Hi!", "Again"], None),
     ),
@@ -315,7 +316,7 @@ CASES: dict[str, Case] = {
         {"turns_at_once": 3},
     ),
     "AP-82": (
-        lambda ids: look_after_running(with_deleted_turn(ids).user_id),
+        lambda ids: release_ended_turns(with_deleted_turn(ids).user_id),
         lambda ids: get_allowance(ids.user_id).running,
         None,
     ),
@@ -411,7 +412,7 @@ def test_the_effect_of_a_write_stands_once(name: str, operation: str, fault: str
 def test_a_write_that_is_never_done_is_an_error_and_leaves_nothing_half_done(
     name: str, operation: str, fake_clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("models.retries.time.sleep", lambda _seconds: None)
+    monkeypatch.setattr("models.table.retries.time.sleep", lambda _seconds: None)
     ids = make_everything()
     act, *_ = CASES[name]
     before: list[object] = []

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from models import clock
 from models.access_patterns.conversations import get_conversation, set_conversation_status
 from models.access_patterns.messages import (
     MAX_APPEND,
@@ -19,8 +18,9 @@ from models.access_patterns.messages import (
     list_messages,
 )
 from models.conversation import Conversation, ConversationStatus
-from models.errors import Contended, ConversationNotActive, InvalidKeyField, ItemNotFound, ItemTooLarge
 from models.message import Message
+from models.table import clock
+from models.table.errors import Contended, ConversationNotActive, InvalidKeyField, ItemNotFound, ItemTooLarge
 from tests.factories import append, make_conversation, make_user, noise, say
 from tests.fake_clock import FakeClock
 from tests.raw import stored

@@ -16,7 +16,7 @@ from models.access_patterns.users import change_email, update_user
 from models.agent import Agent
 from models.conversation import Conversation
 from models.state import ConversationState, UserState
-from models.table import Item
+from models.table.item import Item
 from models.user import User
 from tests.factories import new_email
 from tests.fake_clock import FakeClock

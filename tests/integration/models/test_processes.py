@@ -12,8 +12,8 @@ from models.access_patterns.conversations import get_conversation
 from models.access_patterns.messages import Draft, append_messages, list_messages
 from models.access_patterns.states import Owner, get_state, put_state
 from models.access_patterns.users import create_user, get_user_by_email
-from models.errors import Contended
-from models.table import TableSettings, configure
+from models.table.connection import TableSettings, configure
+from models.table.errors import Contended
 from tests.factories import make_conversation, make_user, new_email
 from tests.together import at_once
 

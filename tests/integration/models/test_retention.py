@@ -10,8 +10,8 @@ from models.access_patterns.states import Owner, get_state, put_state
 from models.access_patterns.turn_states import get_turn
 from models.access_patterns.turns import begin_turn, end_turn
 from models.conversation import Conversation
-from models.errors import ItemNotFound
-from models.table import expiry
+from models.table.errors import ItemNotFound
+from models.table.item import expiry
 from tests.factories import make_agent
 from tests.fake_clock import FakeClock
 from tests.raw import whole_table

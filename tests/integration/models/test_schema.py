@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from models import schema
-from models.schema import create_table, delete_table, describe_table, key_schema, reachable
-from models.table import TableSettings, client, configure, settings
+from models.schema import create_table, delete_table, describe_table, reachable
+from models.table.connection import TableSettings, client, configure, settings
+from models.table.indexes import INDEXES, key_schema
 from tests.together import at_once
 
 
@@ -32,8 +32,8 @@ def test_the_table_has_the_shape_that_the_items_declare(no_table: TableSettings)
     assert found["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST"
     assert found["KeySchema"] == key_schema()["KeySchema"]
     indexes = {index["IndexName"]: index for index in found["GlobalSecondaryIndexes"]}
-    assert indexes.keys() == {index.name for index in schema.INDEXES}
-    for index in schema.INDEXES:
+    assert indexes.keys() == {index.name for index in INDEXES}
+    for index in INDEXES:
         made = indexes[index.name]
         assert made["KeySchema"] == index.key_schema
         assert made["Projection"]["ProjectionType"] == index.projection["ProjectionType"]

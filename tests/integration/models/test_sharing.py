@@ -20,7 +20,7 @@ from models.access_patterns.sharing import (
     unshare_agent,
 )
 from models.agent import MAX_SHARED_WITH, Agent
-from models.errors import ItemNotFound, TooManyShares
+from models.table.errors import ItemNotFound, TooManyShares
 from models.user import User
 from tests.contract_watch import Watch
 from tests.factories import make_agent, make_user

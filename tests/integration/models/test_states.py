@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from models.access_patterns.states import Owner, delete_state, get_state, list_states, put_state
-from models.errors import Contended, InvalidKeyField, ItemNotFound, ItemTooLarge, VersionMismatch
 from models.state import ConversationState, UserState
+from models.table.errors import Contended, InvalidKeyField, ItemNotFound, ItemTooLarge, VersionMismatch
 from tests.factories import make_conversation, make_user, noise, say
 from tests.fake_clock import FakeClock
 from tests.raw import stored

@@ -8,7 +8,6 @@ from functools import cache
 
 import pytest
 
-from models import clock
 from models.access_patterns import patterns
 from models.access_patterns.agents import get_agent, update_agent
 from models.access_patterns.api_keys import create_api_key, find_api_key_and_agent, note_api_key_use, revoke_api_key
@@ -27,10 +26,11 @@ from models.access_patterns.sharing import get_shared_agent, publish_agent, shar
 from models.access_patterns.states import delete_state, get_state, list_states, put_state
 from models.access_patterns.turn_states import get_turn
 from models.access_patterns.turns import begin_turn
-from models.errors import ItemNotFound
-from models.ids import new_id
-from models.reading import Page
-from models.table import Item
+from models.table import clock
+from models.table.errors import ItemNotFound
+from models.table.ids import new_id
+from models.table.item import Item
+from models.table.reading import Page
 from tests.erasing import delete_agent, delete_conversation
 from tests.factories import make_user
 from tests.integration.models.everything import LEASE, Ids, make_everything

@@ -3,7 +3,7 @@
 import pytest
 
 from models.access_patterns.turn_events import append_events, streamed
-from models.ids import new_id
+from models.table.ids import new_id
 from models.turn import ID_PREFIX, MOST_UNSTORED, Turn
 
 pytestmark = pytest.mark.usefixtures("table")

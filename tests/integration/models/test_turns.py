@@ -15,21 +15,14 @@ from models.access_patterns.conversations import (
     set_conversation_status,
 )
 from models.access_patterns.messages import Draft, delete_message
-from models.access_patterns.turn_states import get_turn, settle_turn
+from models.access_patterns.turn_errors import LeaseExpired, LeaseHeld
+from models.access_patterns.turn_states import get_turn, reconcile_turn
 from models.access_patterns.turns import Begun, begin_turn, end_turn, renew_lease
 from models.conversation import Conversation
-from models.errors import (
-    Contended,
-    ConversationNotActive,
-    ItemNotFound,
-    ItemTooLarge,
-    LeaseExpired,
-    LeaseHeld,
-    LeaseLost,
-)
-from models.ids import new_id
 from models.message import Message
-from models.table import MAX_TEXT_BYTES
+from models.table.errors import Contended, ConversationNotActive, ItemNotFound, ItemTooLarge, LeaseLost
+from models.table.ids import new_id
+from models.table.item import MAX_TEXT_BYTES
 from models.turn import TurnEnd
 from tests.erasing import delete_conversation
 from tests.factories import make_conversation, make_user, noise, say
@@ -57,7 +50,7 @@ def begin(conversation: Conversation, *contents: str, window: int = 20, announce
     try:
         return asked(announced=announced)
     except LeaseExpired as found:
-        settle_turn(found.turn)
+        reconcile_turn(found.turn)
         return asked(announced=announced)
 
 
@@ -387,11 +380,11 @@ class TestGivenUp:
     ) -> None:
         conversation = make_conversation()
         begun = begin(conversation, "Hello", announced=announced)
-        assert settle_turn(begun.lease.turn).status == "running"
-        settled = settle_turn(begun.lease.turn, given_up="Nobody runs it.")
+        assert reconcile_turn(begun.lease.turn).status == "running"
+        settled = reconcile_turn(begun.lease.turn, abandoned="Nobody runs it.")
         assert (settled.status, settled.error["detail"]) == ("interrupted", "Nobody runs it.")
         assert not header(conversation).leased()
-        assert settle_turn(begun.lease.turn, given_up="Again.").error == settled.error
+        assert reconcile_turn(begun.lease.turn, abandoned="Again.").error == settled.error
         assert begin(conversation, "Again").lease.fence == begun.lease.fence + 1
 
     def test_what_was_given_up_and_has_ended_all_the_same_stays_as_it_is_and_so_does_the_next_turn(self) -> None:
@@ -399,7 +392,7 @@ class TestGivenUp:
         first = begin(conversation, "Hello")
         end_turn(first.lease, "completed", ANSWER, USED)
         second = begin(conversation, "Again")
-        assert settle_turn(first.lease.turn, given_up="Nobody runs it.").status == "completed"
+        assert reconcile_turn(first.lease.turn, abandoned="Nobody runs it.").status == "completed"
         assert header(conversation).lease_turn == second.lease.turn_id
 
     def test_a_turn_that_never_began_is_not_there(self) -> None:
@@ -407,7 +400,7 @@ class TestGivenUp:
         begun = begin(make_conversation(), "Hello")
         never = replace(begun.lease, conversation=conversation, user_id=conversation.user_id).turn
         with pytest.raises(ItemNotFound):
-            settle_turn(never, given_up="Nobody runs it.")
+            reconcile_turn(never, abandoned="Nobody runs it.")
         assert stored(conversation)
 
 

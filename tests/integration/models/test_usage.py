@@ -7,11 +7,11 @@ from functools import partial
 import pytest
 
 from models.access_patterns.messages import Draft, delete_message, list_messages
+from models.access_patterns.removal import pages
 from models.access_patterns.turns import begin_turn, end_turn
 from models.access_patterns.usage import Usage, usage
 from models.conversation import Conversation
-from models.removal import pages
-from models.writing import delete_batch
+from models.table.writing import delete_batch
 from tests.erasing import delete_agent, delete_conversation, delete_user
 from tests.factories import make_agent, make_conversation
 from tests.fake_clock import FakeClock

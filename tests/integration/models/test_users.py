@@ -16,8 +16,8 @@ from models.access_patterns.users import (
     list_users,
     update_user,
 )
-from models.errors import EmailTaken, InvalidKeyField, ItemNotFound, ItemTooLarge
-from models.tenancy import acting_for
+from models.table.errors import EmailTaken, InvalidKeyField, ItemNotFound, ItemTooLarge
+from models.table.tenancy import acting_for
 from models.user import EmailClaim, User
 from tests.factories import make_agent, make_user, new_email
 from tests.fake_clock import FakeClock

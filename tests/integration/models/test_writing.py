@@ -9,16 +9,16 @@ from unittest import mock
 
 import pytest
 from botocore.awsrequest import AWSResponse, HeadersDict
+from models.connection.connection import client, settings
 from pynamodb.exceptions import TransactWriteError
 
-from models import table
 from models.access_patterns.conversations import get_conversation, open_conversation
 from models.access_patterns.messages import Draft
 from models.access_patterns.users import is_active
-from models.errors import Contended, ItemTooLarge
-from models.table import client, settings
+from models.table import connection
+from models.table.errors import Contended, ItemTooLarge
+from models.table.writing import ConditionFailed, Transaction, delete_batch
 from models.user import EmailClaim, User
-from models.writing import ConditionFailed, Transaction, delete_batch
 from tests.contract_watch import past_the_models
 from tests.factories import append, make_conversation, make_user, new_email, say
 from tests.raw import stored, whole_table
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.usefixtures("table")
 
 @pytest.fixture(autouse=True)
 def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("models.writing.pause", lambda _attempt: None)
+    monkeypatch.setattr("models.table.writing.pause", lambda _attempt: None)
 
 
 @contextmanager
@@ -62,9 +62,9 @@ def answering(operation: str, answers: list[dict[str, Any]], *, doing: bool = Fa
 def without_retries() -> Iterator[None]:
     """A client that tries once, as botocore's own does when its attempts are used up."""
     before = settings()
-    table.configure(replace(before, max_attempts=1))
+    connection.configure(replace(before, max_attempts=1))
     yield
-    table.configure(before)
+    connection.configure(before)
 
 
 def cancelled(*codes: str) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from bot.access.rotation import Rotated, count_users, rotate
 from bot.access.secrets import Vault
 from bot.cli import cli
 from models.access_patterns.users import get_user, update_user
-from models.table import TableSettings
-from models.tenancy import UserId, acting_for
+from models.table.connection import TableSettings
+from models.table.tenancy import UserId, acting_for
 from models.user import User
 from tests.erasing import delete_user
 from tests.factories import make_user

@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from bot.cli import cli
-from models import table as models_table
-from models.table import TableSettings
+from models.table import connection
+from models.table.connection import TableSettings
 from tests.contract_watch import past_the_models
 from tests.factories import make_agent, make_conversation, make_user, say
 
@@ -27,7 +27,7 @@ def run(table: TableSettings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Brows
     with past_the_models():
         yield lambda *arguments: CliRunner().invoke(cli, ["table", "browse", *arguments])
     # The command has pointed the models at the table by its own settings.
-    models_table.configure(table)
+    connection.configure(table)
 
 
 def test_without_options_it_shows_the_users_from_their_index(run: Browse) -> None:
@@ -129,7 +129,7 @@ def test_a_page_is_one_query_and_never_a_scan(run: Browse, monkeypatch: pytest.M
     module, sent = import_module("bot.cli.browse"), list[str]()
 
     def watched() -> Any:
-        client = models_table.client()
+        client = connection.client()
         client.meta.events.register("before-call.dynamodb", lambda model, **_: sent.append(model.name))
         return client
 

@@ -4,10 +4,10 @@ import pytest
 
 from bot.seed.content import person
 from bot.seed.writer import Plan, Written, write
-from models import clock
 from models.access_patterns.agents import list_agents
 from models.access_patterns.conversations import list_conversations, open_conversation
 from models.access_patterns.users import get_user_by_email
+from models.table import clock
 from tests.raw import wipe
 from tests.wire import recorded
 

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 
-from models.ids import new_id
 from models.message import ID_PREFIX, ROLES, Message
+from models.table.ids import new_id
 
 _START = datetime(2026, 1, 1, tzinfo=UTC)
 _moments = (_START + timedelta(seconds=number) for number in count())

@@ -12,9 +12,9 @@ from bot.turns.events import AnswerDelta
 from bot.turns.leases import LeaseKeeper
 from bot.turns.streams import TurnStreams
 from models.access_patterns.turns import Lease
-from models.clock import now
 from models.conversation import Conversation
-from models.errors import LeaseLost
+from models.table.clock import now
+from models.table.errors import LeaseLost
 from tests.processes import wait_until
 
 SOON = 30

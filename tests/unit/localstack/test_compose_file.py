@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from models import schema
+from models.table.indexes import key_schema
 
 LOCALSTACK = Path(__file__).parents[3] / "localstack"
 HOOKS = LOCALSTACK / "init" / "ready.d"
@@ -97,7 +98,7 @@ def empty_engine_table(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
             sent["CreateTable"] = {name: value for name, value in arguments.items() if name != "TableName"}
 
         def describe_table(self, **_: Any) -> dict[str, Any]:
-            return {"Table": {"TableName": "t", **schema.key_schema()}}
+            return {"Table": {"TableName": "t", **key_schema()}}
 
         def get_waiter(self, _: str) -> "Engine":
             return self

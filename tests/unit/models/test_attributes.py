@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.attributes import JsonAttribute, JsonMapAttribute, TimestampAttribute
+from models.table.attributes import JsonAttribute, JsonMapAttribute, TimestampAttribute
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),

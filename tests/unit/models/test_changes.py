@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pynamodb.expressions.update import Update
 
-from models.changes import actions_for, merge, set_or_remove
 from models.state import UserState
+from models.table.changes import actions_for, merge, set_or_remove
 from models.user import User
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models import clock
+from models.table import clock
 from tests.fake_clock import FakeClock
 
 MOMENTS = st.datetimes(timezones=st.just(UTC))

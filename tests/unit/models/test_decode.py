@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from models import clock
 from models.conversation import Conversation
 from models.message import Message
-from models.table import DELETING, Item, decode, expiry
+from models.table import clock
+from models.table.item import DELETING, Item, decode, expiry
 from models.user import User
 from tests.fake_clock import FakeClock
 

@@ -4,10 +4,10 @@ import pytest
 
 from models.agent import Agent
 from models.conversation import Conversation
-from models.keys import Key, KeyField, KeyMoment
 from models.message import Message
 from models.state import ConversationState, UserState
-from models.table import Item
+from models.table.item import Item
+from models.table.keys import Key, KeyField, KeyMoment
 from models.turn import Turn
 from models.user import EmailClaim, User
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.ids import moment_of, new_id
-from models.keys import checked
+from models.table.ids import moment_of, new_id
+from models.table.keys import checked
 
 PASSED = st.timedeltas(timedelta(0), timedelta(days=365 * 1000))
 MOMENTS = PASSED.map(lambda passed: datetime(1970, 1, 1, tzinfo=UTC) + passed)

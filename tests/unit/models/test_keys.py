@@ -4,14 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models import clock
 from models.conversation import Conversation
-from models.errors import InvalidKeyField
-from models.keys import MAX_KEY_BYTES, Key, KeyTemplate
 from models.message import Message
-from models.schema import INDEXES
 from models.state import ConversationState
-from models.table import Item
+from models.table import clock
+from models.table.errors import InvalidKeyField
+from models.table.indexes import INDEXES
+from models.table.item import Item
+from models.table.keys import MAX_KEY_BYTES, Key, KeyTemplate
 from models.turn import Turn
 
 TEMPLATES = sorted(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from models.sizes import item_size, read_units, value_size, write_units
+from models.table.sizes import item_size, read_units, value_size, write_units
 
 
 @pytest.mark.parametrize(

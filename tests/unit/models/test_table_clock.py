@@ -6,7 +6,7 @@ from email.utils import format_datetime
 
 import pytest
 
-from models import clock
+from models.table import clock
 
 NOON = datetime(2030, 1, 7, 12, 0, tzinfo=UTC)
 HALF = timedelta(seconds=0.5)

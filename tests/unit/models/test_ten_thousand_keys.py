@@ -9,9 +9,9 @@ from random import Random
 import pytest
 
 from models import schema  # noqa: F401 - it imports every entity
-from models.errors import InvalidKeyField
-from models.keys import MAX_KEY_BYTES, Key, KeyTemplate
-from models.table import Item
+from models.table.errors import InvalidKeyField
+from models.table.item import Item
+from models.table.keys import MAX_KEY_BYTES, Key, KeyTemplate
 
 SEED = 20261122
 COUNT = 10_000

@@ -6,10 +6,10 @@ import pytest
 from botocore.exceptions import ClientError, ConnectionClosedError, ReadTimeoutError
 from pynamodb.exceptions import PutError, PynamoDBException, TransactWriteError, UpdateError
 
-from models import writing
-from models.changes import condition_failed
-from models.errors import Contended
-from models.writing import Transaction, response_error
+from models.table import writing
+from models.table.changes import condition_failed
+from models.table.errors import Contended
+from models.table.writing import Transaction, response_error
 
 UNANSWERED = (ReadTimeoutError(endpoint_url="http://table"), ConnectionClosedError(endpoint_url="http://table"))
 IN_PROGRESS = ClientError({"Error": {"Code": "TransactionInProgressException", "Message": ""}}, "TransactWriteItems")

@@ -1,0 +1,59 @@
+"""Orphans: turns whose worker died. Whoever comes next records them as interrupted, with the text that was streamed."""
+
+from models.access_patterns.partial_answers import unfinished
+from models.access_patterns.retention import expires_after
+from models.access_patterns.turn_events import streamed
+from models.conversation import Conversation
+from models.table import clock
+from models.table.changes import set_or_remove
+from models.table.ids import moment_of
+from models.table.reading import get
+from models.table.writing import Transaction
+from models.turn import ID_PREFIX, MOST_UNSTORED, Turn, TurnEntry
+
+WORKER_STOPPED = "The worker that ran this turn stopped before it ended."
+
+
+def running_turn(conversation: Conversation) -> Turn:
+    """Return the turn that holds a conversation's lease, as far as the header tells."""
+    return Turn(
+        user_id=conversation.user_id,
+        turn_id=conversation.lease_turn,
+        conversation_id=conversation.conversation_id,
+        agent_id=conversation.agent_id,
+        status="running",
+        started_at=moment_of(conversation.lease_turn, ID_PREFIX) or clock.now(),
+        expires_at=expires_after(conversation, clock.now()),
+    )
+
+
+def record_orphan(transaction: Transaction, conversation: Conversation, why: str) -> Turn:
+    """Add to a transaction what records the turn that holds a conversation's lease as interrupted; return the record.
+
+    `why` is told with it. The transaction must hold only if the lease is still that turn's, and nobody runs it.
+
+    Cost: 1 GetItem; a Query for each MB of what was streamed.
+    """
+    turn_id = conversation.lease_turn
+    turn: Turn | None = get(Turn, user_id=conversation.user_id, turn_id=turn_id)
+    announced = turn is not None
+    if turn is None:
+        turn = running_turn(conversation)
+    turn.status = "interrupted"
+    turn.ended_at = clock.now()
+    pieces = streamed(turn_id, 0) if announced else []
+    turn.last_event = (pieces[-1][0] if pieces else 1) + MOST_UNSTORED + 1
+    kept = unfinished("".join(text for _, text in pieces), "turn_interrupted", why)
+    turn.error, turn.partial_text = kept["error"], kept["partial_text"]
+    if announced:
+        names = ("status", "ended_at", "last_event", "error", "partial_text")
+        attributes = Turn.get_attributes()
+        actions = [set_or_remove(attributes[name], getattr(turn, name)) for name in names]
+        transaction.update("orphan", turn, actions, Turn.status == "running")
+    else:
+        transaction.create("orphan", turn)
+        entry = TurnEntry(conversation_id=turn.conversation_id, turn_id=turn_id, expires_at=turn.expires_at)
+        transaction.create("orphan entry", entry)
+    if turn.expires_at is not None:
+        transaction.put("orphan count", turn.as_counted())
+    return turn

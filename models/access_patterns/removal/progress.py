@@ -1,0 +1,97 @@
+"""The bookkeeping of a removal: its checkpoints, which count and keep the lease, and its end, which makes the receipt.
+
+A worker that was away too long finds its fence passed at its next checkpoint; what it still deletes before that has to
+go in any case.
+"""
+
+from collections.abc import Mapping
+
+from pynamodb.exceptions import UpdateError
+from pynamodb.expressions.condition import Condition
+from pynamodb.expressions.update import Action
+
+from models.access_patterns.erasure import Hold
+from models.agent import Agent
+from models.conversation import Conversation, ConversationEntry
+from models.erasure import RECEIPTS_KEPT, Erasure, PendingErasure
+from models.table import clock
+from models.table.changes import condition_failed, set_or_remove
+from models.table.errors import LeaseLost
+from models.table.item import Item, expiry
+from models.table.reading import get_even_gone
+from models.table.writing import ConditionFailed, Transaction
+from models.user import EmailClaim, User
+
+
+def checkpoint(job: Erasure, hold: Hold, place: tuple[str, str], counts: Mapping[str, int]) -> None:
+    """Write down what is going to be deleted up to a place, and renew the lease; twice is the same as once.
+
+    Raises:
+        LeaseLost: another worker goes on with the job.
+    """
+    if job.counts_to(*place):
+        counts = {}
+    actions: list[Action] = [
+        Erasure.removed.set(_sum(job, counts)),
+        Erasure.counted.set(list(place)),
+        Erasure.lease_expires_at.set(clock.table_now() + hold.lease),
+    ]
+    try:
+        job.update(actions=actions, condition=_ours(job))
+    except UpdateError as error:
+        if condition_failed(error):
+            raise LeaseLost(job.erasure_id) from error
+        raise
+
+
+def complete(job: Erasure) -> None:
+    """Delete the head item and make the job its receipt, both or neither.
+
+    Raises:
+        LeaseLost: another worker goes on with the job.
+    """
+    head, leads = _head(job)
+    moment = clock.now()
+    removed = _sum(job, {type(head).ENTITY: 1} if head is not None else {})
+    transaction = Transaction()
+    for part, item in enumerate([head, *leads] if head is not None else []):
+        transaction.delete(f"part {part}", item)
+    actions: list[Action] = [
+        Erasure.completed_at.set(moment),
+        Erasure.removed.set(removed),
+        set_or_remove(Erasure.expires_at, expiry(moment + RECEIPTS_KEPT)),
+        Erasure.lease_expires_at.remove(),
+    ]
+    transaction.update("erasure", job, actions, _ours(job))
+    transaction.delete("pending", PendingErasure(erasure_id=job.erasure_id))
+    try:
+        transaction.commit()
+    except ConditionFailed as error:
+        raise LeaseLost(job.erasure_id) from error
+    job.completed_at, job.removed, job.lease_expires_at = moment, removed, None
+
+
+def _head(job: Erasure) -> tuple[Item | None, list[Item]]:
+    """Return what a job is for, if it is still there, and the items that lead to it."""
+    if job.kind == "conversation":
+        header: Conversation | None = get_even_gone(Conversation, conversation_id=job.target_id)
+        if header is None or header.user_id != job.user_id:
+            return None, []
+        entry = {"user_id": job.user_id, "agent_id": header.agent_id, "conversation_id": job.target_id}
+        return header, [ConversationEntry.keyed(**entry)]
+    if job.kind == "agent":
+        return get_even_gone(Agent, user_id=job.user_id, agent_id=job.target_id), []
+    user: User | None = get_even_gone(User, user_id=job.user_id)
+    return user, [EmailClaim(email=user.email)] if user is not None and user.email is not None else []
+
+
+def _sum(job: Erasure, counts: Mapping[str, int]) -> dict[str, int]:
+    return dict(
+        sorted((job.removed | {name: job.removed.get(name, 0) + count for name, count in counts.items()}).items())
+    )
+
+
+def _ours(job: Erasure) -> Condition:
+    condition: Condition = (Erasure.fence == job.fence) & (Erasure.worker == job.worker)
+    condition &= Erasure.completed_at.does_not_exist()
+    return condition

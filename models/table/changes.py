@@ -1,0 +1,85 @@
+"""Partial updates: what a caller wants changed, turned into update actions that leave all the rest alone."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pynamodb.attributes import Attribute
+from pynamodb.exceptions import UpdateError
+from pynamodb.expressions.condition import Condition
+from pynamodb.expressions.operand import Path, Value
+from pynamodb.expressions.update import Action
+
+from models.table.attributes import JsonMapAttribute, NumberMapAttribute, to_json
+from models.table.errors import ItemNotFound, ItemTooLarge
+from models.table.item import Item
+from models.table.sizes import MAX_ITEM_BYTES
+from models.table.writing import response_error, too_large
+
+
+class _Names(Path):
+    """A path of plain names. PynamoDB's own takes `a[0]` for the first element of a list `a`."""
+
+    def _serialize_value(self, value: list[str], placeholder_names: dict[str, str], _values: Any) -> str:
+        return ".".join(placeholder_names.setdefault(name, f"#{len(placeholder_names)}") for name in value)
+
+
+def set_or_remove(attribute: Attribute[Any], value: Any) -> Action:
+    """Return the action that sets an attribute, or removes it where the value is None."""
+    if value is None:
+        return attribute.remove()
+    # Serialized here, because PynamoDB takes a value such as {"S": "text"} for one that has been serialized.
+    stored = attribute.serialize(value)
+    # A long text is kept by other attributes of its item.
+    return attribute.remove() if stored is None else attribute.set(Value({attribute.attr_type: stored}))
+
+
+def entry(attribute: JsonMapAttribute | NumberMapAttribute, name: str) -> Path:
+    """Return the path of one name of a map, for actions and conditions on it alone."""
+    return _Names([*attribute.attr_path, name])
+
+
+def merge(attribute: JsonMapAttribute, changes: Mapping[str, Any]) -> list[Action]:
+    """Return the actions that set or (for None) remove single names of a map, and leave its other names alone."""
+    actions: list[Action] = []
+    for name, value in changes.items():
+        path = entry(attribute, name)
+        actions.append(path.remove() if value is None else path.set({"S": to_json(value)}))
+    return actions
+
+
+def actions_for(entity: type[Item], changes: Mapping[str, Any]) -> list[Action]:
+    """Return the actions for a partial update: maps are merged by name, everything else is set or removed.
+
+    None for a map empties it: without a map there, no name of it could be set any more.
+    """
+    actions: list[Action] = []
+    for name, value in changes.items():
+        attribute = entity.get_attributes()[name]
+        if isinstance(attribute, JsonMapAttribute):
+            actions += [attribute.set({})] if value is None else merge(attribute, value)
+        else:
+            actions.append(set_or_remove(attribute, value))
+    return actions
+
+
+def update_present(item: Item, actions: list[Action], condition: Condition | None, what: str) -> None:
+    """Update an item that is there, and load what it has become. Cost: 1 UpdateItem; 1 WCU for each KB.
+
+    Raises:
+        ItemNotFound: it is not there, or the condition does not hold.
+        ItemTooLarge: it would become larger than 400 KB.
+    """
+    present = type(item).PK.exists()
+    try:
+        item.update(actions=actions, condition=present & condition if condition is not None else present)
+    except UpdateError as error:
+        if condition_failed(error):
+            raise ItemNotFound(what) from error
+        if too_large(response_error(error).get("Message")):
+            raise ItemTooLarge(what, None, MAX_ITEM_BYTES) from error
+        raise
+
+
+def condition_failed(error: Any) -> bool:
+    """Whether a write was refused by its own condition."""
+    return response_error(error).get("Code") == "ConditionalCheckFailedException"

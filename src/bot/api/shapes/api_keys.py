@@ -1,0 +1,45 @@
+"""How an API key is shown: by its hint, never again as itself."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import Field
+
+from bot.http.types import AgentId, KeyId, Moment, View
+from models.api_key import ApiKeyEntry, Scope
+
+SCOPES = (
+    "`full`: all that the user may; `read`: GET alone; `agent`: one agent and the conversations with it, nothing else."
+)
+
+
+class KeyView(View):
+    """A key, by the hint of its last characters."""
+
+    id: KeyId
+    name: str | None
+    hint: str
+    scope: Scope = Field(description=SCOPES)
+    agent_id: AgentId | None
+    created_at: Moment
+    expires_at: Moment | None
+    last_used_at: Moment | None = Field(description="Exact to the hour; null if it was not used yet.")
+
+
+def key_fields(entry: ApiKeyEntry) -> dict[str, Any]:
+    """Return what is shown of every key."""
+    return {
+        "id": entry.key_id,
+        "name": entry.name,
+        "hint": f"…{entry.hint}",
+        "scope": entry.scope,
+        "agent_id": entry.agent_id,
+        "created_at": entry.created_at,
+        "expires_at": None if entry.expires_at is None else datetime.fromtimestamp(entry.expires_at, UTC),
+        "last_used_at": entry.last_used_at,
+    }
+
+
+def show_key(entry: ApiKeyEntry) -> KeyView:
+    """Return a key as the API shows one."""
+    return KeyView(**key_fields(entry))

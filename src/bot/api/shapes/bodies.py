@@ -1,0 +1,152 @@
+"""What is sent to make an agent speak: a message, the results of its function calls, or neither."""
+
+import json
+from typing import Annotated, Any, Literal, NoReturn
+
+from pydantic import ConfigDict, Field
+
+from bot.errors import FieldError, ValidationFailed
+from bot.http.types import Body
+from bot.turns.tools import MAX_CALLS
+from models.access_patterns.messages import Draft
+
+_LENGTH = (
+    "Long texts are compressed; what then fits in no item goes to S3 where the deployment has a bucket, else it is 413."
+)
+LongText = Annotated[str, Field(min_length=1, description=_LENGTH)]
+
+
+class TextPart(Body):
+    """A part that is text."""
+
+    type: Literal["text"]
+    text: LongText
+
+
+class ImageReference(Body):
+    """Where an image is. The provider fetches it; this server does not."""
+
+    url: Annotated[str, Field(max_length=8192, pattern=r"^https://")]
+    detail: Literal["auto", "low", "high"] | None = None
+
+
+class ImagePart(Body):
+    """A part that refers to an image."""
+
+    type: Literal["image_url"]
+    image_url: ImageReference
+
+
+Part = Annotated[TextPart | ImagePart, Field(discriminator="type")]
+Content = LongText | Annotated[list[Part], Field(min_length=1, max_length=64)]
+
+
+class FunctionResult(Body):
+    """What a function gave back."""
+
+    call_id: Annotated[str, Field(min_length=1, max_length=256)]
+    content: Annotated[str, Field(description=_LENGTH)]
+
+
+_BACKGROUND = "Answer at once with the running turn; read it, or follow its events, later."
+_EITHER = "must be false where background is true: follow the turn's events instead"
+_STREAM_AND_BACKGROUND: dict[str, Any] = {
+    "required": ["stream", "background"],
+    "properties": {"stream": {"const": True}, "background": {"const": True}},
+}
+# What goes together, as `MessageCreate.check` checks it.
+_COMBINATIONS: dict[str, Any] = {
+    "not": _STREAM_AND_BACKGROUND,
+    "anyOf": [
+        {
+            "title": "A message that is answered",
+            "required": ["content"],
+            "properties": {"content": {"not": {"type": "null"}}, "reply": {"const": True}, "sender": {"const": "user"}},
+        },
+        {
+            "title": "Results of function calls",
+            "required": ["results"],
+            "properties": {"results": {"minItems": 1}, "reply": {"const": True}, "sender": {"const": "user"}},
+        },
+        {
+            "title": "A message that is only stored",
+            "required": ["content", "reply"],
+            "properties": {
+                "content": {"not": {"type": "null"}},
+                "reply": {"const": False},
+                "stream": {"const": False},
+                "background": {"const": False},
+                "results": {"maxItems": 0},
+            },
+        },
+    ],
+}
+
+
+class MessageCreate(Body):
+    """A message, or the results of the functions that the agent has called (then with or without a message)."""
+
+    model_config = ConfigDict(json_schema_extra=_COMBINATIONS)
+
+    content: Content | None = None
+    results: Annotated[list[FunctionResult], Field(max_length=MAX_CALLS)] = Field(
+        default_factory=list, description="One result for each function call that waits."
+    )
+    reply: bool = Field(True, description="Whether the agent answers; `false` only stores the message.")
+    stream: bool = Field(False, description="Answer as server-sent events.")
+    background: bool = Field(False, description=_BACKGROUND)
+    sender: Literal["user", "agent", "system"] = Field("user", description="Another sender only with `reply: false`.")
+
+    def check(self) -> None:
+        """Check what no single field can tell.
+
+        Raises:
+            ValidationFailed: the fields do not go together.
+        """
+        if self.content is None and not self.results:
+            _refuse("content", "is required, unless there are results for the agent's function calls")
+        if self.sender != "user" and self.reply:
+            _refuse("sender", "must be 'user' unless reply is false")
+        if self.stream and not self.reply:
+            _refuse("stream", "must be false where reply is false")
+        if self.background and not self.reply:
+            _refuse("background", "must be false where reply is false")
+        if self.stream and self.background:
+            _refuse("stream", _EITHER)
+        if self.results and not self.reply:
+            _refuse("results", "must be empty where reply is false: the agent waits to go on")
+
+    def draft(self) -> Draft | None:
+        """Return the message to store, if there is one."""
+        if self.content is None:
+            return None
+        if isinstance(self.content, str):
+            return Draft(self.sender, self.content)
+        parts = [part.model_dump(exclude_none=True) for part in self.content]
+        return Draft(self.sender, json.dumps(parts, ensure_ascii=False, separators=(",", ":")), type="parts")
+
+
+def _refuse(field: str, message: str) -> NoReturn:
+    raise ValidationFailed(f"{field}: {message}", fields=(FieldError(field, message),))
+
+
+class Cancellation(Body):
+    """Nothing more is to be said: the path names the turn."""
+
+
+class TurnCreate(Body):
+    """A turn without a new message: the agent answers what is there. After one that failed, this tries again."""
+
+    model_config = ConfigDict(json_schema_extra={"not": _STREAM_AND_BACKGROUND})
+
+    stream: bool = Field(False, description="Answer as server-sent events.")
+    background: bool = Field(False, description=_BACKGROUND)
+
+    def check(self) -> None:
+        """Check what no single field can tell.
+
+        Raises:
+            ValidationFailed: the fields do not go together.
+        """
+        if self.stream and self.background:
+            _refuse("stream", _EITHER)

@@ -1,0 +1,81 @@
+"""How a message is shown, and a large text that cannot be."""
+
+import json
+from typing import Any, Literal
+
+from pydantic import Field
+
+from bot.http.types import ConversationId, Json, MessageId, Moment, TurnId, View
+from models.message import Message, MessageType, Sender
+from models.table.long_text import LongItem
+
+
+class Unavailable(View):
+    """Why a large text is not shown, and what of it is known: how it begins, and its length in bytes."""
+
+    code: Literal["left_out", "unreachable", "lost"] = Field(
+        description="`left_out`: beside other large ones it was too much, read it alone; `unreachable`: try again; "
+        "`lost`: it is missing or damaged."
+    )
+    detail: str
+    preview: str | None
+    size: int | None
+
+
+class MessageView(View):
+    """A message. `content` is text, or the list of typed parts of a message of type `parts`.
+
+    It is null where `unavailable` says why.
+    """
+
+    id: MessageId
+    conversation_id: ConversationId
+    sender: Sender
+    role: str = Field(description="What models call the sender: user, assistant, system, tool.")
+    type: MessageType
+    content: str | list[dict[str, Json]] | None
+    unavailable: Unavailable | None = Field(description="Null, unless a large text cannot be shown.")
+    attributes: dict[str, Json] = Field(
+        description="For a function call `is_function_call`, `function_name` and `call_id`; for an answer that did not "
+        "end by itself, its `finish_reason`."
+    )
+    turn_id: TurnId | None
+    llm_response_id: str | None
+    created_at: Moment
+
+
+def show_unavailable(item: LongItem) -> Unavailable | None:
+    """Return why an item's text cannot be shown, or None where it can."""
+    reason = item.unavailable
+    if reason is None:
+        return None
+    blob = item.blob
+    return Unavailable(
+        code="left_out" if reason.left_out else "lost" if reason.lasting else "unreachable",
+        detail=str(reason),
+        preview=blob.preview if blob else None,
+        size=blob.size if blob else None,
+    )
+
+
+def _content(message: Message) -> Any:
+    if message.unavailable is not None:
+        return None
+    return json.loads(message.content) if message.type == "parts" else message.content
+
+
+def show_message(message: Message) -> MessageView:
+    """Return a message as the API shows one."""
+    return MessageView(
+        id=message.message_id,
+        conversation_id=message.conversation_id,
+        sender=message.sender,
+        role=message.role,
+        type=message.type,
+        content=_content(message),
+        unavailable=show_unavailable(message),
+        attributes=message.attributes or {},
+        turn_id=message.turn_id,
+        llm_response_id=message.llm_response_id,
+        created_at=message.ts,
+    )

@@ -1,0 +1,99 @@
+"""How a user is shown, and whose profile a path may name."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from bot.errors import NotConfigured, NotFound, SecretsUnavailable
+from bot.http.context import vault
+from bot.http.requests import acts_as_admin, caller
+from bot.http.types import Json, Moment, Parameters, UserId, View
+from models.table import tenancy
+from models.user import EMAIL_PATTERN, Role, User, UserStatus
+
+ME = "me"
+
+
+Email = Annotated[
+    str,
+    Field(
+        pattern=EMAIL_PATTERN,
+        description="Unique, without regard to case.",
+        examples=["ann@example.com"],
+    ),
+]
+
+
+class UserPath(Parameters):
+    """Which user; `me` is the caller."""
+
+    user_id: UserId
+
+
+class IntegrationView(View):
+    """What is shown of a user's own credentials: a hint, by which a person tells keys apart."""
+
+    api_key_hint: str | None = Field(
+        description="Null if this deployment does not have the key that it was stored with, or cannot reach it now."
+    )
+    base_url: str | None
+
+
+class UserView(View):
+    """A user."""
+
+    id: UserId
+    email: str | None
+    name: str | None
+    role: Role
+    status: UserStatus
+    preferences: dict[str, Json]
+    settings: dict[str, Json]
+    api_integration_details: dict[str, IntegrationView]
+    created_at: Moment
+    updated_at: Moment
+    last_active_at: Moment
+
+
+def show_user(user: User) -> UserView:
+    """Return a user as the API shows one."""
+    return UserView(
+        id=user.user_id,
+        email=user.email,
+        name=user.name,
+        role=user.role,
+        status=user.status,
+        preferences=user.preferences,
+        settings=user.settings,
+        api_integration_details=_hints(user),
+        created_at=user.created_at,
+        updated_at=user.updated_at,
+        last_active_at=user.last_active_at,
+    )
+
+
+def _hints(user: User) -> dict[str, IntegrationView]:
+    """Return what is shown of a user's details. A profile can be read without the key service, but without hints."""
+    shown = {name: IntegrationView(api_key_hint=None, base_url=None) for name in user.api_integration_details}
+    with suppress(SecretsUnavailable, NotConfigured):
+        for name, sealed in user.api_integration_details.items():
+            with suppress(ValueError):
+                shown[name] = _hint(vault().open(user.user_id, name, sealed))
+    return shown
+
+
+def _hint(details: Mapping[str, Any]) -> IntegrationView:
+    key = details["api_key"]
+    # Of a short key, four characters would be too much.
+    return IntegrationView(api_key_hint=f"…{key[-4:]}" if len(key) >= 16 else "…", base_url=details.get("base_url"))
+
+
+def reachable(user_id: str) -> tenancy.UserId:
+    """Return the id of a user whom the caller may reach: oneself, or anybody for an administrator."""
+    if user_id == ME:
+        return caller().user_id
+    if user_id != caller().user_id and not acts_as_admin():
+        raise NotFound("There is no such user.")
+    return tenancy.acting_for(user_id)

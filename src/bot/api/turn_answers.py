@@ -1,0 +1,112 @@
+"""A turn as the answer to a request: run for it, told at its end, as a stream, or at once."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import Field
+
+from bot.api.shapes.bodies import MessageCreate, TurnCreate
+from bot.api.shapes.conversations import ConversationPath
+from bot.api.shapes.events import STREAM_DOCUMENT, turn_stream
+from bot.api.shapes.turns import TurnResult, show_result, show_turn
+from bot.errors import IdempotencyInProgress, Overloaded
+from bot.http.blueprint import answers
+from bot.http.context import services
+from bot.http.idempotency import once
+from bot.http.requests import agent_read_along, caller
+from bot.http.types import Parameters
+from bot.turns import following
+from bot.turns.events import TurnEnded
+from bot.turns.service import Question
+from models.access_patterns.turn_events import turn_messages
+from models.idempotency import IdempotencyRecord
+from models.message import Message
+from models.turn import Turn
+
+# How long a repeated request waits for the end of the first one.
+_JOINED = 30.0
+
+
+class TurnQuery(Parameters):
+    """How a busy conversation is met."""
+
+    wait: float = Field(
+        0, ge=0, le=60, allow_inf_nan=False, description="Seconds to wait where another turn runs; then 409."
+    )
+
+
+TURN_ANSWERS = answers({201: TurnResult, 202: TurnResult, **STREAM_DOCUMENT}, 400, 404, 409, 413, 415, 502, 504)
+
+
+def replay_turn(
+    record: IdempotencyRecord,
+    path: ConversationPath,  # noqa: ARG001 - a replay gets what the route gets
+    query: TurnQuery,  # noqa: ARG001
+    body: MessageCreate | TurnCreate,
+) -> Any:
+    """Answer again for a turn that another request with this key has begun; join it while it runs.
+
+    Cost: AP-53 and AP-58, and AP-54 while it runs.
+
+    Raises:
+        ItemNotFound: it was deleted with its conversation.
+        IdempotencyInProgress: it still runs.
+        BotError: it did not complete, and that is told again.
+    """
+    user_id = caller().user_id
+    turn = following.find_turn(user_id, record.effect_id)
+    if body.stream:
+        return turn_stream(following.follow_turn(turn, 0))
+    if body.background:
+        begun = [message for message in turn_messages(turn) if message.sender != "agent"]
+        return _accepted(turn.as_begun(), begun)
+    turn = following.await_end(turn, _JOINED)
+    if turn.status == "running":
+        raise IdempotencyInProgress("The first request with this key still runs; ask again.", retry_after=2)
+    return answer_end(following.ended_event(turn)), 201
+
+
+def answer_turn(conversation_id: str, question: Question, wait: float, *, stream: bool, background: bool) -> Any:
+    """Run a turn for the present request, and answer it: with the result, with a stream, or at once."""
+    turns, streams = services().turns, services().streams
+    user_id = caller().user_id
+    agent = agent_read_along() or turns.agent_of(user_id, conversation_id)
+    services().agent_cache.remember(conversation_id, agent.user_id, agent.agent_id)
+    followed, key = stream or background, once()
+    if followed:
+        streams.reserve()
+    try:
+        announced = followed or key is not None
+        begun = turns.begin(user_id, conversation_id, question, agent, announced=announced, wait=wait, once=key)
+    except BaseException:
+        if followed:
+            streams.give_back()
+        raise
+    events = turns.run(begun, agent, logged=followed)
+    try:
+        if background:
+            streams.start(events)
+            return _accepted(begun.lease.turn, begun.messages)
+        if stream:
+            return turn_stream(streams.follow(events))
+    except Overloaded:
+        turns.abandon(begun)
+        raise
+    (ended,) = (event for event in events if isinstance(event, TurnEnded))
+    return answer_end(ended), 201
+
+
+def _accepted(turn: Turn, begun: Sequence[Message]) -> Any:
+    return show_result(turn, begun).model_dump(mode="json"), 202, {"Location": f"/api/v1/turns/{turn.turn_id}"}
+
+
+def answer_end(ended: TurnEnded) -> dict[str, Any]:
+    """Return what is told of a turn that completed.
+
+    Raises:
+        BotError: it did not; the turn is in the problem document.
+    """
+    if ended.error is not None:
+        ended.error.extra |= {"turn": show_turn(ended.turn).model_dump(mode="json")}
+        raise ended.error
+    return show_result(ended.turn, ended.input, ended.output).model_dump(mode="json")

@@ -1,0 +1,1 @@
+"""What every front door needs: requests, problems, idempotency, scopes, paging, headers. Knows no resource."""

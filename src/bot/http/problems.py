@@ -1,0 +1,233 @@
+"""Every error as an RFC 9457 problem document with a stable `code`: ours, the table's, Werkzeug's, and any bug."""
+
+import logging
+import math
+import re
+from http import HTTPStatus
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+from flask import Flask, Response, g, json, request
+from pydantic import BaseModel, Field, ValidationError
+from pynamodb.exceptions import PynamoDBException
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+
+from bot import errors
+from bot.errors import BotError, FieldError
+from models.access_patterns.turn_errors import BeginUncertain, LeaseHeld
+from models.table import errors as table
+from models.table.clock import now, table_now, to_timestamp
+
+log = logging.getLogger(__name__)
+
+# What pydantic puts at the end of a location for the branch of a union, or for a name instead of its value.
+_BRANCH = re.compile(r"str|int|float|bool|none|\[key\]|(list|dict|function-|tagged-union|constrained-|nullable).*")
+
+
+class FieldProblem(BaseModel):
+    """One field that is wrong."""
+
+    field: str = Field(description="A dotted path into the request.")
+    message: str = Field(description="What is allowed there.")
+
+
+class Problem(BaseModel):
+    """An RFC 9457 problem document."""
+
+    type: str = Field(description="A URI reference that names the kind of problem.")
+    title: str = Field(description="The kind of problem, in words.")
+    status: int = Field(description="The HTTP status.")
+    code: str = Field(description="A stable name of the kind of problem, for programs.")
+    detail: str = Field(description="What went wrong this time.")
+    request_id: str | None = Field(None, description="Names this request in the log.")
+    errors: list[FieldProblem] | None = Field(None, description="The fields that are wrong.")
+    limit: str | None = Field(None, description="Which limit was hit.")
+    limit_size: int | None = Field(None, description="How much that limit allows.")
+    limit_used: int | None = Field(None, description="How much of it is claimed.")
+    wanted: int | None = Field(None, description="How many tokens the turn would have claimed.")
+    resets_at: str | None = Field(None, description="When it begins anew.")
+    retry_after: int | None = Field(None, description="After how many seconds another try makes sense.")
+
+
+def document(error: BotError) -> dict[str, Any]:
+    """Return the problem document of an error."""
+    found: dict[str, Any] = {
+        "type": f"/docs/errors#{error.code}",
+        "title": error.title,
+        "status": error.status,
+        "code": error.code,
+        "detail": error.detail,
+        "request_id": g.get("request_id"),
+    }
+    if error.fields:
+        found["errors"] = [{"field": each.field, "message": each.message} for each in error.fields]
+    if error.retry_after is not None:
+        # In a stream there is no header to say it in.
+        found["retry_after"] = max(1, math.ceil(error.retry_after))
+    return {**found, **error.extra}
+
+
+def respond(error: BotError) -> Response:
+    """Return the answer for an error."""
+    found = document(error)
+    response = Response(json.dumps(found), status=error.status, content_type="application/problem+json; charset=utf-8")
+    if error.retry_after is not None:
+        response.headers["Retry-After"] = str(found["retry_after"])
+    if error.status == HTTPStatus.UNAUTHORIZED:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+def from_table(error: table.TableError) -> BotError:
+    """Return what an error of the data layer means for a caller."""
+    match error:
+        case table.ItemNotFound():
+            return errors.NotFound(f"There is no such {error.what}.")
+        case table.InvalidKeyField():
+            return errors.ValidationFailed(fields=(FieldError(error.field, error.reason),))
+        case table.EmailTaken():
+            return errors.AlreadyExists(
+                "Another user has this email.", fields=(FieldError("email", "must be one that no other user has"),)
+            )
+        case table.VersionMismatch():
+            return errors.VersionConflict(
+                f"The stored version is {error.current}; read it, and try again with that.",
+                fields=(FieldError("if_version", f"must be the stored version, {error.current}"),),
+                extra={"current_version": error.current},
+            )
+        case table.ConversationNotActive():
+            return errors.ConversationClosed(f"{error} PATCH its status to 'active' to go on with it.")
+        case table.TooManyShares():
+            return errors.Conflict(str(error))
+        case LeaseHeld():
+            return errors.ConversationBusy(str(error), retry_after=min(error.retry_after, 5.0))
+        case table.LimitReached():
+            return _limit_reached(error)
+        case table.LeaseLost():
+            return errors.TurnInterrupted()
+        case BeginUncertain():
+            return from_aws(error)
+        case table.Contended():
+            return errors.TableUnavailable(str(error), retry_after=1)
+        case table.ContentUnavailable():
+            return errors.ContentUnavailable(str(error), retry_after=None if error.lasting else 5)
+        case table.ItemTooLarge():
+            limit = f"at most {error.limit:,} bytes" + ("" if error.compressed is None else " after compression")
+            return errors.TooLarge(str(error), fields=(FieldError(error.field, limit),))
+        case _:
+            return BotError()
+
+
+def _limit_reached(error: table.LimitReached) -> BotError:
+    extra: dict[str, object] = {"limit": error.limit, "limit_size": error.size, "limit_used": error.used}
+    if error.resets_at is None:
+        detail = f"{error.used} turns run, and {error.limit} is {error.size}. Try again when one has ended."
+        return errors.RateLimited(detail, retry_after=1, extra=extra)
+    if error.limit.startswith("requests"):
+        extra |= {"resets_at": to_timestamp(error.resets_at)}
+        return errors.RateLimited(
+            f"This minute has had {error.used:,} requests, as many as {error.limit} allows.",
+            retry_after=(error.resets_at - table_now()).total_seconds(),
+            extra=extra,
+        )
+    extra |= {"wanted": error.wanted, "resets_at": to_timestamp(error.resets_at)}
+    return errors.QuotaExceeded(
+        f"This turn may take {error.wanted:,} tokens; of {error.limit} = {error.size:,}, {error.used:,} are claimed.",
+        retry_after=(error.resets_at - now()).total_seconds(),
+        extra=extra,
+    )
+
+
+def from_aws(error: Exception) -> BotError:
+    """Return what a failure of DynamoDB itself means for a caller; its text stays in the log."""
+    log.error("DynamoDB failed: %s", error)
+    return errors.TableUnavailable("DynamoDB did not do what it was asked; try again.", retry_after=1)
+
+
+def from_validation(error: ValidationError, body: object) -> BotError:
+    """Return a pydantic error as one of ours, each field by its path in `body` (or by its name elsewhere)."""
+    messages: dict[str, list[str]] = {}
+    for each in error.errors(include_url=False, include_context=False, include_input=False):
+        messages.setdefault(_path(each["loc"], body), []).append(each["msg"].removeprefix("Value error, "))
+    fields = tuple(
+        FieldError(field, "; or: ".join(found))
+        for field, found in messages.items()
+        # Of a union, the branch that was meant is the one in which the error lies deeper.
+        if not any(other.startswith(f"{field}.") for other in messages)
+    )
+    return errors.ValidationFailed(
+        "; ".join(f"{each.field}: {each.message}" for each in fields[:5]),
+        fields=fields,
+    )
+
+
+def _path(location: tuple[int | str, ...], body: object) -> str:
+    """Return a location without the names of branches that pydantic mixes in: those that lead nowhere in the body."""
+    found = _followed(location, body)
+    return ".".join(str(part) for part in (location if found is None else found)) or "body"
+
+
+def _followed(location: tuple[int | str, ...], here: object) -> list[int | str] | None:
+    """Return the parts of a location that lead from `here` to a value, or to a field that is missing there."""
+    if not location:
+        return []
+    part, rest = location[0], location[1:]
+    there = (isinstance(here, dict) and part in here) or (isinstance(here, list) and part in range(len(here)))
+    if there and (found := _followed(rest, here[part])) is not None:  # type: ignore[index]
+        return [part, *found]
+    if rest:
+        return _followed(rest, here)
+    if _BRANCH.fullmatch(str(part)):
+        return []
+    return [part] if isinstance(here, dict) else None
+
+
+def from_http(error: HTTPException) -> BotError:
+    """Return one of Werkzeug's errors as one of ours."""
+    if isinstance(error, RequestEntityTooLarge):
+        return errors.TooLarge("The request body is too large.", fields=(FieldError("body", "see BOT_MAX_BODY_BYTES"),))
+    kinds: dict[int | None, type[BotError]] = {
+        400: errors.MalformedRequest,
+        404: errors.NotFound,
+        405: errors.MethodNotAllowed,
+        413: errors.TooLarge,
+        414: errors.TooLarge,
+        415: errors.UnsupportedMediaType,
+    }
+    kind = kinds.get(error.code, BotError if (error.code or 500) >= 500 else errors.MalformedRequest)
+    return kind("There is nothing here." if error.code == 404 else error.description or "")
+
+
+def install(app: Flask) -> None:
+    """Make every error of the application leave it as a problem document."""
+
+    @app.errorhandler(BotError)
+    def _ours(error: BotError) -> Response:
+        return respond(error)
+
+    @app.errorhandler(table.TableError)
+    def _table(error: table.TableError) -> Response:
+        return respond(from_table(error))
+
+    @app.errorhandler(PynamoDBException)
+    @app.errorhandler(ClientError)
+    @app.errorhandler(BotoCoreError)
+    def _aws(error: Exception) -> Response:
+        return respond(from_aws(error))
+
+    @app.errorhandler(HTTPException)
+    def _http(error: HTTPException) -> Response:
+        if error.code is not None and error.code < 400:
+            return Response(error.get_body(), status=error.code, headers=error.get_headers(request.environ))
+        if isinstance(error.response, Response):
+            return error.response
+        response = respond(from_http(error))
+        for name, value in error.get_headers(request.environ):
+            if name.lower() == "allow":
+                response.headers[name] = value
+        return response
+
+    @app.errorhandler(Exception)
+    def _bug(error: Exception) -> Response:
+        log.exception("%s %s failed", request.method, request.path, exc_info=error)
+        return respond(BotError("An unexpected error; the log has it under the request id."))

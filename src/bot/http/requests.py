@@ -1,0 +1,266 @@
+"""What is true of every request: its id, its caller, and that its body is what it says it is."""
+
+import inspect
+import json
+import math
+import re
+import secrets
+from collections.abc import Callable
+from functools import cache
+from typing import Any, NoReturn
+
+from flask import Flask, Request, Response, current_app, g, request
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+
+from bot.access.callers import Caller
+from bot.access.cursors import Cursors
+from bot.errors import (
+    AccountClosed,
+    BotError,
+    FieldError,
+    Forbidden,
+    MalformedRequest,
+    Unauthenticated,
+    UnsupportedMediaType,
+    ValidationFailed,
+)
+from bot.http.context import services
+from bot.http.types import deeper_than
+from models.access_patterns.audit_records import Actor, acting
+from models.access_patterns.rates import count_request
+from models.access_patterns.users import get_user
+from models.agent import Agent
+from models.table.errors import ItemNotFound
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+# The endpoints that run a turn.
+_TURNS = {"messages.send", "turns.run"}
+_REQUEST_ID = re.compile(r"^[A-Za-z0-9_.:-]{1,128}$")
+# No field may be nested so deep; what is read from here on can be walked by recursion.
+_DEEPEST = 64
+
+
+class JsonRequest(Request):
+    """A request whose JSON is read strictly: what is not JSON is refused, and never taken for an empty body."""
+
+    def get_json(self, force: bool = False, silent: bool = False, cache: bool = True) -> Any:  # noqa: ARG002
+        """Return the body, which must be a JSON object; nothing at all counts as an empty one.
+
+        Raises:
+            RequestEntityTooLarge: it is over the limit.
+            UnsupportedMediaType: the content is not said to be JSON.
+            MalformedRequest: it is not JSON, or not an object.
+        """
+        data = self.get_data(cache=True)
+        # Of a body whose length was not announced, Werkzeug gives what is within the limit, as if that were all.
+        if len(data) >= (self.max_content_length or math.inf) and self.content_length != len(data):
+            raise RequestEntityTooLarge
+        if not data:
+            return {}
+        if (encoding := self.headers.get("Content-Encoding", "identity").strip().lower()) not in ("", "identity"):
+            # Unpacking would be a way around the limit on the body's size.
+            raise UnsupportedMediaType(
+                f"The body is sent as {encoding[:20]!r}; send it as it is, without Content-Encoding.",
+                fields=(FieldError("Content-Encoding", "must not be sent"),),
+            )
+        if not self.is_json:
+            raise UnsupportedMediaType(
+                "Send the body as Content-Type: application/json.",
+                fields=(FieldError("Content-Type", "must be application/json"),),
+            )
+        return _parse(data)
+
+
+def _parse(data: bytes) -> dict[str, Any]:
+    try:
+        body = json.loads(
+            data.decode(), parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_unique
+        )
+    except UnicodeDecodeError as error:
+        raise MalformedRequest("The body is not UTF-8.", fields=(FieldError("body", "must be UTF-8"),)) from error
+    except RecursionError as error:
+        raise MalformedRequest("The body is nested too deep.", fields=(FieldError("body", "fewer levels"),)) from error
+    except ValueError as error:
+        detail = f"The body is not valid JSON: {error}."
+        raise MalformedRequest(detail, fields=(FieldError("body", "must be valid JSON"),)) from error
+    if not isinstance(body, dict):
+        raise MalformedRequest("The body must be a JSON object.", fields=(FieldError("body", "must be an object"),))
+    for name, value in body.items():
+        if deeper_than(_DEEPEST, value):
+            raise MalformedRequest(f"{name}: nested too deep.", fields=(FieldError(name, "fewer levels"),))
+    # Only an escape can smuggle half a character in; the walk is spared where there is none.
+    if b"\\u" in data and (field := _broken_text(body, "")) is not None:
+        raise MalformedRequest(f"{field}: half a character.", fields=(FieldError(field, "must be valid Unicode"),))
+    return body
+
+
+def _broken_text(value: object, path: str) -> str | None:
+    """Return the path of the first text that holds an unpaired surrogate: no such text can be stored or sent."""
+    match value:
+        case str():
+            return path if _SURROGATE.search(value) else None
+        case dict():
+            entries = [(str(name), entry) for name, entry in value.items()]
+            if any(_SURROGATE.search(name) for name, _ in entries):
+                return path or "body"
+        case list():
+            entries = [(str(position), entry) for position, entry in enumerate(value)]
+        case _:
+            return None
+    found = (_broken_text(entry, f"{path}.{name}" if path else name) for name, entry in entries)
+    return next((each for each in found if each is not None), None)
+
+
+def install(app: Flask) -> None:
+    """Read every body strictly, and give every request its id."""
+    app.request_class = JsonRequest
+
+    @app.before_request
+    def _identify() -> None:
+        given = request.headers.get("X-Request-Id", "")
+        g.request_id = given if _REQUEST_ID.match(given) else f"req_{secrets.token_hex(12)}"
+
+    @app.after_request
+    def _answer(response: Response) -> Response:
+        response.headers["X-Request-Id"] = g.get("request_id", "")
+        return response
+
+
+def sent() -> Any:
+    """Return the body of the present request as it was sent, to find a wrong field in; None where it is no JSON."""
+    try:
+        return request.get_json()
+    except (BotError, HTTPException):
+        return None
+
+
+def check_parameters() -> None:
+    """Check that no query parameter would be dropped without a word; a blueprint's `before_request`.
+
+    Raises:
+        ValidationFailed: one was sent twice, or to a route that takes none.
+    """
+    if not request.args:
+        return
+    if _takes_query(current_app.view_functions[request.endpoint or ""]):
+        fields = [FieldError(name, "must be sent once") for name, sent in request.args.lists() if len(sent) > 1]
+    else:
+        fields = [FieldError(name, "Extra inputs are not permitted") for name in request.args]
+    if fields:
+        raise ValidationFailed(f"{fields[0].field}: {fields[0].message}", fields=tuple(fields))
+
+
+@cache
+def _takes_query(view: Callable[..., Any]) -> bool:
+    return "query" in inspect.signature(view).parameters
+
+
+def require_caller() -> None:
+    """Find out who calls; a blueprint's `before_request`.
+
+    Where a turn will run in a conversation that this process knows, its agent is read along.
+
+    Cost: AP-21, 1 GetItem, or AP-24, 1 BatchGetItem.
+
+    Raises:
+        Unauthenticated: no valid API key or token was sent; the log tells it.
+        AccountClosed: the token's user was deleted; the log tells it.
+    """
+    expected = None
+    if request.endpoint in _TURNS and request.view_args:
+        expected = services().agent_cache.get(request.view_args["conversation_id"])
+    try:
+        g.caller, g.agent = services().authentication.caller(request.headers.get("Authorization"), expected)
+    except (Unauthenticated, AccountClosed) as error:
+        # The rule and not the path, in which anything may stand.
+        route = f"{request.method} {request.url_rule}"
+        services().auth_failures.note(error.reason, route, request.remote_addr, g.request_id)
+        raise
+    actor = Actor(g.caller.user_id, g.caller.key_id, g.request_id, request.remote_addr)
+    # A thread serves one request after the other, and each that acts comes by here.
+    acting.set(actor)
+    services().sign_in_log.note(g.caller, actor)
+    _check_rate(g.caller)
+
+
+def _check_rate(who: Caller) -> None:
+    """Count the request where requests are limited: for its key first, so that one key cannot use up the user's.
+
+    Cost: AP-98 for each of the two limits that is set.
+
+    Raises:
+        LimitReached: the minute has had as many requests as it may.
+    """
+    settings = services().settings
+    if settings.requests_per_minute_of_a_key is not None and who.key_id is not None:
+        count_request(who.user_id, who.key_id, settings.requests_per_minute_of_a_key)
+    if settings.requests_per_minute is not None:
+        count_request(who.user_id, "user", settings.requests_per_minute)
+
+
+def caller() -> Caller:
+    """Return who makes the present request."""
+    found: Caller = g.caller
+    return found
+
+
+def require_admin() -> None:
+    """Check that the caller may manage users.
+
+    Raises:
+        Forbidden: the caller is no administrator.
+    """
+    if not acts_as_admin():
+        raise Forbidden("Only an administrator may do that.")
+
+
+def acts_as_admin() -> bool:
+    """Whether the caller may manage users at this moment: an administrator's key is one as long as its user is.
+
+    Cost: AP-02 once in a request with an administrator's key; nothing else.
+    """
+    who = caller()
+    if not who.is_admin or who.key_id is None:
+        return who.is_admin
+    if "acts_as_admin" not in g:
+        try:
+            g.acts_as_admin = get_user(who.user_id).role == "admin"
+        except ItemNotFound:
+            g.acts_as_admin = False
+    return bool(g.acts_as_admin)
+
+
+def agent_read_along() -> Agent | None:
+    """Return the agent that was read together with the caller's key, if one was."""
+    found: Agent | None = g.agent
+    return found
+
+
+def cursors() -> Cursors:
+    """Return the application's cursor signer."""
+    return services().cursors
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the name {twice[:64]!r} stands twice in one object")
+    return found
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"the number {text[:20]} is out of range")
+    return number
+
+
+def scope(route: str, **filters: Any) -> str:
+    """Return what a cursor is bound to: the list, the caller and the filters."""
+    return json.dumps([route, caller().user_id, filters], sort_keys=True, default=str)

@@ -1,0 +1,41 @@
+"""Server-sent events: how one is written, and the answer that streams them.
+
+Source: https://html.spec.whatwg.org/multipage/server-sent-events.html
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Response, stream_with_context
+
+KEEP_ALIVE = ": keep-alive\n\n"
+
+
+@dataclass(frozen=True)
+class ServerSentEvent:
+    """One event: its name, its data as a JSON object, and the id after which a client that was cut off goes on."""
+
+    name: str
+    data: dict[str, Any]
+    id: str
+
+    def __str__(self) -> str:
+        """Return it as it is sent."""
+        return f"id: {self.id}\nevent: {self.name}\ndata: {json.dumps(self.data, ensure_ascii=False)}\n\n"
+
+
+def event_stream(events: Iterable[ServerSentEvent | None]) -> Response:
+    """Return the answer that streams events; None is a comment, as a sign of life while nothing happens."""
+    # `X-Accel-Buffering` keeps proxies of nginx's kind from holding the events back.
+    return Response(
+        stream_with_context(_written(events)),
+        content_type="text/event-stream; charset=utf-8",
+        headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
+    )
+
+
+def _written(events: Iterable[ServerSentEvent | None]) -> Iterator[str]:
+    for event in events:
+        yield KEEP_ALIVE if event is None else str(event)

@@ -1,0 +1,111 @@
+"""What a turn asks the model for: of which provider, with whose credentials, in view of what."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from bot.access.secrets import Vault
+from bot.errors import NotConfigured
+from bot.llm.providers import Providers, UnknownProvider
+from bot.llm.tokens import REPLY_PRIMING, count_message, count_tools
+from bot.llm.types import ChatMessage, ModelRequest, Provider
+from bot.turns.context import build_context
+from bot.turns.credentials import lent_credentials, own_credentials
+from bot.turns.quotas import ANSWER_TOKENS as LONGEST_ANSWER
+from models.access_patterns.turns import Begun
+from models.access_patterns.users import get_user
+from models.agent import Agent
+from models.message import Message
+from models.table.tenancy import UserId
+
+WINDOW = 20
+CONTEXT_TOKENS = 16_000
+# What a context leaves for the answer where the agent sets no max_tokens; never more than half of it.
+ANSWER_TOKENS = 512
+
+
+class ModelRequests:
+    """Makes the requests to models; one for a process."""
+
+    def __init__(self, providers: Providers, vault: Vault, *, embedded_context: int) -> None:
+        """Take who can be asked; `embedded_context` is the embedded model's context, in tokens."""
+        self._providers = providers
+        self._vault = vault
+        self._embedded_context = embedded_context
+
+    def provider(self, agent: Agent, user_id: UserId) -> Provider:
+        """Return who answers for an agent in a user's turn.
+
+        Cost: AP-02 where the credentials are a user's own, or their owner's.
+
+        Raises:
+            NotConfigured: this deployment has no such provider.
+            CredentialsMissing: the user has none, and neither has the deployment.
+            SecretsUnavailable: KMS does not answer.
+        """
+        try:
+            # The others take no credentials, whatever the agent says.
+            if agent.provider != "openai":
+                return self._providers.get(agent.provider)
+            if agent.user_id != user_id:
+                return self._providers.get("openai", lent_credentials(agent, self._vault))
+            if agent.credentials == "own" or "openai" not in self._providers.names():
+                user = get_user(user_id)
+                return self._providers.get("openai", own_credentials(user, "openai", self._vault))
+            return self._providers.get("openai")
+        except UnknownProvider as error:
+            raise NotConfigured(f"This deployment has no provider '{agent.provider}'.") from error
+
+    def request(self, agent: Agent, provider: Provider, begun: Begun) -> ModelRequest:
+        """Return what the provider is asked in a turn that has begun."""
+        settings = dict(agent.settings)
+        tools = tuple(agent.functions or ()) if provider.supports_tools else ()
+        context = self._context(agent, tools, begun.earlier, begun.messages, older=begun.older)
+        for name in ("window", "context_tokens", "retention_days"):
+            settings.pop(name, None)
+        if begun.lease.claim is not None and begun.lease.claim.tokens:
+            settings["max_tokens"] = settings.get("max_tokens") or LONGEST_ANSWER
+        if not tools:
+            settings.pop("tool_choice", None)
+            settings.pop("parallel_tool_calls", None)
+        settings["stop"] = tuple(settings.get("stop") or ())
+        return ModelRequest(agent.model, context, tools=tools, **settings)
+
+    def estimate(self, agent: Agent, earlier: Sequence[Message], current: Sequence[Message], older: bool) -> int:
+        """Return the most tokens that a turn is expected to take: its context as we count it, and its answer."""
+        tools = tuple(agent.functions or ())
+        context = self._context(agent, tools, earlier, current, older=older)
+        answer = agent.settings.get("max_tokens") or LONGEST_ANSWER
+        return size_of(context, tools, agent.model) + int(answer)
+
+    def _context(
+        self,
+        agent: Agent,
+        tools: tuple[dict[str, Any], ...],
+        earlier: Sequence[Message],
+        current: Sequence[Message],
+        *,
+        older: bool,
+    ) -> tuple[ChatMessage, ...]:
+        limit = agent.settings.get("context_tokens") or CONTEXT_TOKENS
+        if agent.provider == "embedded":
+            limit = min(limit, self._embedded_context)
+        answer = min(agent.settings.get("max_tokens") or ANSWER_TOKENS, limit // 2)
+        return build_context(
+            agent.system_message,
+            earlier,
+            current,
+            model=agent.model,
+            window=window_of(agent),
+            budget=limit - answer - count_tools(tools, agent.model),
+            cut=older,
+        )
+
+
+def window_of(agent: Agent) -> int:
+    """Return how many messages of a conversation an agent sees."""
+    return int(agent.settings.get("window") or WINDOW)
+
+
+def size_of(messages: Sequence[ChatMessage], tools: tuple[dict[str, Any], ...], model: str) -> int:
+    """Return how many tokens a request takes, as we count them."""
+    return REPLY_PRIMING + sum(count_message(message, model) for message in messages) + count_tools(tools, model)
