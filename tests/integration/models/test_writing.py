@@ -9,13 +9,13 @@ from unittest import mock
 
 import pytest
 from botocore.awsrequest import AWSResponse, HeadersDict
-from models.connection.connection import client, settings
 from pynamodb.exceptions import TransactWriteError
 
 from models.access_patterns.conversations import get_conversation, open_conversation
 from models.access_patterns.messages import Draft
 from models.access_patterns.users import is_active
 from models.table import connection
+from models.table.connection import client, settings
 from models.table.errors import Contended, ItemTooLarge
 from models.table.writing import ConditionFailed, Transaction, delete_batch
 from models.user import EmailClaim, User
