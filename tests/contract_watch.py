@@ -14,7 +14,7 @@ import flask
 import pytest
 
 from models.access_patterns import Call, observe
-from models.measure.contract import broken_by, over_count
+from models.measure.contract import beside_alone, broken_by, over_count
 from models.measure.exchange import Exchange, watched
 from models.table import connection
 
@@ -56,7 +56,7 @@ class Watch:
         """Take a call of a pattern that has ended."""
         exchanges = self._of_call.pop(id(call), [])
         self.used.add(call.pattern.id)
-        self.broken += over_count(call, exchanges)
+        self.broken += over_count(call, exchanges) + beside_alone(call, exchanges)
         route = _route()
         if exchanges and route and not declares_route(call, route):
             self.broken.append(

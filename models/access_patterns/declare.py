@@ -44,7 +44,8 @@ class Request:
 
     `entities` are those it may read. `sort_key` is the condition on a Query's sort key: `begins_with A`, `between A and
     B`, `SK < A` or `= A`, where A and B are templates; alternatives are joined by `or`. `page` says in words how many
-    items a Query asks for. `consistent` is "either" where the caller chooses. `optional`: not every call sends it.
+    items a Query asks for. `consistent` is "either" where the caller chooses. `optional`: not every call sends it;
+    `alone`: a call that sends it sends nothing else.
     """
 
     operation: Operation
@@ -55,7 +56,15 @@ class Request:
     order: Literal["ascending", "descending", "either"] | None = None
     writes: tuple[Write, ...] = ()
     optional: bool = False
+    alone: bool = False
     page: str | None = None
+
+    @property
+    def when(self) -> str:
+        """In which calls it is sent, in words; empty where it is in each."""
+        if self.alone:
+            return "instead of the others"
+        return "not always" if self.optional else ""
 
     @property
     def partition_key(self) -> str:

@@ -3,12 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
-from models.access_patterns.conversations import activity, get_conversation, owned_by
+from models.access_patterns.conversations import activity, get_conversation, owned_by, without_header
 from models.access_patterns.declare import Budget, Request, Write, access_pattern
 from models.access_patterns.idempotency import Once
 from models.access_patterns.retention import expires_after, header_expires
@@ -19,9 +20,10 @@ from models.table import clock
 from models.table.changes import set_or_remove
 from models.table.errors import Contended, ConversationNotActive, ItemNotFound
 from models.table.ids import moment_of, new_id
-from models.table.long_text import discard
-from models.table.reading import Page, get, query
+from models.table.long_text import discard, load
+from models.table.reading import Page, get, get_many, query
 from models.table.retries import MAX_ATTEMPTS, pause
+from models.table.side_by_side import both
 from models.table.tenancy import UserId
 from models.table.writing import ConditionFailed, Transaction
 from models.turn import Turn, TurnCount, TurnEntry
@@ -29,6 +31,7 @@ from models.turn import Turn, TurnCount, TurnEntry
 # A transaction takes 100 parts; the header is one, and a turn or the record of an idempotency key another.
 MAX_APPEND = 98
 _PREFIX = Message.SK.template.prefix
+_HEADER = Conversation.SK.template.text
 _TURN = "turn"
 
 
@@ -174,8 +177,17 @@ def extend(
             order="either",
             page="1 to 100 and one more",
         ),
+        Request(
+            "Query",
+            (Message, Conversation),
+            sort_key="between MSG#{ts} and THREAD",
+            consistent=True,
+            order="descending",
+            page="header, 1 to 100 and one more",
+            alone=True,
+        ),
     ),
-    budget=Budget(2, 15, 0, "a page of 50 messages of 1 KB; one Query more for each MB"),
+    budget=Budget(2, 15, 0, "a page of 50 messages of 1 KB; 1 request for the newest page; one Query more for each MB"),
     routes=("GET /api/v1/conversations/{conversation_id}/messages", "GET /api/v1/users/{user_id}/export"),
 )
 def list_messages(
@@ -190,6 +202,9 @@ def list_messages(
 ) -> Page[Message]:
     """Return messages of a conversation in order, or newest first.
 
+    Cost: 1 Query for the newest page, newest first: the header sorts right after its messages. Any other page is 1
+    GetItem of the header and 1 Query, side by side.
+
     Args:
         user_id: whose conversation it must be.
         conversation_id: the conversation.
@@ -202,22 +217,33 @@ def list_messages(
     Raises:
         ItemNotFound: the user has no such conversation.
     """
-    get_conversation(user_id, conversation_id)
     lower = _PREFIX + (clock.to_timestamp(since) if since else "")
     upper = _PREFIX + (_just_before(until) if until else "~")
     if after and descending:
         upper = min(upper, _PREFIX + _just_before(after))
     elif after:
         lower = max(lower, _PREFIX + clock.to_timestamp(after) + "~")
+    check = partial(get_conversation, user_id, conversation_id)
     if lower > upper:
+        check()
         return Page((), more=False)
-    return query(
+    newest = descending and not until and not after
+    read = partial(
+        query,
         Message.PK.template.render(conversation_id=conversation_id),
-        Message.SK.between(lower, upper),
-        limit=limit,
+        Message.SK.between(lower, _HEADER if newest else upper),
+        limit=limit + newest,
         descending=descending,
         consistent=True,
+        whole=False,
     )
+    if newest:
+        page = without_header(user_id, read())[1]
+    else:
+        # With every page: a cursor could prove whose the conversation was, not that it is there still.
+        _, page = both(check, read)
+    load(page.items)
+    return page
 
 
 def _just_before(moment: datetime) -> str:
@@ -230,10 +256,10 @@ def _just_before(moment: datetime) -> str:
     "Message by id",
     question="What exactly was said in this message?",
     requests=(
-        Request("GetItem", (Conversation,), consistent=True),
-        Request("GetItem", (Message,), consistent=True),
+        Request("BatchGetItem", (Conversation, Message), consistent=True),
+        Request("GetItem", (Conversation,), consistent=True, alone=True),
     ),
-    budget=Budget(2, 2, 0, "a header and a message of up to 4 KB each"),
+    budget=Budget(1, 2, 0, "a header and a message of up to 4 KB each"),
     routes=(
         "GET /api/v1/conversations/{conversation_id}/messages/{message_id}",
         'POST /api/v1/conversations/{conversation_id}/messages with "reply": false and an Idempotency-Key again',
@@ -245,16 +271,31 @@ def get_message(user_id: UserId, conversation_id: str, message_id: str) -> Messa
     Raises:
         ItemNotFound: the user has no such conversation, or it has no such message.
     """
-    get_conversation(user_id, conversation_id)
-    return _message(conversation_id, message_id)
+    message = _message(user_id, conversation_id, message_id)
+    load([message])
+    return message
 
 
-def _message(conversation_id: str, message_id: str, *, whole: bool = True) -> Message:
+def _message(user_id: UserId, conversation_id: str, message_id: str) -> Message:
+    """Return a message without a text that lies elsewhere; it and its conversation are read together.
+
+    Cost: 1 BatchGetItem, or 1 GetItem where the id cannot be a message's.
+    """
     moment = moment_of(message_id, ID_PREFIX)
-    found: Message | None = get(Message, whole=whole, conversation_id=conversation_id, ts=moment) if moment else None
+    if moment is None:
+        get_conversation(user_id, conversation_id)
+        raise ItemNotFound("message")
+    wanted = [
+        Conversation.keyed(conversation_id=conversation_id),
+        Message.keyed(conversation_id=conversation_id, ts=moment),
+    ]
+    header, found = get_many(wanted, consistent=True, whole=False)
+    if header is None or header.user_id != user_id:
+        raise ItemNotFound("conversation")
     if found is None or found.message_id != message_id:
         raise ItemNotFound("message")
-    return found
+    message: Message = found
+    return message
 
 
 @access_pattern(
@@ -262,8 +303,8 @@ def _message(conversation_id: str, message_id: str, *, whole: bool = True) -> Me
     "Delete a message",
     question="Take back what was said in this message.",
     requests=(
-        Request("GetItem", (Conversation,), consistent=True),
-        Request("GetItem", (Message,), consistent=True),
+        Request("BatchGetItem", (Conversation, Message), consistent=True),
+        Request("GetItem", (Conversation,), consistent=True, alone=True),
         Request(
             "TransactWriteItems",
             writes=(
@@ -277,7 +318,7 @@ def _message(conversation_id: str, message_id: str, *, whole: bool = True) -> Me
         ),
         Request("GetItem", (Turn,), consistent=True, optional=True),
     ),
-    budget=Budget(4, 3, 8, "a header, a message and its turn of up to 1 KB each"),
+    budget=Budget(3, 3, 8, "a header, a message and its turn of up to 1 KB each"),
     routes=("DELETE /api/v1/conversations/{conversation_id}/messages/{message_id}",),
 )
 def delete_message(user_id: UserId, conversation_id: str, message_id: str) -> None:
@@ -289,8 +330,7 @@ def delete_message(user_id: UserId, conversation_id: str, message_id: str) -> No
         ItemNotFound: the user has no such conversation, or it has no such message.
         Contended: other writers kept changing its turn; nothing was deleted.
     """
-    get_conversation(user_id, conversation_id)
-    message = _message(conversation_id, message_id, whole=False)
+    message = _message(user_id, conversation_id, message_id)
     header = Conversation.keyed(conversation_id=conversation_id)
     for attempt in range(MAX_ATTEMPTS):
         transaction = Transaction()

@@ -4,6 +4,7 @@ Who may use an agent stands on the agent: a turn reads it there, together with t
 it. What stands elsewhere (`AgentGrant`, `PublishedAgent`) only leads to it, and is written in the same transaction.
 """
 
+from functools import partial
 from typing import Any
 
 from pynamodb.expressions.condition import Condition, size
@@ -20,6 +21,7 @@ from models.share import AgentGrant, PublishedAgent
 from models.table import clock
 from models.table.errors import Contended, ItemNotFound, TooManyShares
 from models.table.reading import Page, get, get_many, keys, query
+from models.table.side_by_side import both
 from models.table.tenancy import UserId
 from models.table.writing import ConditionFailed, Transaction
 from models.user import User
@@ -263,6 +265,8 @@ def list_shared_agents(user_id: UserId, limit: int, after: str | None = None) ->
 
     Their names are read from the agents themselves, so a new name needs no second write, and an agent that is being
     deleted is not shown, though something may still lead to it; a page is full all the same.
+
+    Cost: 2 Queries side by side, then 1 BatchGetItem for each 100 agents.
     """
     found: list[Agent] = []
     while True:
@@ -279,26 +283,26 @@ def list_shared_agents(user_id: UserId, limit: int, after: str | None = None) ->
 
 def _leads(user_id: UserId, count: int, after: str | None) -> tuple[list[Any], bool]:
     """Return up to `count` leads to different agents in order of their ids, and whether more may follow."""
-    grants = query(
-        AgentGrant.PK.template.render(user_id=user_id),
-        AgentGrant.SK.startswith(AgentGrant.SK.template.prefix),
-        limit=count,
-        after=keys(AgentGrant.keyed(user_id=user_id, agent_id=after)) if after else None,
-        consistent=True,
-        peek=False,
-    )
-    published = query(
-        PublishedAgent.PK.template.render(),
-        PublishedAgent.SK.startswith(PublishedAgent.SK.template.prefix),
-        limit=count,
-        after=keys(PublishedAgent.keyed(agent_id=after)) if after else None,
-        consistent=True,
-        peek=False,
+    grants, published = both(
+        partial(_leads_in, AgentGrant, count, after, user_id=user_id), partial(_leads_in, PublishedAgent, count, after)
     )
     # Each list gives its first `count`, so the first `count` of both together are among them.
     merged = {lead.agent_id: lead for lead in (*published.items, *grants.items)}
     first = sorted(merged.values(), key=lambda lead: str(lead.agent_id))
     return first[:count], len(first) > count or grants.more or published.more
+
+
+def _leads_in(
+    entity: type[AgentGrant | PublishedAgent], count: int, after: str | None, **fields: Any
+) -> Page[AgentGrant | PublishedAgent]:
+    return query(
+        entity.PK.template.render(**fields),
+        entity.SK.startswith(entity.SK.template.prefix),
+        limit=count,
+        after=keys(entity.keyed(agent_id=after, **fields)) if after else None,
+        consistent=True,
+        peek=False,
+    )
 
 
 def leads_to(agent: Agent) -> list[tuple[str, str]]:

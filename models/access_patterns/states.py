@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from models.access_patterns.conversations import get_conversation, owned_by
@@ -14,9 +15,10 @@ from models.table import clock
 from models.table.changes import set_or_remove
 from models.table.errors import Contended, ItemNotFound, VersionMismatch
 from models.table.item import expiry
-from models.table.long_text import discard
+from models.table.long_text import discard, load
 from models.table.reading import Page, get, get_many, keys, query
 from models.table.retries import MAX_ATTEMPTS, pause
+from models.table.side_by_side import both
 from models.table.tenancy import UserId
 from models.table.writing import ConditionFailed, Transaction
 from models.user import User
@@ -74,8 +76,11 @@ _OWNER = Request("GetItem", (Conversation,), consistent=True, optional=True)
     "AP-60",
     "State by key",
     question="What did the bot remember under this key?",
-    requests=(_OWNER, Request("GetItem", (ConversationState, UserState), consistent=True)),
-    budget=Budget(2, 2, 0, "a value of up to 4 KB; 1 request and 1 unit for a user's own"),
+    requests=(
+        Request("BatchGetItem", (ConversationState, Conversation), consistent=True),
+        Request("GetItem", (UserState,), consistent=True, alone=True),
+    ),
+    budget=Budget(1, 2, 0, "a value and a header of up to 4 KB each; 1 unit for a user's own"),
     routes=tuple(f"GET {route}" for route in _ROUTES),
 )
 def get_state(owner: Owner, kind: StateKind, key: str) -> State:
@@ -84,10 +89,10 @@ def get_state(owner: Owner, kind: StateKind, key: str) -> State:
     Raises:
         ItemNotFound: there is none, its TTL has passed, or the conversation is not this user's.
     """
-    owner.ensure()
-    found: State | None = get(owner.entity, kind=kind, key=key, **owner.fields)
+    found, _ = _stored(owner, kind, key)
     if found is None:
         raise ItemNotFound("state")
+    load([found])
     return found
 
 
@@ -284,17 +289,23 @@ def list_states(
 ) -> Page[State]:
     """Return the owner's state by kind and key, of one kind or of both, from the one after `after`.
 
+    Cost: 1 Query, and side by side with it 1 GetItem for a conversation.
+
     Raises:
         ItemNotFound: the conversation is not this user's.
     """
-    owner.ensure()
     entity = owner.entity
     prefix = entity.SK.template.prefix + (f"{kind}#" if kind else "")
     start = keys(entity.keyed(kind=after[0], key=after[1], **owner.fields)) if after else None
-    return query(
+    read = partial(
+        query,
         entity.PK.template.render(**owner.fields),
         entity.SK.startswith(prefix),
         limit=limit,
         after=start,
         consistent=True,
+        whole=False,
     )
+    page: Page[State] = read() if owner.conversation_id is None else both(owner.ensure, read)[1]
+    load(page.items)
+    return page

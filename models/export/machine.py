@@ -64,4 +64,5 @@ def _request(request: Request) -> dict[str, Any]:
             {"part": write.part, "entity": write.entity.ENTITY, "optional": write.optional} for write in request.writes
         ],
         "optional": request.optional,
+        "alone": request.alone,
     }

@@ -114,7 +114,7 @@ def _signature(function: Callable[..., object]) -> str:
 def _requests(pattern: AccessPattern) -> list[str]:
     rows = [
         [
-            request.operation + (" (not always)" if request.optional else ""),
+            request.operation + (f" ({request.when})" if request.when else ""),
             code(request.index or "") or "the table",
             code(request.partition_key.replace(", ", "`, `")),
             code(request.sort_key or _sort_keys(request)),

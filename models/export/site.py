@@ -16,13 +16,25 @@ FOLDER = "table"
 
 
 @dataclass(frozen=True)
+class Trips:
+    """How many requests to DynamoDB a route sends at once, trip after trip; `when` says in which of its courses."""
+
+    sent: tuple[int, ...]
+    when: str = ""
+
+
+@dataclass(frozen=True)
 class Route:
-    """A route of the API, and what it is for; `needs_caller` where it asks for an API key."""
+    """A route of the API, and what it is for.
+
+    `needs_caller` where it asks for an API key; `trips` are those of its courses, where it reads.
+    """
 
     method: str
     path: str
     summary: str
     needs_caller: bool = True
+    trips: tuple[Trips, ...] = ()
 
 
 def pages(
@@ -78,7 +90,7 @@ def _diagrams() -> str:
     )
 
 
-def _routes(routes: Iterable[Route]) -> str:
+def _routes(routes: Sequence[Route]) -> str:
     rows = []
     for route in routes:
         name = f"{route.method} {route.path}"
@@ -96,7 +108,28 @@ def _routes(routes: Iterable[Route]) -> str:
         "[AP-21](patterns/ap-21.md), or with the agent of a turn by [AP-24](patterns/ap-24.md). The tests fail when a "
         "route runs a pattern that does not name it.",
         table(["Route", "What it does", "Access patterns", "Needs a caller"], rows),
+        "## Round trips of the reads",
+        "**Trips** are the requests to DynamoDB in a row, each a way there and back over the network: what a caller "
+        "waits for. What needs nothing of each other goes side by side, in one trip. The API key is the first trip of "
+        "all. Very large items, or many that have expired, take further Queries. Where requests are limited by the "
+        "minute, each limit is a trip more; so is, with a key of one agent, a turn, or a conversation that the process "
+        "has not met. The tests hold each row: a trip goes on only when all of its requests are under way.",
+        table(["Route", "When", "Trips", "Requests", "Trip by trip"], _trips(routes)),
     )
+
+
+def _trips(routes: Iterable[Route]) -> list[list[str]]:
+    return [
+        [
+            code(f"{route.method} {route.path}"),
+            each.when,
+            str(len(each.sent)),
+            str(sum(each.sent)),
+            " + ".join(map(str, each.sent)),
+        ]
+        for route in routes
+        for each in route.trips
+    ]
 
 
 def _path(declared: str) -> str:

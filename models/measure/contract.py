@@ -56,6 +56,30 @@ def over_count(call: Call, exchanges: Sequence[Exchange]) -> list[str]:
     return [f"{pattern.id} {pattern.title}: it sent {len(counted)} requests, its budget is {budget} ({sent})"]
 
 
+def beside_alone(call: Call, exchanges: Sequence[Exchange]) -> list[str]:
+    """Return what a call sent beside a request of which its pattern declares that it is sent alone."""
+    pattern = call.pattern
+    sent = [_fitting(pattern, exchange) for exchange in exchanges]
+    alone = [request for request in sent if request is not None and request.alone]
+    if not alone or all(request is alone[0] for request in sent):
+        return []
+    operations = ", ".join(exchange.operation for exchange in exchanges)
+    return [
+        f"{pattern.id} {pattern.title}: it sends a request that it declares to be alone beside others ({operations})"
+    ]
+
+
+def _fitting(pattern: AccessPattern, exchange: Exchange) -> Request | None:
+    return next(
+        (
+            request
+            for request in pattern.requests
+            if request.operation == exchange.operation and not list(_differences(request, exchange))
+        ),
+        None,
+    )
+
+
 def _follows(exchange: Exchange, others: Sequence[Exchange]) -> bool:
     return any(exchange.body["ExclusiveStartKey"] == other.answer.get("LastEvaluatedKey") for other in others)
 

@@ -9,6 +9,7 @@ import boto3
 from models.measure.exchange import ADMINISTRATION, DynamoItem, Exchange, ItemKey, watched
 from models.measure.shapes import parts
 from models.table import connection
+from models.table.side_by_side import in_turn
 
 _BATCH = 100
 _READS = frozenset({"GetItem", "BatchGetItem", "Query", "Scan"})
@@ -36,9 +37,9 @@ class Probe:
 
     @contextmanager
     def recording(self) -> Iterator[list[Exchange]]:
-        """Record what the models send inside, and give it as it comes."""
+        """Record what the models send inside, and give it as it comes: one request after the other, in one order."""
         self.exchanges = []
-        with watched(connection.client(), sent=self._before, answered=self._after):
+        with in_turn(), watched(connection.client(), sent=self._before, answered=self._after):
             yield self.exchanges
 
     def _before(self, exchange: Exchange) -> None:

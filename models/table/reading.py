@@ -134,6 +134,7 @@ def query(
     consistent: bool = False,
     attributes: list[str] | None = None,
     peek: bool = True,
+    whole: bool = True,
 ) -> Page[Any]:
     """Return up to `limit` items of one partition of the table or of an index.
 
@@ -148,6 +149,7 @@ def query(
         consistent: a strongly consistent read (not on an index).
         attributes: read only these, and give raw items instead of entities.
         peek: read one item more than the page shows, to know for certain whether there is a next one.
+        whole: unpack long texts, and fetch those that lie in S3. Not before it is known that they are the caller's.
 
     Cost: 1 Query for each MB; the read units of `limit` + 1 items (`limit` without `peek`).
 
@@ -174,6 +176,6 @@ def query(
         start = answer.get("LastEvaluatedKey")
         if len(found) >= wanted or start is None:
             page = tuple(found[:limit])
-            if not attributes:
+            if whole and not attributes:
                 load(page)
             return Page(page, len(found) > limit if peek else start is not None)

@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from models.allowance import Limits
 from models.table.blobs import BlobSettings
 from models.table.connection import TableSettings
+from models.table.side_by_side import AT_ONCE
 
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
@@ -303,7 +304,7 @@ class Settings(BaseSettings):
             endpoint_url=self.endpoint_url,
             access_key_id=invented,
             secret_access_key=invented,
-            max_connections=self.threads + 32,
+            max_connections=self.threads + AT_ONCE + 32,
             audit_days=self.audit_days,
         )
 

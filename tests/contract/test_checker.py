@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -83,6 +84,20 @@ def test_a_wrong_sort_key_condition_is_found() -> None:
     )
     assert found == [
         "AP-00 Sabotage: Query has the sort key condition between 'MSG#' and 'Z', declared is between MSG# and THREAD"
+    ]
+
+
+def test_what_is_sent_beside_a_request_that_is_alone_is_found() -> None:
+    user, conversation = make_user(), make_conversation()
+    one, other = Request("GetItem", (User,), consistent=True), Request("GetItem", (Conversation,), consistent=True)
+
+    def read_both() -> None:
+        get(User, user_id=user.user_id)
+        get(Conversation, conversation_id=conversation.conversation_id)
+
+    assert broken(read_both, one, other, at_most=2) == []
+    assert broken(read_both, one, replace(other, alone=True), at_most=2) == [
+        "AP-00 Sabotage: it sends a request that it declares to be alone beside others (GetItem, GetItem)"
     ]
 
 

@@ -1,11 +1,16 @@
 """Conversations and messages."""
 
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 
 from models.access_patterns import conversations, entries, messages
 from models.access_patterns.messages import Draft
+from models.conversation import Conversation
 from models.measure.scenario import Act, scenario
 from models.measure.world import ANSWER, PAGE, QUESTION, World
+from models.table.errors import ItemNotFound
 from models.table.ids import new_id
 from models.table.tenancy import UserId, acting_for
 from models.turn import TurnCount
@@ -123,6 +128,13 @@ def append_messages(world: World) -> Act:
 
 @scenario("AP-41")
 def list_messages(world: World) -> Act:
+    """A full page, oldest first."""
+    conversation = world.conversation
+    return lambda: messages.list_messages(acting_for(conversation.user_id), conversation.conversation_id, PAGE)
+
+
+@scenario("AP-41")
+def list_newest_messages(world: World) -> Act:
     """A full page, newest first."""
     conversation = world.conversation
     return lambda: messages.list_messages(
@@ -161,8 +173,25 @@ def get_message(world: World) -> Act:
     return lambda: messages.get_message(*said)
 
 
+@scenario("AP-42")
+def get_no_message(world: World) -> Act:
+    """An id that no message can have."""
+    return partial(_try, messages.get_message, world.conversation)
+
+
 @scenario("AP-43")
 def delete_message(world: World) -> Act:
     """A message whose turn has no record."""
     said = _said(world)
     return lambda: messages.delete_message(*said)
+
+
+@scenario("AP-43")
+def delete_no_message(world: World) -> Act:
+    """An id that no message can have."""
+    return partial(_try, messages.delete_message, world.conversation)
+
+
+def _try(act: Callable[[UserId, str, str], object], conversation: Conversation) -> None:
+    with suppress(ItemNotFound):
+        act(acting_for(conversation.user_id), conversation.conversation_id, "none")

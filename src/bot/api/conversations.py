@@ -39,6 +39,7 @@ from models.access_patterns.sharing import get_shared_agent
 from models.conversation import Conversation, ConversationStatus
 from models.table.errors import ItemNotFound
 from models.table.reading import Page
+from models.table.side_by_side import both
 
 api = resource("conversations", "A user talks with an agent.")
 
@@ -160,11 +161,16 @@ def list_all(query: ConversationQuery) -> dict[str, Any]:
 )
 def list_agents_conversations(path: AgentPath, query: PageQuery) -> dict[str, Any]:
     """The caller's with this agent, latest activity first; nobody else's, whoever owns the agent."""
-    try:
-        get_agent(caller().user_id, path.agent_id)
-    except ItemNotFound:
-        get_shared_agent(caller().user_id, path.agent_id)
-    return _list_with_agent(path.agent_id, query)
+    user_id = caller().user_id
+
+    def check() -> None:
+        try:
+            get_agent(user_id, path.agent_id)
+        except ItemNotFound:
+            get_shared_agent(user_id, path.agent_id)
+
+    # The list is the caller's own part of the index, so it needs no leave.
+    return both(check, partial(_list_with_agent, path.agent_id, query))[1]
 
 
 @api.get(

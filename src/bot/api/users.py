@@ -1,6 +1,7 @@
 """Users: an administrator makes them; each manages their own profile under `users/me`."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Any
 
 from flask import Response
@@ -20,6 +21,7 @@ from models.access_patterns import users
 from models.access_patterns.conversations import list_conversations
 from models.table.errors import ItemNotFound
 from models.table.reading import Page
+from models.table.side_by_side import both
 from models.user import Role, User
 
 api = resource("users", "People, and programs that act as one.")
@@ -116,9 +118,8 @@ def _by_email(email: str) -> Page[User]:
 def read(path: UserPath) -> dict[str, Any]:
     """`me` is the caller; another's profile is for an administrator."""
     user_id = reachable(path.user_id)
-    user = users.get_user(user_id)
     # The profile is not written with each message; the newest conversation knows better.
-    newest = list_conversations(user_id, 1).items
+    user, newest = both(partial(users.get_user, user_id), lambda: list_conversations(user_id, 1).items)
     if newest:
         user.last_active_at = max(user.last_active_at, newest[0].listed_at)
     return show_user(user).model_dump(mode="json")

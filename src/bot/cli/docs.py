@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from bot.cli.guest import guest_application
+from bot.cli.round_trips import TRIPS
 from bot.cli.turn_costs import BUDGETS
 from models.export import site
 from models.export.markdown import GENERATED
@@ -36,7 +37,13 @@ def routes() -> list[site.Route]:
     """Return the routes of the API, from its OpenAPI document."""
     paths = guest_application().api_doc["paths"]
     found = [
-        site.Route(method.upper(), path, operation.get("summary", ""), bool(operation.get("security")))
+        site.Route(
+            method.upper(),
+            path,
+            operation.get("summary", ""),
+            bool(operation.get("security")),
+            TRIPS.get(f"{method.upper()} {path}", ()),
+        )
         for path, operations in paths.items()
         for method, operation in operations.items()
     ]

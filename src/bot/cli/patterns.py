@@ -76,7 +76,7 @@ def _request(request: Request) -> str:
     said += ["strongly consistent"] if request.consistent is True else []
     said += [request.order] if request.order else []
     said += [f"{write.part} {write.entity.ENTITY}{'?' if write.optional else ''}" for write in request.writes]
-    return ", ".join(said) + (" (not always)" if request.optional else "")
+    return ", ".join(said) + (f" ({request.when})" if request.when else "")
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 import hashlib
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -175,7 +175,7 @@ class TestFiftyOf350KB:
             say(conversation, "Hello")
             delete_message(owner_of(conversation), conversation.conversation_id, full[7].message_id)
         assert [each.operation for each in sent] == [
-            "GetItem", "TransactWriteItems", "GetItem", "GetItem", "TransactWriteItems",
+            "GetItem", "TransactWriteItems", "BatchGetItem", "TransactWriteItems",
         ]  # fmt: skip
         assert len(stored()) == 49
 
@@ -188,6 +188,39 @@ class TestFiftyOf350KB:
         assert [each.content for each in opened.messages] == [LARGE] * 12
         assert {each.operation for each in sent} == {"Query"}
         assert len(sent) > 1
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda who, talk, _: open_conversation(who, talk, 5),
+        lambda who, talk, _: list_messages(who, talk, 5),
+        lambda who, talk, _: list_messages(who, talk, 5, descending=True),
+        lambda who, talk, message: get_message(who, talk, message.message_id),
+        lambda who, talk, _: list_states(Owner(who, talk), 5),
+        lambda who, talk, _: get_state(Owner(who, talk), "session", "notes"),
+    ],
+    ids=["open", "list", "list the newest", "a message", "list state", "state"],
+)
+def test_what_is_somebody_elses_is_not_fetched(
+    read: Callable[[UserId, str, Message], object], conversation: Conversation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetched: list[str] = []
+    fetch = blobs.fetch
+
+    def noted(keys: Iterable[str]) -> Iterator[bytes | ContentUnavailable]:
+        wanted = list(keys)
+        fetched.extend(wanted)
+        return fetch(wanted)
+
+    monkeypatch.setattr(blobs, "fetch", noted)
+    (message,) = say(conversation, LARGE)
+    put_state(Owner(owner_of(conversation), conversation.conversation_id), "session", "notes", LARGE)
+    with pytest.raises(ItemNotFound, match="conversation"):
+        read(acting_for(make_user().user_id), conversation.conversation_id, message)
+    assert fetched == []
+    read(owner_of(conversation), conversation.conversation_id, message)
+    assert len(fetched) == 1
 
 
 def test_small_items_that_hold_large_texts_do_not_fill_the_memory(conversation: Conversation) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from threading import current_thread
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -21,11 +21,12 @@ from models.conversation import Conversation, ConversationStatus
 from models.message import Message
 from models.table import clock
 from models.table.errors import Contended, ConversationNotActive, InvalidKeyField, ItemNotFound, ItemTooLarge
+from models.table.tenancy import acting_for
 from tests.factories import append, make_conversation, make_user, noise, say
 from tests.fake_clock import FakeClock
-from tests.raw import stored
+from tests.raw import hide, stored
 from tests.together import at_once
-from tests.wire import others_come_first
+from tests.wire import others_come_first, recorded, refusals
 
 pytestmark = pytest.mark.usefixtures("table")
 
@@ -333,3 +334,80 @@ class TestOneMessage:
     def test_a_conversation_id_that_cannot_stand_in_a_key_is_refused_by_name(self) -> None:
         with pytest.raises(InvalidKeyField, match="conversation_id"):
             list_messages("usr_1", "a#b", 10)
+
+
+class TestWhoseTheMessagesAre:
+    """Each page asks whose the conversation is, whether it is read from the header on or beside it."""
+
+    PAGES: ClassVar[dict[str, dict[str, Any]]] = {
+        "oldest first": {},
+        "newest first": {"descending": True},
+        "newest first, since a moment": {"descending": True, "since": datetime(2020, 1, 1, tzinfo=UTC)},
+        "newest first, until a moment": {"descending": True, "until": datetime(2999, 1, 1, tzinfo=UTC)},
+        "a later page": {"descending": True, "after": datetime(2999, 1, 1, tzinfo=UTC)},
+        "nothing between the two times": {
+            "since": datetime(2030, 1, 1, tzinfo=UTC),
+            "until": datetime(2020, 1, 1, tzinfo=UTC),
+        },
+    }
+    every_page = pytest.mark.parametrize("choice", PAGES.values(), ids=PAGES.keys())
+
+    def refused(self, user_id: str, conversation: Conversation, choice: dict[str, Any]) -> None:
+        with pytest.raises(ItemNotFound, match="conversation"):
+            list_messages(acting_for(user_id), conversation.conversation_id, 5, **choice)
+
+    @every_page
+    @pytest.mark.parametrize("count", [0, 3])
+    def test_somebody_elses_is_not_there(self, choice: dict[str, Any], count: int) -> None:
+        conversation = make_conversation()
+        say(conversation, *"abc"[:count])
+        self.refused(make_user().user_id, conversation, choice)
+
+    @every_page
+    @pytest.mark.parametrize("how", ["expired", "deleting", "unknown"])
+    def test_one_that_is_gone_is_not_there_though_its_messages_are(self, choice: dict[str, Any], how: str) -> None:
+        conversation = make_conversation()
+        say(conversation, *"abc")
+        hide(conversation, how)
+        self.refused(conversation.user_id, conversation, choice)
+
+    @every_page
+    def test_one_that_never_was_is_not_there(self, choice: dict[str, Any]) -> None:
+        self.refused(make_user().user_id, Conversation.keyed(conversation_id="conv_none"), choice)
+
+    @every_page
+    def test_an_empty_one_has_an_empty_page(self, choice: dict[str, Any]) -> None:
+        conversation = make_conversation()
+        page = list_messages(conversation.user_id, conversation.conversation_id, 5, **choice)
+        assert (page.items, page.more) == ((), False)
+
+    @pytest.mark.parametrize(("limit", "more"), [(1, True), (2, True), (3, False), (100, False)])
+    def test_the_newest_page_is_what_it_is_beside_the_header(self, limit: int, more: bool) -> None:
+        conversation = make_conversation()
+        say(conversation, *"abc")
+        ids = conversation.user_id, conversation.conversation_id
+        with recorded() as sent:
+            newest = list_messages(*ids, limit, descending=True)
+        assert [request.operation for request in sent] == ["Query"]
+        assert [message.content for message in newest.items] == ["c", "b", "a"][:limit]
+        assert newest.more == more
+        beside = list_messages(*ids, limit, descending=True, until=datetime(2999, 1, 1, tzinfo=UTC))
+        assert newest.map(Message.serialize) == beside.map(Message.serialize)
+
+    def test_the_newest_page_begins_where_it_shall(self) -> None:
+        conversation = make_conversation()
+        said = say(conversation, *"abc")
+        assert contents(conversation, descending=True, since=said[1].ts) == ["c", "b"]
+        assert contents(conversation, descending=True, since=said[2].ts + clock.MICROSECOND) == []
+
+    def test_a_read_that_fails_beside_the_header_fails_the_page(self) -> None:
+        conversation = make_conversation()
+        say(conversation, *"abc")
+        with refusals("Query", "a 500", times=100), pytest.raises(Exception, match="InternalServerError"):
+            everything(conversation)
+        assert contents(conversation) == ["a", "b", "c"]
+
+    def test_a_conversation_that_is_not_there_comes_before_a_read_that_fails(self) -> None:
+        conversation = make_conversation()
+        with refusals("Query", "a 500", times=100):
+            self.refused(make_user().user_id, conversation, {})

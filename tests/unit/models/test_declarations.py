@@ -48,6 +48,7 @@ NOT_PATTERNS = {
     "place",
     "template",
     "usable_by",
+    "without_header",
     "unreachable",
 }
 
@@ -96,10 +97,10 @@ class TestEachDeclaration:
         assert pattern.function.__doc__
 
     def test_allows_the_requests_that_it_always_makes(self, pattern: AccessPattern) -> None:
-        assert pattern.budget.requests >= sum(not request.optional for request in pattern.requests) > 0
+        assert pattern.budget.requests >= sum(not request.when for request in pattern.requests) > 0
 
     def test_budgets_capacity_for_what_it_does(self, pattern: AccessPattern) -> None:
-        operations = {request.operation for request in pattern.requests if not request.optional}
+        operations = {request.operation for request in pattern.requests if not request.when}
         reads = {"GetItem", "BatchGetItem", "Query"}
         assert bool(operations & reads) <= (pattern.budget.rcu > 0)
         assert bool(operations - reads) <= (pattern.budget.wcu > 0)
