@@ -1,6 +1,7 @@
 """Message: one thing that was said, in a conversation's item collection. One item a message."""
 
-from typing import Literal
+import json
+from typing import Any, Literal
 
 from pynamodb.attributes import UnicodeAttribute
 
@@ -41,3 +42,12 @@ class Message(LongItem):
     attributes = JsonMapAttribute(null=True)
     turn_id = UnicodeAttribute(null=True)
     llm_response_id = UnicodeAttribute(null=True)
+
+
+def parts_in(text: str) -> list[dict[str, Any]] | None:
+    """Return the typed parts that a text is the JSON of, or None where it is no list of objects."""
+    try:
+        parts = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return parts if isinstance(parts, list) and all(isinstance(part, dict) for part in parts) else None

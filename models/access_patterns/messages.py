@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, get_args
 
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
@@ -15,10 +15,10 @@ from models.access_patterns.idempotency import Once
 from models.access_patterns.retention import expires_after, header_expires
 from models.conversation import Conversation
 from models.idempotency import IdempotencyRecord
-from models.message import ID_PREFIX, ROLES, Message, MessageType, Sender
+from models.message import ID_PREFIX, ROLES, Message, MessageType, Sender, parts_in
 from models.table import clock
 from models.table.changes import set_or_remove
-from models.table.errors import Contended, ConversationNotActive, ItemNotFound
+from models.table.errors import Contended, ConversationNotActive, InvalidDraft, ItemNotFound
 from models.table.ids import moment_of, new_id
 from models.table.long_text import discard, load
 from models.table.reading import Page, get, get_many, query
@@ -37,7 +37,11 @@ _TURN = "turn"
 
 @dataclass(frozen=True)
 class Draft:
-    """A message before it has its place: what is said, by whom."""
+    """A message before it has its place: what is said, by whom.
+
+    Raises:
+        InvalidDraft: it is none that a model could be told; a stored one would be met by every later turn.
+    """
 
     sender: Sender
     content: str
@@ -46,6 +50,25 @@ class Draft:
     attributes: Mapping[str, Any] | None = None
     turn_id: str | None = None
     llm_response_id: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check that it is a message."""
+        if self.sender not in ROLES:
+            raise InvalidDraft("sender", f"one of {', '.join(ROLES)}")
+        if self.type not in (types := get_args(MessageType)):
+            raise InvalidDraft("type", f"one of {', '.join(types)}")
+        if not isinstance(self.content, str):
+            raise InvalidDraft("content", "a text; an empty one where nothing was said")
+        if self.type == "parts" and parts_in(self.content) is None:
+            raise InvalidDraft("content", "for parts, the JSON of a list of objects")
+        for name in _NEEDED.get(self.type, ()):
+            value = (self.attributes or {}).get(name)
+            if not isinstance(value, str) or not value.strip():
+                raise InvalidDraft(f"attributes.{name}", f"a text, which a {self.type} needs")
+
+
+# A result is found by its call's id, and a call without a name cannot be run.
+_NEEDED: dict[str, tuple[str, ...]] = {"function_call": ("call_id", "function_name"), "function_result": ("call_id",)}
 
 
 @access_pattern(

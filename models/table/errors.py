@@ -17,6 +17,16 @@ class InvalidKeyField(TableError, ValueError):
         self.reason = reason
 
 
+class InvalidDraft(TableError, ValueError):
+    """A message cannot be stored like this: `field` is what is wrong, `allowed` what may stand there."""
+
+    def __init__(self, field: str, allowed: str) -> None:
+        """Name the `field`; its value stays out of the message."""
+        super().__init__(f"{field}: must be {allowed}")
+        self.field = field
+        self.allowed = allowed
+
+
 class ItemNotFound(TableError):
     """There is no such item, or it belongs to somebody else: the caller cannot tell which, and must not."""
 

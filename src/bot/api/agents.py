@@ -59,6 +59,11 @@ class AgentSettings(Body):
     context_tokens: Annotated[int, Field(ge=256, le=2_000_000), WHOLE] | None = Field(
         None, description="How many tokens the context may take; 16,000 if not set, or what the embedded model has."
     )
+    images: bool | None = Field(
+        None,
+        description="Whether the model looks at images. `false`: it is only told that there was one. Not set: they are "
+        "shown, and those of earlier messages no more once the provider has refused images.",
+    )
     retention_days: Annotated[int, Field(ge=1, le=36_500), WHOLE] | None = Field(
         None, description="After how many days what is said with it expires, if the deployment keeps it longer."
     )

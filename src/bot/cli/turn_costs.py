@@ -50,6 +50,10 @@ class _Scripted(Providers):
     name = "echo"
     supports_tools = False
 
+    def takes_images(self, model: str) -> bool:  # noqa: ARG002
+        """True: it looks at nothing."""
+        return True
+
     def get(self, name: str, credentials: Credentials | None = None) -> Provider:  # noqa: ARG002
         """Return itself, for every name."""
         return self

@@ -85,6 +85,8 @@ def from_table(error: table.TableError) -> BotError:
             return errors.NotFound(f"There is no such {error.what}.")
         case table.InvalidKeyField():
             return errors.ValidationFailed(fields=(FieldError(error.field, error.reason),))
+        case table.InvalidDraft():
+            return errors.ValidationFailed(fields=(FieldError(error.field, f"must be {error.allowed}"),))
         case table.EmailTaken():
             return errors.AlreadyExists(
                 "Another user has this email.", fields=(FieldError("email", "must be one that no other user has"),)

@@ -91,7 +91,7 @@ class Answer:
         if finish_reason is None:
             raise self._failure(ProviderIncomplete, f"broke the answer off: {self._finish_reason[:100]!r}")
         calls = self._calls.calls()
-        if any(not call.name for call in calls):
+        if any(not call.name.strip() for call in calls):
             raise self._failure(ProviderError, "sent a function call without a function's name")
         if finish_reason == "tool_calls" and not calls:
             raise self._failure(ProviderError, "announced function calls and sent none")

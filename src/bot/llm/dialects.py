@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 from urllib.parse import urlsplit
 
+from .history_form import AS_IT_IS, HistoryForm
 from .types import ModelRequest
 
 TokenLimitField = Literal["max_completion_tokens", "max_tokens"]
@@ -34,10 +35,12 @@ class Dialect:
     Attributes:
         limit_field: The name under which it takes the limit of an answer's length.
         tools_without_reasoning: Whether requests with functions must say `"reasoning_effort": "none"`.
+        history: How it wants to be told a conversation.
     """
 
     limit_field: TokenLimitField
     tools_without_reasoning: bool = False
+    history: HistoryForm = AS_IT_IS
 
     def after_refusal(self, request: ModelRequest, message: str) -> "Dialect | None":
         """Return the dialect to try after the server refused `request` with `message`, or None if it asks for none."""
@@ -50,7 +53,8 @@ class Dialect:
         # The field must be what is not known, rather than its value what is not liked.
         if request.max_tokens is not None and self.limit_field in text and any(word in text for word in _UNKNOWN):
             return replace(self, limit_field=_OTHER[self.limit_field])
-        return None
+        history = self.history.after_refusal(request, text)
+        return replace(self, history=history) if history else None
 
 
 _OTHER: dict[TokenLimitField, TokenLimitField] = {
@@ -63,7 +67,10 @@ def first_guess(base_url: str) -> Dialect:
     """Return the dialect that the address of a server suggests."""
     host = urlsplit(base_url).hostname or ""
     openai_models = _HOSTS_OF_OPENAI_MODELS.fullmatch(host) is not None
-    return Dialect(limit_field="max_completion_tokens" if openai_models else "max_tokens")
+    return Dialect(
+        limit_field="max_completion_tokens" if openai_models else "max_tokens",
+        history=HistoryForm(short_ids=host == "mistral.ai" or host.endswith(".mistral.ai")),
+    )
 
 
 class Dialects:

@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Generator
 
 from .tokens import REPLY_PRIMING, count_message, count_tokens
-from .types import ChatMessage, Completion, ModelRequest, TextDelta, Usage
+from .types import Completion, ModelRequest, TextDelta, Usage
 
 
 class EchoProvider:
@@ -21,9 +21,13 @@ class EchoProvider:
         """False: it calls no functions, and leaves their declarations unread."""
         return False
 
+    def takes_images(self, model: str) -> bool:  # noqa: ARG002
+        """True: it names them."""
+        return True
+
     def stream(self, request: ModelRequest) -> Generator[TextDelta | Completion, None, None]:
         """Answer a request: see `Provider.stream`. Never fails; of the settings none has an effect."""
-        answer = "You said: " + _last_said(request.messages)
+        answer = "You said: " + _last_said(request)
         # A word with the spaces after it; joined, the deltas are the answer, whatever it is made of.
         for word in re.findall(r"\s*\S+\s*|\s+", answer):
             yield TextDelta(word)
@@ -40,8 +44,12 @@ class EchoProvider:
         )
 
 
-def _last_said(messages: tuple[ChatMessage, ...]) -> str:
-    said = next((message.content for message in reversed(messages) if message.role == "user"), None)
-    if isinstance(said, list):
-        return " ".join(text if isinstance(text := part.get("text"), str) else "[image]" for part in said)
-    return said or "nothing"
+def _last_said(request: ModelRequest) -> str:
+    last = next((message for message in reversed(request.messages) if message.role == "user"), None)
+    if last is None or not isinstance(last.content, list):
+        return str(last.content) if last is not None and last.content else "nothing"
+    # What got no answer before stands in the same message.
+    sources = last.sources if len(last.sources) == len(last.content) else ("",) * len(last.content)
+    asked = [part for part, source in zip(last.content, sources, strict=True) if source in request.asked]
+    parts = asked or last.content
+    return " ".join(text if isinstance(text := part.get("text"), str) else "[image]" for part in parts)

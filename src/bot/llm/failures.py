@@ -127,6 +127,8 @@ def _extra(provider: str, body: object, secret: str, status: int | None) -> dict
     code = next((word for word in words if isinstance(word, str) and word and not word.isdecimal()), None)
     if code is not None:
         extra["provider_code"] = redact(code, secret)[:100]
+    if isinstance(body, dict) and isinstance(parameter := body.get("param"), str) and parameter:
+        extra["provider_param"] = redact(parameter, secret)[:200]
     return extra
 
 

@@ -12,6 +12,7 @@ import math
 import re
 import time
 from collections.abc import Generator, Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import httpx2
@@ -22,10 +23,13 @@ from bot.errors import ProviderError, ProviderIncomplete, ProviderRejected, Prov
 
 from . import failures
 from .answer import Answer
+from .content import images_of
 from .dialects import Dialect, Dialects
+from .history_form import takes_no_images
+from .refusals import explained
 from .sse import Event, StreamFormatError, read_events
-from .types import Completion, ModelRequest, TextDelta
-from .wire import request_params
+from .types import ChatMessage, Completion, ModelRequest, TextDelta
+from .wire import request_params, sent_messages
 
 log = logging.getLogger(__name__)
 
@@ -96,6 +100,10 @@ class OpenAIProvider:
         """False for a model that calls no functions: declarations are left out of its requests."""
         return not self._plain_text
 
+    def takes_images(self, model: str) -> bool:
+        """False where the model reads text only, or its server has refused images before."""
+        return not self._plain_text and self._dialects.get(self._base_url, model).history.past_images
+
     def stream(self, request: ModelRequest) -> Generator[TextDelta | Completion, None, None]:
         """Answer a request: see `Provider.stream`."""
         answer = Answer(request.model, provider=self._name, salt=str(len(request.messages)))
@@ -116,21 +124,45 @@ class OpenAIProvider:
     def _open(self, request: ModelRequest) -> Iterator[_Response]:
         """Send the request and give the response when its head is there; on leaving, the response is closed."""
         known = dialect = self._dialects.get(self._base_url, request.model)
+        lasting = known.history.past_images
         tried = {dialect}
         with contextlib.ExitStack() as stack:
             while True:
                 try:
                     response = self._send(request, dialect, stack)
                     break
-                except ProviderRejected as error:
-                    other = dialect.after_refusal(request, error.detail)
+                except ProviderError as error:
+                    other = self._after_refusal(error, request, dialect)
                     if other is None or other in tried:
-                        raise
+                        if "provider_status" not in error.extra:
+                            raise
+                        raise explained(error, self._sent(request, dialect)) from None
+                    if not other.history.past_images and dialect.history.past_images:
+                        # One image that cannot be had says nothing of the next.
+                        lasting = not takes_no_images(error.detail.lower())
                     tried.add(other)
                     dialect = other
-            if dialect != known:
-                self._dialects.learn(self._base_url, request.model, dialect)
+            past_images = lasting or self._saw(request, dialect)
+            learnt = replace(dialect, history=replace(dialect.history, past_images=past_images))
+            if learnt != known:
+                self._dialects.learn(self._base_url, request.model, learnt)
             yield response
+
+    def _after_refusal(self, error: ProviderError, request: ModelRequest, dialect: Dialect) -> Dialect | None:
+        # What fails on the way has no status. llama.cpp calls a template that raises, and an image, a fault of its own.
+        status = error.extra.get("provider_status")
+        if self._plain_text or not isinstance(status, int):
+            return None
+        if not isinstance(error, ProviderRejected) and status not in (500, 501):
+            return None
+        return dialect.after_refusal(request, error.detail)
+
+    def _sent(self, request: ModelRequest, dialect: Dialect) -> tuple[ChatMessage, ...]:
+        return sent_messages(request, dialect, plain_text=self._plain_text)
+
+    def _saw(self, request: ModelRequest, dialect: Dialect) -> bool:
+        """Whether the server has just taken an image, though it was said to take none."""
+        return any(images_of(message) for message in self._sent(request, dialect))
 
     def _send(self, request: ModelRequest, dialect: Dialect, stack: contextlib.ExitStack) -> _Response:
         params: dict[str, Any] = request_params(request, dialect, plain_text=self._plain_text)

@@ -12,6 +12,7 @@ import json
 from importlib.machinery import PathFinder
 from typing import Protocol
 
+from .content import sent_content
 from .types import ChatMessage
 
 REPLY_PRIMING = 3
@@ -56,10 +57,11 @@ def count_tokens(text: str, model: str = "") -> int:
 def count_message(message: ChatMessage, model: str = "") -> int:
     """Return the number of tokens that a message takes in the context, its overhead included; images are estimated."""
     total = _PER_MESSAGE + count_tokens(message.role, model)
-    if isinstance(message.content, str):
-        total += count_tokens(message.content, model)
+    content = sent_content(message)
+    if isinstance(content, str):
+        total += count_tokens(content, model)
     else:
-        total += sum(_count_part(part, model) for part in message.content or ())
+        total += sum(_count_part(part, model) for part in content or ())
     if message.name is not None:
         total += _PER_NAME + count_tokens(message.name, model)
     for call in message.tool_calls:

@@ -74,7 +74,7 @@ class ToolCallJoiner:
         seen: set[str] = set()
         calls = []
         for position, draft in enumerate(self._drafts):
-            call_id = draft.id if draft.id and draft.id not in seen else self._made_up_id(position, draft)
+            call_id = draft.id if draft.id.strip() and draft.id not in seen else self._made_up_id(position, draft)
             seen.add(call_id)
             calls.append(ToolCall(id=call_id, name=draft.name, arguments=draft.arguments or "{}"))
         return tuple(calls)

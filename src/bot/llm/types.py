@@ -37,6 +37,8 @@ class ChatMessage:
         tool_calls: The calls that an assistant's message made.
         tool_call_id: For a `tool` message, the call that it answers.
         name: A name for the speaker, passed on as it is.
+        sources: The ids of the stored messages that it is made of, for what is said of errors: of parts one for each,
+            `""` for what was stored nowhere. They are not sent.
     """
 
     role: Role
@@ -44,6 +46,7 @@ class ChatMessage:
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str | None = None
     name: str | None = None
+    sources: tuple[str, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,8 @@ class ModelRequest:
         parallel_tool_calls: Whether the model may ask for several calls at once.
         response_format: An OpenAI-style `response_format`.
         user: A stable id of the end user for the provider's abuse monitoring.
+        asked: The ids of the stored messages that this request is about, as opposed to those of the past. Empty: the
+            last message is.
     """
 
     model: str
@@ -81,6 +86,7 @@ class ModelRequest:
     parallel_tool_calls: bool | None = None
     response_format: dict[str, object] | None = None
     user: str | None = None
+    asked: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +139,9 @@ class Provider(Protocol):
     @property
     def supports_tools(self) -> bool:
         """Whether the models behind it call functions. Where not, `tools` of a request are left out."""
+
+    def takes_images(self, model: str) -> bool:
+        """Return whether a model looks at images, as far as is known; unknown is yes."""
 
     def stream(self, request: ModelRequest) -> Generator[TextDelta | Completion, None, None]:
         """Answer a request: any number of deltas, then exactly one `Completion`.

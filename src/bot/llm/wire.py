@@ -1,11 +1,13 @@
 """A request in the words of the Chat Completions API."""
 
-import json
 from typing import Any
 
 from bot.errors import ProviderRejected
 
+from .content import images_of, sent_content
 from .dialects import Dialect
+from .normal_form import normal_form
+from .refusals import image_refused
 from .types import ChatMessage, ModelRequest
 
 
@@ -15,15 +17,15 @@ def request_params(request: ModelRequest, dialect: Dialect, *, plain_text: bool 
     Args:
         request: The request.
         dialect: What the server wants to be told, and how.
-        plain_text: The model reads text only and calls no functions: declarations are left out, and results
-            of functions and images of the past become text.
+        plain_text: The model reads text only and calls no functions: declarations are left out, and calls of
+            functions and images of the past are told in words.
 
     Raises:
         ProviderRejected: With `plain_text`, the request insists on a function call or asks about an image.
     """
     params: dict[str, Any] = {
         "model": request.model,
-        "messages": _plain_messages(request) if plain_text else [_message(message) for message in request.messages],
+        "messages": [_message(message) for message in sent_messages(request, dialect, plain_text=plain_text)],
         "temperature": request.temperature,
         "top_p": request.top_p,
         dialect.limit_field: request.max_tokens,
@@ -43,9 +45,14 @@ def request_params(request: ModelRequest, dialect: Dialect, *, plain_text: bool 
     return {name: value for name, value in params.items() if value is not None}
 
 
+def sent_messages(request: ModelRequest, dialect: Dialect, *, plain_text: bool = False) -> tuple[ChatMessage, ...]:
+    """Return the messages that are sent, in their order; for the parameters and errors see `request_params`."""
+    return _plain_messages(request) if plain_text else dialect.history.apply(request)
+
+
 def _message(message: ChatMessage) -> dict[str, Any]:
     # `content` is always there: several servers refuse an assistant's message without the key.
-    wire: dict[str, Any] = {"role": message.role, "content": message.content}
+    wire: dict[str, Any] = {"role": message.role, "content": sent_content(message)}
     if message.content is None and not message.tool_calls:
         wire["content"] = ""
     if message.tool_calls:
@@ -75,29 +82,10 @@ def _tool_choice(choice: str | dict[str, object] | None) -> str | dict[str, obje
     return choice
 
 
-def _plain_messages(request: ModelRequest) -> list[dict[str, Any]]:
+def _plain_messages(request: ModelRequest) -> tuple[ChatMessage, ...]:
     if request.tools and request.tool_choice not in (None, "auto", "none"):
         raise ProviderRejected("This model calls no functions, so `tool_choice` cannot ask for one.")
-    if request.messages and _has_image(request.messages[-1]):
-        raise ProviderRejected("This model reads text only: it cannot look at an image.")
-    # A call is known by its result. Left among the model's own words, it is an example that a small one imitates.
-    spoken = [message for message in request.messages if message.content or not message.tool_calls]
-    return [_plain_message(message) for message in spoken]
-
-
-def _plain_message(message: ChatMessage) -> dict[str, Any]:
-    text = message.content if isinstance(message.content, str) else "\n".join(map(_plain_part, message.content or ()))
-    if message.role == "tool":
-        return {"role": "user", "content": f"A function returned: {text}"}
-    return {"role": message.role, "content": text}
-
-
-def _plain_part(part: dict[str, object]) -> str:
-    if isinstance(text := part.get("text"), str):
-        return text
-    return "[image]" if part.get("type") == "image_url" else json.dumps(part)[:200]
-
-
-def _has_image(message: ChatMessage) -> bool:
-    parts = message.content if isinstance(message.content, list) else []
-    return any(part.get("type") == "image_url" for part in parts)
+    shown = [piece for message in request.messages for piece in images_of(message) if piece.source in request.asked]
+    if shown or (not request.asked and request.messages and images_of(request.messages[-1])):
+        raise image_refused("This model reads text only: it cannot look at an image.", shown)
+    return normal_form(request.messages, functions=(), shown=())

@@ -1,17 +1,19 @@
 """What the model sees: the system message, and as many whole turns of the conversation as its token budget holds."""
 
-import json
-from collections.abc import Iterable, Sequence
+from bisect import bisect_right
+from collections.abc import Collection, Sequence
 from itertools import groupby
-from typing import cast
 
+from bot.llm.normal_form import normal_form
 from bot.llm.tokens import count_message
-from bot.llm.types import ChatMessage, Role, ToolCall
-from bot.turns.tools import call_of
+from bot.llm.types import ChatMessage
+from bot.turns.told import as_told
 from models.message import Message
 
-NO_ANSWER = "The message above got no answer: the turn did not end well."
-NO_RESULT = "No result was given for this function call."
+NO_ANSWER = "[The message above got no answer: the turn did not end well.]"
+
+# Beside its neighbours a turn takes a little less than alone: what one role says on both sides becomes one message.
+_SAVED_BY_JOINING = 32
 
 
 def build_context(
@@ -20,11 +22,13 @@ def build_context(
     current: Sequence[Message],
     *,
     model: str,
+    functions: Collection[str],
+    shown: Collection[str] | None = None,
     window: int,
     budget: int,
     cut: bool,
 ) -> tuple[ChatMessage, ...]:
-    """Return the messages for the model.
+    """Return the messages for the model, in the form that every server takes (`bot.llm.normal_form`).
 
     Args:
         system_message: the agent's; always first, whatever it takes.
@@ -32,33 +36,60 @@ def build_context(
         current: what begins this turn; always there, whatever it takes. With results of function calls, the turn that
             made the calls is part of it.
         model: whose tokens are counted.
+        functions: the names of the functions that the model can call.
+        shown: the ids of the messages whose images are shown; None for all.
         window: how many messages of the conversation the context may hold.
         budget: how many tokens the context may take; older turns that do not fit in both are left out, as a whole.
         cut: whether `earlier` may begin in the middle of a turn; then what is left of that turn is left out.
+
+    Raises:
+        ContentUnavailable: a text that is needed cannot be fetched now.
     """
     system = [ChatMessage("system", system_message)] if system_message else []
     turns = _turns(earlier)
     calling = turns.pop() if turns and current and current[0].type == "function_result" else []
     if cut and turns and _headless(turns[0]):
         del turns[0]
-    newest = _chat([*calling, *current])
-    tokens = budget - sum(count_message(message, model) for message in (*system, *newest))
     room = window - len(calling) - len(current)
-    kept: list[list[ChatMessage]] = []
+    newest = as_told([*calling, *current])
+    asked_again = () if current else asked_of(earlier, current)
+
+    def told(turn: Sequence[Message]) -> list[ChatMessage]:
+        unanswered = not _answered(turn) and turn[0].message_id not in asked_again
+        return [*as_told(turn), *([ChatMessage("user", NO_ANSWER, sources=("",))] if unanswered else [])]
+
+    def form(chats: Sequence[Sequence[ChatMessage]]) -> tuple[ChatMessage, ...]:
+        history = [message for chat in reversed(chats) for message in chat]
+        return normal_form([*system, *history, *newest], functions=functions, shown=shown)
+
+    def size(messages: Sequence[ChatMessage]) -> int:
+        return sum(count_message(message, model) for message in messages)
+
+    # Newest first. Each is counted alone, as its neighbours change little; then the context is counted as it is sent.
+    chats: list[list[ChatMessage]] = []
+    left = budget - size(form(chats))
     for turn in reversed(turns):
-        # What was too much to be read beside newer large messages is too much for the context.
-        if any(message.unavailable is not None and message.unavailable.left_out for message in turn):
-            break
-        chat = _chat(turn)
-        if not _answered(turn):
-            chat.append(ChatMessage("system", NO_ANSWER))
-        tokens -= sum(count_message(message, model) for message in chat)
         room -= len(turn)
-        if tokens < 0 or room < 0:
+        # What was too much to be read beside newer large messages is too much for the context.
+        if room < 0 or any(message.unavailable is not None and message.unavailable.left_out for message in turn):
             break
-        kept.append(chat)
-    history = [message for chat in reversed(kept) for message in chat]
-    return (*system, *_paired([*history, *newest]))
+        chat = told(turn)
+        left -= size(normal_form(chat, functions=functions, shown=shown))
+        if left + _SAVED_BY_JOINING * (len(chats) + 2) < 0:
+            break
+        chats.append(chat)
+    if size(form(chats)) > budget:
+        fitting = bisect_right(range(len(chats) + 1), budget, key=lambda number: size(form(chats[:number])))
+        del chats[max(fitting - 1, 0) :]
+    return form(chats)
+
+
+def asked_of(earlier: Sequence[Message], current: Sequence[Message]) -> frozenset[str]:
+    """Return the ids of the messages that a turn is about: those that begin it, or the last turn that got no answer."""
+    if current:
+        return frozenset(message.message_id for message in current)
+    last = _turns(earlier)[-1:]
+    return frozenset(message.message_id for turn in last if not _answered(turn) for message in turn)
 
 
 def _turns(messages: Sequence[Message]) -> list[list[Message]]:
@@ -74,45 +105,3 @@ def _headless(turn: Sequence[Message]) -> bool:
 def _answered(turn: Sequence[Message]) -> bool:
     """Whether the agent said something; a message that was only stored asked for no answer."""
     return turn[0].turn_id is None or any(message.sender == "agent" for message in turn)
-
-
-def _chat(messages: Iterable[Message]) -> list[ChatMessage]:
-    """Return messages as the model knows them; calls that were made together are one message there."""
-    chat: list[ChatMessage] = []
-    for message in messages:
-        if message.type == "function_call":
-            call = call_of(message)
-            last = chat[-1] if chat else None
-            if last is not None and last.role == "assistant":
-                chat[-1] = ChatMessage("assistant", last.content, (*last.tool_calls, call))
-            else:
-                chat.append(ChatMessage("assistant", None, (call,)))
-        elif message.type == "function_result":
-            call_id = str((message.attributes or {}).get("call_id"))
-            chat.append(ChatMessage("tool", message.content, tool_call_id=call_id))
-        else:
-            content = json.loads(message.content) if message.type == "parts" else message.content
-            chat.append(ChatMessage(cast("Role", message.role), content))
-    return chat
-
-
-def _paired(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
-    """Return the messages with each call followed by its results: models refuse a call without one, or one without.
-
-    A call that the conversation went past gets a result that says so; a result whose call was left out goes too.
-    """
-    paired: list[ChatMessage] = []
-    waiting: dict[str, ToolCall] = {}
-    for message in messages:
-        if message.role == "tool":
-            if waiting.pop(message.tool_call_id or "", None) is not None:
-                paired.append(message)
-            continue
-        paired += _unanswered(waiting)
-        waiting = {call.id: call for call in message.tool_calls}
-        paired.append(message)
-    return [*paired, *_unanswered(waiting)]
-
-
-def _unanswered(waiting: dict[str, ToolCall]) -> list[ChatMessage]:
-    return [ChatMessage("tool", NO_RESULT, tool_call_id=call_id) for call_id in waiting]

@@ -8,7 +8,7 @@ from bot.errors import NotConfigured
 from bot.llm.providers import Providers, UnknownProvider
 from bot.llm.tokens import REPLY_PRIMING, count_message, count_tools
 from bot.llm.types import ChatMessage, ModelRequest, Provider
-from bot.turns.context import build_context
+from bot.turns.context import asked_of, build_context
 from bot.turns.credentials import lent_credentials, own_credentials
 from bot.turns.quotas import ANSWER_TOKENS as LONGEST_ANSWER
 from models.access_patterns.turns import Begun
@@ -59,8 +59,10 @@ class ModelRequests:
         """Return what the provider is asked in a turn that has begun."""
         settings = dict(agent.settings)
         tools = tuple(agent.functions or ()) if provider.supports_tools else ()
-        context = self._context(agent, tools, begun.earlier, begun.messages, older=begun.older)
-        for name in ("window", "context_tokens", "retention_days"):
+        asked = asked_of(begun.earlier, begun.messages)
+        shown = None if provider.takes_images(agent.model) else asked
+        context = self._context(agent, tools, begun.earlier, begun.messages, older=begun.older, shown=shown)
+        for name in ("window", "context_tokens", "retention_days", "images"):
             settings.pop(name, None)
         if begun.lease.claim is not None and begun.lease.claim.tokens:
             settings["max_tokens"] = settings.get("max_tokens") or LONGEST_ANSWER
@@ -68,7 +70,7 @@ class ModelRequests:
             settings.pop("tool_choice", None)
             settings.pop("parallel_tool_calls", None)
         settings["stop"] = tuple(settings.get("stop") or ())
-        return ModelRequest(agent.model, context, tools=tools, **settings)
+        return ModelRequest(agent.model, context, tools=tools, asked=asked, **settings)
 
     def estimate(self, agent: Agent, earlier: Sequence[Message], current: Sequence[Message], older: bool) -> int:
         """Return the most tokens that a turn is expected to take: its context as we count it, and its answer."""
@@ -85,6 +87,7 @@ class ModelRequests:
         current: Sequence[Message],
         *,
         older: bool,
+        shown: frozenset[str] | None = None,
     ) -> tuple[ChatMessage, ...]:
         limit = agent.settings.get("context_tokens") or CONTEXT_TOKENS
         if agent.provider == "embedded":
@@ -95,6 +98,8 @@ class ModelRequests:
             earlier,
             current,
             model=agent.model,
+            functions={str(tool.get("name")) for tool in tools},
+            shown=() if agent.settings.get("images") is False else shown,
             window=window_of(agent),
             budget=limit - answer - count_tools(tools, agent.model),
             cut=older,

@@ -55,9 +55,13 @@ def call_draft(call: ToolCall, llm_response_id: str | None) -> Draft:
 
 
 def call_of(message: Message) -> ToolCall:
-    """Return the function call that a message stands for."""
+    """Return the function call that a message stands for; what its item lacks, or cannot be had, is empty."""
     attributes = message.attributes or {}
-    return ToolCall(str(attributes.get("call_id")), str(attributes.get("function_name")), message.content)
+    return ToolCall(
+        str(attributes.get("call_id") or ""),
+        str(attributes.get("function_name") or ""),
+        "" if message.unavailable is not None else message.content or "",
+    )
 
 
 def pending_calls(messages: Sequence[Message]) -> dict[str, ToolCall]:

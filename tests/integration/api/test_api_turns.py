@@ -8,6 +8,7 @@ from botocore.exceptions import EndpointConnectionError
 from flask_openapi import OpenAPI
 
 from bot.errors import ProviderTimeout
+from bot.llm.normal_form import EMPTY_ANSWER
 from bot.llm.types import Completion, ModelRequest, TextDelta, ToolCall, Usage
 from bot.turns import running
 from bot.turns.service import Question
@@ -24,6 +25,7 @@ from tests.processes import wait_until
 from tests.wire import lost_answers
 
 Script = Iterable[TextDelta | Completion | Exception | Callable[[], None]]
+LOOK = [{"name": "look"}]
 INSIDE = "postgres://inside"
 
 
@@ -36,6 +38,9 @@ class Scripted:
     def __init__(self) -> None:
         self.script: list[Script] = []
         self.asked: list[ModelRequest] = []
+
+    def takes_images(self, model: str) -> bool:
+        return True
 
     def stream(self, request: ModelRequest) -> Generator[TextDelta | Completion, None, None]:
         self.asked.append(request)
@@ -72,7 +77,7 @@ def model(app: OpenAPI, monkeypatch: pytest.MonkeyPatch) -> Scripted:
 @pytest.fixture
 def conversation(ann: Caller, model: Scripted) -> str:
     """The path of a new conversation of Ann's."""
-    return f"/conversations/{ann.conversation(ann.agent(provider='openai', model='gpt-test'))}"
+    return f"/conversations/{ann.conversation(ann.agent(provider='openai', model='gpt-test', functions=LOOK))}"
 
 
 def fails(ann: Caller, conversation: str, model: Scripted, script: Script, status: int, code: str) -> Any:
@@ -125,9 +130,10 @@ def test_an_empty_answer_is_an_answer_and_is_told_as_one(ann: Caller, conversati
     assert [each["content"] for each in done["output"]] == [""]
     ann.make(f"{conversation}/messages", content="Well?")
     assert [(each.role, each.content) for each in model.asked[-1].messages] == [
-        ("user", "Hello"),
-        ("assistant", ""),
-        ("user", "Well?"),
+        (
+            "user",
+            [{"type": "text", "text": text} for text in ("Hello", EMPTY_ANSWER, "Well?")],
+        ),
     ]
 
 
@@ -182,7 +188,7 @@ def test_as_many_calls_as_can_be_stored_are_answered_all_together(
 
 
 def test_results_reach_the_model_with_their_calls_though_the_window_is_small(ann: Caller, model: Scripted) -> None:
-    agent_id = ann.agent(provider="openai", model="gpt-test", settings={"window": 1})
+    agent_id = ann.agent(provider="openai", model="gpt-test", functions=LOOK, settings={"window": 1})
     conversation = f"/conversations/{ann.conversation(agent_id)}"
     model.script += [says("", tool_calls=calls(3), finish_reason="tool_calls"), says("Done.")]
     ann.make(f"{conversation}/messages", content="Look.")

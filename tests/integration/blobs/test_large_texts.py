@@ -122,7 +122,12 @@ class TestMessages:
 
     def test_the_arguments_and_the_result_of_a_function_call_may_be_as_large(self, conversation: Conversation) -> None:
         drafts = [
-            Draft("agent", f'{{"text":"{"x" * 50_000}"}}', type="function_call", attributes={"call_id": "1"}),
+            Draft(
+                "agent",
+                f'{{"text":"{"x" * 50_000}"}}',
+                type="function_call",
+                attributes={"call_id": "1", "function_name": "f"},
+            ),
             Draft("tool", LARGE, type="function_result", attributes={"call_id": "1"}),
         ]
         append(conversation, drafts)

@@ -84,7 +84,11 @@ def turn(conversation: Conversation, *contents: str, answer: Sequence[Draft] = (
 
 def live(conversation: Conversation) -> None:
     """Give a conversation everything that can belong to one."""
-    answer = [Draft("agent", "{}", type="function_call"), Draft("tool", "4"), Draft("agent", "Four.")]
+    answer = [
+        Draft("agent", "{}", type="function_call", attributes={"call_id": "c1", "function_name": "add"}),
+        Draft("tool", "4"),
+        Draft("agent", "Four."),
+    ]
     say(conversation, "Hello")
     turn(conversation, "2 + 2?", answer=answer)
     turn(conversation, "fails")

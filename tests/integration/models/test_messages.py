@@ -50,7 +50,7 @@ def test_messages_read_back_as_they_were_appended() -> None:
     conversation = make_conversation()
     drafts = [
         Draft("user", "Hello 😀"),
-        Draft("agent", '{"a":1}', type="function_call", attributes={"call_id": "c1", "is_function_call": True}),
+        Draft("agent", '{"a":1}', type="function_call", attributes={"call_id": "c1", "function_name": "f"}),
         Draft("tool", "", type="function_result", attributes={"call_id": "c1"}),
         Draft("system", "[]", type="parts", role="developer", turn_id="turn_1", llm_response_id="resp_1"),
     ]

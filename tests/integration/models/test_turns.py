@@ -211,8 +211,8 @@ class TestEnd:
         conversation = make_conversation()
         begun = begin(conversation, "2 + 2?")
         drafts = [
-            Draft("agent", "{}", type="function_call"),
-            Draft("tool", "4", type="function_result"),
+            Draft("agent", "{}", type="function_call", attributes={"call_id": "c1", "function_name": "add"}),
+            Draft("tool", "4", type="function_result", attributes={"call_id": "c1"}),
             Draft("agent", "Four."),
         ]
         _, messages = end_turn(begun.lease, "completed", drafts, USED)

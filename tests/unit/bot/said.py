@@ -35,6 +35,10 @@ def agent(content: str, turn: str | None = None) -> Message:
     return _message("agent", content, turn)
 
 
+def instruction(content: str, turn: str | None = None) -> Message:
+    return _message("system", content, turn)
+
+
 def parts(*given: dict[str, Any], turn: str | None = None) -> Message:
     return _message("user", json.dumps(given), turn, "parts")
 

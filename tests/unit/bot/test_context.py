@@ -1,15 +1,23 @@
 """What the model sees: the system message, and whole turns, as many as fit."""
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from bot.llm.calls_in_words import NO_RESULT
+from bot.llm.content import sent_content
+from bot.llm.normal_form import BEGINNING, GO_ON, RESULTS_READ
 from bot.llm.tokens import count_message
 from bot.llm.types import ChatMessage, ToolCall
-from bot.turns.context import NO_ANSWER, NO_RESULT, build_context
+from bot.turns.context import NO_ANSWER, asked_of, build_context
+from bot.turns.told import LOST
 from models.message import Message
-from tests.unit.bot.said import agent, call, parts, result, user
+from models.table.errors import ContentUnavailable
+from tests.unit.bot.said import agent, call, instruction, parts, result, user
 
 UNLIMITED = 1_000_000
 
@@ -21,8 +29,11 @@ def context(
     window: int = 200,
     budget: int = UNLIMITED,
     cut: bool = False,
+    functions: Sequence[str] = ("look",),
+    shown: Sequence[str] | None = None,
 ) -> tuple[ChatMessage, ...]:
-    return build_context(system, earlier, current, model="gpt-test", window=window, budget=budget, cut=cut)
+    limits: dict[str, Any] = {"window": window, "budget": budget, "cut": cut}
+    return build_context(system, earlier, current, model="gpt-test", functions=functions, shown=shown, **limits)
 
 
 def seen(messages: Sequence[ChatMessage]) -> list[Any]:
@@ -30,7 +41,7 @@ def seen(messages: Sequence[ChatMessage]) -> list[Any]:
     return [
         f"{message.role} calls {','.join(each.id for each in message.tool_calls)}"
         if message.tool_calls
-        else f"{message.role}: {message.content}"
+        else f"{message.role}: {sent_content(message)}"
         for message in messages
     ]
 
@@ -103,20 +114,25 @@ def test_the_window_holds_whole_turns_too(window: int, expected: int) -> None:
 
 def test_a_question_that_got_no_answer_is_told_with_a_note() -> None:
     earlier = [user("q0", "turn_0"), *talk(1)[:0], user("q1", "turn_1"), agent("a1", "turn_1")]
-    assert seen(context(earlier, user("q2"))) == [
-        "user: q0",
-        f"system: {NO_ANSWER}",
-        "user: q1",
-        "assistant: a1",
-        "user: q2",
-    ]
+    assert seen(context(earlier, user("q2"))) == [f"user: q0\n\n{NO_ANSWER}\n\nq1", "assistant: a1", "user: q2"]
 
 
 def test_the_note_counts_towards_the_budget() -> None:
     earlier = [user("q0", "turn_0")]
-    whole = tokens(ChatMessage("user", "q0"), ChatMessage("system", NO_ANSWER), ChatMessage("user", "q1"))
-    assert len(context(earlier, user("q1"), budget=whole)) == 3
+    whole = tokens(ChatMessage("user", f"q0\n\n{NO_ANSWER}\n\nq1"))
+    assert seen(context(earlier, user("q1"), budget=whole)) == [f"user: q0\n\n{NO_ANSWER}\n\nq1"]
     assert seen(context(earlier, user("q1"), budget=whole - 1)) == ["user: q1"]
+
+
+def test_after_results_that_got_no_answer_the_model_reads_them_and_then_the_note() -> None:
+    earlier = [user("q", "t1"), call("c1", "t1"), result("c1", "t2")]
+    assert seen(context(earlier, user("And now?"))) == [
+        "user: q",
+        "assistant calls c1",
+        "tool: 42",
+        f"assistant: {RESULTS_READ}",
+        f"user: {NO_ANSWER}\n\nAnd now?",
+    ]
 
 
 def test_a_message_that_was_only_stored_asked_for_no_answer() -> None:
@@ -127,8 +143,19 @@ def test_a_message_that_was_only_stored_asked_for_no_answer() -> None:
     ]
 
 
-def test_trying_again_after_a_failure_tells_the_question_once_and_the_failure() -> None:
-    assert seen(context([user("q0", "turn_0")])) == ["user: q0", f"system: {NO_ANSWER}"]
+def test_trying_again_tells_the_question_once_and_as_it_was_asked_first() -> None:
+    earlier = [*talk(1), user("q1", "turn_1")]
+    assert context(earlier) == context(talk(1), user("q1"))
+    assert seen(context([user("q0", "turn_0"), user("q1", "turn_1")])) == [f"user: q0\n\n{NO_ANSWER}\n\nq1"]
+
+
+def test_results_that_got_no_answer_are_tried_again_as_they_were() -> None:
+    earlier = [user("q", "t1"), call("c1", "t1"), result("c1", "t2")]
+    assert seen(context(earlier)) == ["user: q", "assistant calls c1", "tool: 42"]
+
+
+def test_where_all_was_answered_the_model_is_asked_to_go_on() -> None:
+    assert seen(context(talk(1))) == ["user: q0", "assistant: a0", f"user: {GO_ON}"]
 
 
 @pytest.mark.parametrize("rest", [[agent("a0", "turn_0")], [result("c", "turn_0"), agent("a0", "turn_0")]])
@@ -139,7 +166,11 @@ def test_what_is_left_of_a_turn_that_was_read_without_its_beginning_is_left_out(
 
 def test_a_first_turn_that_is_whole_stays_though_older_ones_were_not_read() -> None:
     assert seen(context(talk(1), user("q1"), cut=True)) == ["user: q0", "assistant: a0", "user: q1"]
-    assert seen(context([agent("stored")], user("q1"), cut=True)) == ["assistant: stored", "user: q1"]
+    assert seen(context([agent("stored")], user("q1"), cut=True)) == [
+        f"user: {BEGINNING}",
+        "assistant: stored",
+        "user: q1",
+    ]
 
 
 def test_parts_are_told_as_parts() -> None:
@@ -171,6 +202,7 @@ def test_a_call_that_the_user_talked_past_gets_a_result_that_says_so() -> None:
         "assistant calls c1,c2",
         f"tool: {NO_RESULT}",
         f"tool: {NO_RESULT}",
+        f"assistant: {RESULTS_READ}",
         "user: Never mind.",
     ]
     assert [message.tool_call_id for message in found[2:4]] == ["c1", "c2"]
@@ -185,16 +217,29 @@ def test_a_call_whose_result_was_deleted_gets_one_and_the_others_keep_theirs() -
     assert seen(context(earlier, user("next"))) == [
         "user: q",
         "assistant calls c1,c2",
-        "tool: two",
         f"tool: {NO_RESULT}",
+        "tool: two",
         "assistant: a",
         "user: next",
     ]
 
 
-def test_a_result_whose_call_is_not_there_is_left_out() -> None:
+def test_a_result_whose_call_was_deleted_is_told_in_words() -> None:
     earlier = [user("q", "t1"), result("c9", "t2"), agent("a", "t2")]
-    assert "tool" not in [message.role for message in context(earlier, user("next"))]
+    assert seen(context(earlier, user("next"))) == [
+        f"user: q\n\n{NO_ANSWER}\n\n[A function returned: 42]",
+        "assistant: a",
+        "user: next",
+    ]
+
+
+def test_calls_of_a_function_that_the_agent_has_no_more_are_told_in_words() -> None:
+    earlier = [user("q", "t1"), call("c1", "t1", "look", '{"a":1}'), result("c1", "t2"), agent("a", "t2")]
+    assert seen(context(earlier, user("next"), functions=())) == [
+        'user: q\n\n[The function look was called with {"a":1} and returned: 42]',
+        "assistant: a",
+        "user: next",
+    ]
 
 
 @pytest.mark.parametrize("limits", [{"budget": 1}, {"window": 1}, {"budget": 1, "cut": True}])
@@ -206,7 +251,13 @@ def test_results_are_told_with_the_turn_that_asked_for_them_whatever_it_takes(li
 
 def test_a_question_whose_calls_are_being_answered_is_not_said_to_be_unanswered() -> None:
     found = context([user("q", "t1"), call("c1", "t1")], result("c1", "t2"), user("and be quick"))
-    assert seen(found) == ["user: q", "assistant calls c1", "tool: 42", "user: and be quick"]
+    assert seen(found) == [
+        "user: q",
+        "assistant calls c1",
+        "tool: 42",
+        f"assistant: {RESULTS_READ}",
+        "user: and be quick",
+    ]
 
 
 def test_a_chain_of_calls_is_told_from_its_first_question_on() -> None:
@@ -218,3 +269,104 @@ def test_a_chain_of_calls_is_told_from_its_first_question_on() -> None:
         "assistant calls c2",
         "tool: two",
     ]
+
+
+def test_what_a_turn_is_about() -> None:
+    first, second = user("q0", "t0"), user("q1", "t1")
+    assert asked_of([first], [second]) == {second.message_id}
+    assert asked_of([first, second], []) == {second.message_id}
+    assert asked_of([*talk(1)], []) == frozenset()
+    assert asked_of([], []) == frozenset()
+
+
+def test_images_of_the_past_are_named_where_only_those_asked_about_are_shown() -> None:
+    image = {"type": "image_url", "image_url": {"url": "https://a.test/cat.png"}}
+    old, new = parts(image, turn="t1"), parts({"type": "text", "text": "And this?"}, image)
+    (message,) = context([old], new, shown=[new.message_id])
+    assert message.sources == (old.message_id, "", new.message_id, new.message_id)
+    assert message.content == [
+        {"type": "text", "text": "[An image that you cannot look at: https://a.test/cat.png]"},
+        {"type": "text", "text": NO_ANSWER},
+        {"type": "text", "text": "And this?"},
+        image,
+    ]
+
+
+def test_a_text_that_is_lost_is_told_as_lost_and_one_that_cannot_be_had_now_is_an_error() -> None:
+    lost = user("gone", "t1")
+    lost.unavailable = ContentUnavailable("it is missing from the bucket", lasting=True)
+    assert seen(context([lost, agent("a", "t1")], user("next"))) == [f"user: {LOST}", "assistant: a", "user: next"]
+    lost.unavailable = ContentUnavailable("S3 does not answer")
+    with pytest.raises(ContentUnavailable):
+        context([lost, agent("a", "t1")], user("next"))
+
+
+ODD: list[dict[str, Any]] = [
+    {"type": "function_call", "content": None, "attributes": None},
+    {"type": "function_call", "content": None, "attributes": {"call_id": "c1", "function_name": "look"}},
+    {"type": "function_call", "content": "{", "attributes": {"call_id": None, "function_name": 7}},
+    {"type": "function_result", "content": None, "attributes": None},
+    {"type": "parts", "content": "no JSON"},
+    {"type": "parts", "content": None},
+    {"type": "parts", "content": "[]"},
+    {"type": "parts", "content": '[{"type":"image_url"},{"type":"image_url","image_url":{"url":7}},{"a":1},{}]'},
+    {"type": "parts", "content": '["text", 3]'},
+    {"type": "parts", "content": r'[{"type":"text","text":"half \ud800"}]'},
+    {"type": "from tomorrow", "content": None},
+    {"role": "from tomorrow", "content": " "},
+    {"role": "developer", "sender": "system", "content": "Be brief."},
+]
+
+
+@pytest.mark.parametrize("odd", ODD, ids=str)
+def test_an_odd_item_in_the_table_is_no_error(odd: dict[str, Any]) -> None:
+    for turn in (None, "t1"):
+        message = user("x", turn)
+        for name, value in odd.items():
+            setattr(message, name, value)
+        for found in (context([message], user("next")), context([*talk(1), message]), context([], message)):
+            json.dumps([sent_content(each) for each in found], ensure_ascii=False).encode()
+            assert found[-1].role in ("user", "tool")
+            assert all(sent_content(each) or each.tool_calls for each in found)
+
+
+turns = st.sampled_from(
+    [
+        [("user", "q"), ("agent", "a")],
+        [("user", "long " * 60), ("agent", "a " * 40)],
+        [("user", "q")],
+        [("agent", "stored")],
+        [("system", "be brief")],
+        [("user", "q"), ("agent", " ")],
+        [("user", "q"), ("call", "c1"), ("result", "c1"), ("agent", "a")],
+        [("user", "q"), ("call", "c1")],
+        [("result", "c1")],
+    ]
+)
+
+
+def stored(number: int, steps: list[tuple[str, str]]) -> list[Message]:
+    made = {"user": user, "agent": agent, "call": call, "result": result, "system": instruction}
+    return [made[kind](text, f"turn_{number}") for kind, text in steps]
+
+
+@given(st.lists(turns, max_size=12), st.integers(0, 500), st.booleans())
+@settings(max_examples=200)
+def test_the_budget_holds_what_is_sent_and_no_turn_more_would_fit(
+    given_turns: list[list[tuple[str, str]]], budget: int, declared: bool
+) -> None:
+    every = [stored(number, steps) for number, steps in enumerate(given_turns)]
+    functions = ["look"] if declared else []
+
+    def of(number: int, limit: int = UNLIMITED) -> tuple[ChatMessage, ...]:
+        earlier = [message for turn in every[len(every) - number :] for message in turn]
+        return context(earlier, now, system="Be Ada.", functions=functions, budget=limit)
+
+    now = user("And now?", "turn_now")
+    fitting = [number for number in range(len(every) + 1) if tokens(*of(number)) <= budget]
+    found = of(len(every), budget)
+    assert found in [of(number) for number in (fitting or [0])]
+    assert tokens(*found) <= budget or found == of(0)
+    # A turn more adds something; but what begins with the user needs no note that the conversation begins.
+    most = max(number for number in range(len(every) + 1) if number == 0 or tokens(*of(number)) <= budget - 10)
+    assert len(str(found)) >= len(str(of(most)))

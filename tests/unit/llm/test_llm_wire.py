@@ -83,11 +83,13 @@ def test_a_model_without_functions_reads_the_past_as_text():
         plain_text=True,
     )
     assert params["messages"] == [
-        {"role": "user", "content": "See\n[image]"},
+        {"role": "user", "content": "See\n\n[An image that you cannot look at: https://x.test/a.png]"},
         {"role": "assistant", "content": "Wait"},
-        {"role": "user", "content": "A function returned: 21 C"},
-        {"role": "user", "content": "A function returned: 22 C"},
-        {"role": "user", "content": "So?"},
+        {
+            "role": "user",
+            "content": '[The function f was called with {"x":1} and returned: 21 C]\n\n'
+            "[The function f was called with {} and returned: 22 C]\n\nSo?",
+        },
     ]
     assert "tools" not in params
 

@@ -1,12 +1,11 @@
 """How a message is shown, and a large text that cannot be."""
 
-import json
 from typing import Any, Literal
 
 from pydantic import Field
 
 from bot.http.types import ConversationId, Json, MessageId, Moment, TurnId, View
-from models.message import Message, MessageType, Sender
+from models.message import Message, MessageType, Sender, parts_in
 from models.table.long_text import LongItem
 
 
@@ -61,7 +60,8 @@ def show_unavailable(item: LongItem) -> Unavailable | None:
 def _content(message: Message) -> Any:
     if message.unavailable is not None:
         return None
-    return json.loads(message.content) if message.type == "parts" else message.content
+    parts = parts_in(message.content or "") if message.type == "parts" else None
+    return message.content if parts is None else parts
 
 
 def show_message(message: Message) -> MessageView:

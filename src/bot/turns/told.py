@@ -1,0 +1,50 @@
+"""Stored messages as the model knows them. Whatever an item holds, it becomes something that can be told."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from bot.llm.types import ChatMessage, Role
+from bot.turns.tools import call_of
+from models.message import Message, parts_in
+
+LOST = "[The text of this message is lost.]"
+
+_ROLES: dict[str, Role] = {
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "assistant": "assistant",
+    "agent": "assistant",
+    "tool": "tool",
+}
+
+
+def as_told(messages: Iterable[Message]) -> list[ChatMessage]:
+    """Return stored messages as messages of the context, one for each.
+
+    Raises:
+        ContentUnavailable: a text cannot be fetched now. One that is lost for good is no error: the model is told.
+    """
+    return [_told(message) for message in messages]
+
+
+def _told(message: Message) -> ChatMessage:
+    source = (message.message_id,)
+    text = _text_of(message)
+    role = _ROLES.get(message.role) or _ROLES.get(message.sender) or "user"
+    if message.type == "function_call":
+        return ChatMessage("assistant", None, (replace(call_of(message), arguments=text),), sources=source)
+    if message.type == "function_result" or role == "tool":
+        call_id = (message.attributes or {}).get("call_id")
+        return ChatMessage("tool", text, tool_call_id=str(call_id or ""), sources=source)
+    parts = parts_in(text) if message.type == "parts" else None
+    if parts is None:
+        return ChatMessage(role, text, sources=source)
+    return ChatMessage(role, parts, sources=source * max(len(parts), 1))
+
+
+def _text_of(message: Message) -> str:
+    if message.unavailable is not None and message.unavailable.lasting:
+        return LOST
+    content = message.content
+    return content if isinstance(content, str) else ""
