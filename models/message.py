@@ -7,7 +7,7 @@ from pynamodb.attributes import UnicodeAttribute
 
 from models.table.attributes import JsonMapAttribute
 from models.table.keys import Key, KeyField, KeyMoment
-from models.table.long_text import LongItem, LongTextAttribute
+from models.table.long_text import PREVIEW, LongItem, LongTextAttribute
 
 Sender = Literal["user", "agent", "system", "tool"]
 MessageType = Literal["text", "parts", "function_call", "function_result"]
@@ -42,6 +42,11 @@ class Message(LongItem):
     attributes = JsonMapAttribute(null=True)
     turn_id = UnicodeAttribute(null=True)
     llm_response_id = UnicodeAttribute(null=True)
+
+    def preview(self, text: str) -> str:
+        """Return the beginning of the text; of parts their texts, with `[image]` for an image."""
+        parts = parts_in(text) if self.type == "parts" else None
+        return text if parts is None else " ".join(str(part.get("text", "[image]"))[:PREVIEW] for part in parts)
 
 
 def parts_in(text: str) -> list[dict[str, Any]] | None:

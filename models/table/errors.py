@@ -120,6 +120,10 @@ class ItemTooLarge(TableError):
         self.limit = limit
         self.compressed = compressed
 
+    def of(self, field: str) -> "ItemTooLarge":
+        """Return the same error of a field that is named otherwise."""
+        return ItemTooLarge(field, self.size, self.limit, compressed=self.compressed)
+
 
 class ContentUnavailable(TableError):
     """A text that lies outside of its item cannot be read or stored now.

@@ -39,7 +39,10 @@ MAX_TEXTS = 8 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Blob:
-    """Where in the bucket a text is. `size` and `sha256` are of the text in UTF-8, `preview` is how it begins."""
+    """Where in the bucket a text is. `size` and `sha256` are of the text in UTF-8, `preview` is how it begins.
+
+    Of a message of parts, `preview` is how its texts begin.
+    """
 
     key: str
     size: int
@@ -155,8 +158,12 @@ class LongItem(Item):
         if not bucket:
             raise ItemTooLarge(self.LONG, len(data), MAX_PACKED_WITHOUT_BUCKET, compressed=len(packed))
         key = blobs.new_key(self.PK, self.SK)
-        self.blob = Blob(key, len(data), hashlib.sha256(data).hexdigest(), text[:PREVIEW])
+        self.blob = Blob(key, len(data), hashlib.sha256(data).hexdigest(), self.preview(text)[:PREVIEW])
         return {key: packed}
+
+    def preview(self, text: str) -> str:
+        """Return what to show of a text that cannot be had; its first 200 characters are kept."""
+        return text
 
     def unpack(self, most: int | None) -> int:
         """Set the text from `packed`, if it has no more bytes than `most`; return how many it has (then one more)."""

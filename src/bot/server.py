@@ -19,6 +19,8 @@ from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
 from gunicorn.errors import AppImportError  # type: ignore[import-untyped]
 from gunicorn.glogging import Logger  # type: ignore[import-untyped]
 
+from bot.worker import Worker
+
 _BACKLOG = 2048
 # Longer than the idle timeout of an AWS load balancer (60 s), which otherwise meets connections that just closed.
 _KEEP_ALIVE = 75
@@ -70,7 +72,7 @@ def serve(
             {
                 "bind": f"fd://{listener.detach()}",
                 "workers": workers,
-                "worker_class": "gthread",
+                "worker_class": Worker,
                 "threads": threads,
                 # Connections beyond the threads wait for one; without room for them gunicorn keeps none alive.
                 "worker_connections": threads + 1000,

@@ -103,7 +103,10 @@ class Settings(BaseSettings):
         30, alias="BOT_GRACEFUL_TIMEOUT", ge=0, le=3600, description="How long a stop waits for running requests."
     )
     max_body_bytes: int = Field(
-        4 * 1024 * 1024, alias="BOT_MAX_BODY_BYTES", ge=1024, description="The largest request body."
+        8 * 1024 * 1024,
+        alias="BOT_MAX_BODY_BYTES",
+        ge=1024,
+        description="The largest request body. An image takes a third more than its size.",
     )
     log_level: LogLevel = Field("INFO", alias="BOT_LOG_LEVEL", description="How much is logged.")
     log_format: Literal["text", "json"] = Field(

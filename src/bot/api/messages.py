@@ -21,6 +21,7 @@ from bot.turns.tools import ToolResult
 from models.access_patterns import messages
 from models.idempotency import IdempotencyRecord
 from models.message import Message
+from models.table.errors import ItemTooLarge
 
 api = resource("messages", "What was said.")
 
@@ -58,13 +59,20 @@ def send(path: ConversationPath, query: TurnQuery, body: MessageCreate) -> Any:
     away does not stop the turn.
     """
     body.check()
+    try:
+        return _sent(path.conversation_id, query.wait, body)
+    except ItemTooLarge as error:
+        raise body.blame(error) from error
+
+
+def _sent(conversation_id: str, wait: float, body: MessageCreate) -> Any:
+    draft = body.draft()
     if not body.reply:
-        draft = body.draft()
         drafts = [draft] if draft else []
-        return _stored(messages.append_messages(caller().user_id, path.conversation_id, drafts, once=once()))
+        return _stored(messages.append_messages(caller().user_id, conversation_id, drafts, once=once()))
     results = [ToolResult(result.call_id, result.content) for result in body.results]
-    question = Question(body.draft(), results)
-    return answer_turn(path.conversation_id, question, query.wait, stream=body.stream, background=body.background)
+    question = Question(draft, results)
+    return answer_turn(conversation_id, question, wait, stream=body.stream, background=body.background)
 
 
 def _stored(stored: list[Message]) -> tuple[dict[str, Any], int]:

@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any, NoReturn
 
 from flask import Flask, Request, Response, current_app, g, request
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.exceptions import ClientDisconnected, HTTPException, RequestEntityTooLarge
 
 from bot.access.callers import Caller
 from bot.access.cursors import Cursors
@@ -49,9 +49,13 @@ class JsonRequest(Request):
         Raises:
             RequestEntityTooLarge: it is over the limit.
             UnsupportedMediaType: the content is not said to be JSON.
-            MalformedRequest: it is not JSON, or not an object.
+            MalformedRequest: it is not JSON, or not an object; or it did not arrive.
         """
-        data = self.get_data(cache=True)
+        try:
+            data = self.get_data(cache=True)
+        except ClientDisconnected as error:
+            problem = "must arrive whole, and in time"
+            raise MalformedRequest(f"body: {problem}.", fields=(FieldError("body", problem),)) from error
         # Of a body whose length was not announced, Werkzeug gives what is within the limit, as if that were all.
         if len(data) >= (self.max_content_length or math.inf) and self.content_length != len(data):
             raise RequestEntityTooLarge

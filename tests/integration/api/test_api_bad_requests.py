@@ -116,6 +116,26 @@ def test_a_body_over_the_limit_is_not_cut_where_its_length_was_not_announced(
         assert answer.status_code == status, answer.text
 
 
+class _Stalled(BytesIO):
+    """A body of which the server has heard the last."""
+
+    def readinto(self, _: object) -> int:
+        raise ConnectionResetError
+
+
+def test_a_body_that_does_not_arrive_is_malformed_and_says_why(ann: Caller) -> None:
+    fields = ann.refused(
+        400,
+        "malformed_request",
+        "PATCH",
+        "/users/me",
+        input_stream=_Stalled(),
+        content_type="application/json",
+        environ_overrides={"wsgi.input_terminated": True},
+    )
+    assert fields == {"body": "must arrive whole, and in time"}
+
+
 def test_all_wrong_fields_are_named_at_once(ann: Caller) -> None:
     body = {"name": "", "settings": {"temperature": 3, "seed": "x"}, "functions": [{"name": "a b"}], "more": 1}
     fields = ann.refused(422, "validation_failed", "POST", "/agents", body)

@@ -5,10 +5,12 @@ from typing import Annotated, Any, Literal, NoReturn
 
 from pydantic import ConfigDict, Field
 
-from bot.errors import FieldError, ValidationFailed
+from bot.api.shapes.images import MAX_IMAGE_BYTES, ImageUrl, image_bytes
+from bot.errors import FieldError, TooLarge, ValidationFailed
 from bot.http.types import Body
 from bot.turns.tools import MAX_CALLS
 from models.access_patterns.messages import Draft
+from models.table.errors import ItemTooLarge
 
 _LENGTH = (
     "Long texts are compressed; what then fits in no item goes to S3 where the deployment has a bucket, else it is 413."
@@ -24,14 +26,14 @@ class TextPart(Body):
 
 
 class ImageReference(Body):
-    """Where an image is. The provider fetches it; this server does not."""
+    """Where an image is, or the image itself."""
 
-    url: Annotated[str, Field(max_length=8192, pattern=r"^https://")]
+    url: ImageUrl
     detail: Literal["auto", "low", "high"] | None = None
 
 
 class ImagePart(Body):
-    """A part that refers to an image."""
+    """A part that is an image."""
 
     type: Literal["image_url"]
     image_url: ImageReference
@@ -102,6 +104,7 @@ class MessageCreate(Body):
 
         Raises:
             ValidationFailed: the fields do not go together.
+            TooLarge: an image is too large.
         """
         if self.content is None and not self.results:
             _refuse("content", "is required, unless there are results for the agent's function calls")
@@ -115,6 +118,25 @@ class MessageCreate(Body):
             _refuse("stream", _EITHER)
         if self.results and not self.reply:
             _refuse("results", "must be empty where reply is false: the agent waits to go on")
+        for number, part in enumerate(self.content if isinstance(self.content, list) else ()):
+            if isinstance(part, ImagePart) and (size := image_bytes(part.image_url.url)) > MAX_IMAGE_BYTES:
+                field, most = f"content.{number}.image_url.url", f"an image of at most {MAX_IMAGE_BYTES:,} bytes"
+                raise TooLarge(
+                    f"{field}: the image has {size:,} bytes; send {most}.", fields=(FieldError(field, most),)
+                )
+
+    def blame(self, error: ItemTooLarge) -> Exception:
+        """Return the error with the field of this body that it is about: the largest part of a message, or a result."""
+        draft = self.draft()
+        if draft is not None and error.size == len(draft.content.encode()):
+            if not isinstance(self.content, list):
+                return error
+            number, part = max(enumerate(self.content), key=lambda each: len(_long_of(each[1])[1].encode()))
+            field = f"content.{number}.{_long_of(part)[0]}"
+            most = f"is the largest part; the whole content may have {error.limit:,} bytes after compression"
+            return TooLarge(f"{error} The largest part is {field}.", fields=(FieldError(field, most),))
+        sizes = [len(result.content.encode()) for result in self.results]
+        return error.of(f"results.{sizes.index(error.size)}.content") if error.size in sizes else error
 
     def draft(self) -> Draft | None:
         """Return the message to store, if there is one."""
@@ -124,6 +146,11 @@ class MessageCreate(Body):
             return Draft(self.sender, self.content)
         parts = [part.model_dump(exclude_none=True) for part in self.content]
         return Draft(self.sender, json.dumps(parts, ensure_ascii=False, separators=(",", ":")), type="parts")
+
+
+def _long_of(part: TextPart | ImagePart) -> tuple[str, str]:
+    """Return the path in a part to what may be long there, and that."""
+    return ("text", part.text) if isinstance(part, TextPart) else ("image_url.url", part.image_url.url)
 
 
 def _refuse(field: str, message: str) -> NoReturn:
