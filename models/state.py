@@ -4,16 +4,36 @@
 `KV#`, comes before `MSG#`, so state never stands between a conversation's messages and its header.
 """
 
+import re
 from typing import Literal
 
 from pynamodb.attributes import NumberAttribute
 
 from models.table.attributes import TimestampAttribute
+from models.table.errors import InvalidKeyField
 from models.table.keys import Key, KeyField
 from models.table.long_text import LongItem, LongJsonAttribute
 
 StateKind = Literal["session", "application"]
 KINDS: tuple[StateKind, ...] = ("session", "application")
+
+# A key is a segment of a URL's path (docs/decisions/0039), so not dots alone: clients and proxies take `.` and `..` for
+# steps in the path (RFC 3986, 5.2.4), also where they are percent-encoded.
+KEY_PATTERN = r"^\.*[A-Za-z0-9_:-][A-Za-z0-9_.:-]*$"
+MAX_KEY = 128
+_KEY = re.compile(KEY_PATTERN.removesuffix("$"))
+KEY_ALLOWED = f"must be 1 to {MAX_KEY} letters from a to z in either case, digits and _.:-, and not dots alone"
+
+
+def writable_key(key: str) -> str:
+    """Return a key of state, if state may be written under it. What was written under another can be read and deleted.
+
+    Raises:
+        InvalidKeyField: it may not.
+    """
+    if not isinstance(key, str) or len(key) > MAX_KEY or not _KEY.fullmatch(key):
+        raise InvalidKeyField("key", KEY_ALLOWED)
+    return key
 
 
 class _State(LongItem):

@@ -1,6 +1,6 @@
 """User: who talks. A profile in the user's own partition, beside the agents, keys and state that belong to it."""
 
-from typing import Literal
+from typing import Literal, Self
 
 from pynamodb.attributes import UnicodeAttribute
 
@@ -12,9 +12,6 @@ Role = Literal["user", "admin"]
 UserStatus = Literal["active", "deleting"]
 
 ID_PREFIX = "usr"
-
-# Enough to tell an address from a typing error, and nothing that cannot stand in a key.
-EMAIL_PATTERN = r"^[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63}){1,5}$"
 
 
 class User(Item):
@@ -59,3 +56,12 @@ class EmailClaim(Item):
 
     email = KeyField()
     user_id = UnicodeAttribute()
+
+    @classmethod
+    def of(cls, email: str, user_id: str | None = None) -> Self:
+        """Return the claim of an email, which is in its normal form; with a `user_id`, to be written.
+
+        A `#` parts the fields of a key, and may stand in an email: in the key it is a backslash, which may not.
+        """
+        claim: Self = cls(email=email.replace("#", "\\"), user_id=user_id)
+        return claim

@@ -115,7 +115,7 @@ def get_agent(user_id: UserId, agent_id: str, *, consistent: bool = True) -> Age
             sort_key="begins_with AGENT#",
             consistent=True,
             order="ascending",
-            page="1 to 100 and one more",
+            page="1 to 1,000 and one more",
         ),
     ),
     budget=Budget(1, 13, 0, "a page of 50 agents of 1 KB"),

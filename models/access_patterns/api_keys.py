@@ -179,7 +179,7 @@ def _valid(key: ApiKey | None) -> ApiKey:
             sort_key="begins_with KEY#",
             consistent=True,
             order="ascending",
-            page="1 to 100 and one more",
+            page="1 to 1,000 and one more",
         ),
     ),
     budget=Budget(1, 5, 0, "a page of 50 entries of 350 bytes"),

@@ -60,7 +60,7 @@ def record_event(
             sort_key="begins_with EVENT#",
             consistent=True,
             order="descending",
-            page="1 to 100 and one more",
+            page="1 to 1,000 and one more",
         ),
     ),
     budget=Budget(1, 5, 0, "a page of 50 records of 350 bytes"),

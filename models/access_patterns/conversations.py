@@ -227,7 +227,7 @@ def without_header(user_id: UserId, page: Page[Any]) -> tuple[Conversation, Page
             index="conversations_by_user",
             sort_key="begins_with {status}#",
             order="descending",
-            page="1 to 100 and one more",
+            page="1 to 1,000 and one more",
         ),
     ),
     budget=Budget(3, 6, 0, "a page of 50 entries of 300 bytes; one Query for a status, three at once without"),
@@ -281,7 +281,7 @@ def _at(user_id: UserId, position: Position, **fields: Any) -> Conversation:
     question="What have I been talking about with this agent, latest first?",
     requests=(
         Request(
-            "Query", (Conversation,), index="conversations_by_agent", order="descending", page="1 to 100 and one more"
+            "Query", (Conversation,), index="conversations_by_agent", order="descending", page="1 to 1,000 and one more"
         ),
     ),
     budget=Budget(1, 2.5, 0, "a page of 50 entries of 350 bytes"),

@@ -239,7 +239,7 @@ def find_erasure(erasure_id: str) -> Erasure:
             sort_key="begins_with PENDING#",
             consistent=True,
             order="ascending",
-            page="1 to 100 and one more",
+            page="1 to 1,000 and one more",
         ),
     ),
     budget=Budget(1, 2, 0, "a page of 50 entries"),

@@ -59,7 +59,7 @@ def create_identity(issuer: str, subject: str, *, email: str | None = None, name
     Raises:
         IdentityTaken: the identity is there, perhaps since a moment ago.
         EmailTaken: another user has the email.
-        InvalidKeyField: it is no email of ours.
+        InvalidKeyField: it is no email.
     """
     digest = identity_hash(issuer, subject)
     user = new_user(email, name=name, identity_hash=digest)
@@ -70,11 +70,11 @@ def create_identity(issuer: str, subject: str, *, email: str | None = None, name
     transaction.create("user", user)
     transaction.create("identity", identity)
     if user.email is not None:
-        transaction.create("email", EmailClaim(email=user.email, user_id=user.user_id))
+        transaction.create("email", EmailClaim.of(user.email, user.user_id))
     try:
         transaction.commit()
     except ConditionFailed as error:
-        raise (IdentityTaken() if "identity" in error.parts else EmailTaken(email)) from error
+        raise (IdentityTaken() if "identity" in error.parts else EmailTaken(user.email)) from error
     return identity
 
 

@@ -198,7 +198,7 @@ def extend(
             sort_key="between MSG#{ts} and MSG#{ts}",
             consistent=True,
             order="either",
-            page="1 to 100 and one more",
+            page="1 to 1,000 and one more",
         ),
         Request(
             "Query",

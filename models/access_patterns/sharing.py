@@ -245,7 +245,7 @@ def get_shared_agent(user_id: UserId, agent_id: str, owner_id: str | None = None
             sort_key="begins_with GRANT#",
             consistent=True,
             order="ascending",
-            page="1 to 100 and one more",
+            page="1 to 1,000 and one more",
         ),
         Request(
             "Query",
@@ -253,7 +253,7 @@ def get_shared_agent(user_id: UserId, agent_id: str, owner_id: str | None = None
             sort_key="begins_with AGENT#",
             consistent=True,
             order="ascending",
-            page="1 to 100 and one more",
+            page="1 to 1,000 and one more",
         ),
         Request("BatchGetItem", (Agent,)),
     ),

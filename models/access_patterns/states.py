@@ -1,7 +1,7 @@
 """State: any JSON under a key, of a user or of a conversation, written by compare-and-set."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -10,10 +10,10 @@ from models.access_patterns.declare import Budget, Request, Write, access_patter
 from models.access_patterns.retention import expires_after, shorter
 from models.access_patterns.users import is_active
 from models.conversation import Conversation
-from models.state import ConversationState, StateKind, UserState
+from models.state import ConversationState, StateKind, UserState, writable_key
 from models.table import clock
 from models.table.changes import set_or_remove
-from models.table.errors import Contended, ItemNotFound, VersionMismatch
+from models.table.errors import Contended, InvalidValue, ItemNotFound, VersionMismatch
 from models.table.item import expiry
 from models.table.long_text import discard, load
 from models.table.reading import Page, get, get_many, keys, query
@@ -132,25 +132,29 @@ def put_state(
     Args:
         owner: whose state it is.
         kind: session or application.
-        key: its name.
-        value: any JSON value.
+        key: its name: up to 128 letters, digits and `_.:-`, and not dots alone, as it is a segment of a URL's path.
+        value: any JSON value; whole numbers keep all their digits, others are IEEE 754 doubles.
         if_version: only if the stored version is this one; 0 means only if there is none; None means in any case.
-        ttl: after this time it is gone; sooner, where the conversation's retention is shorter.
+        ttl: after this time, which is longer than zero, it is gone; sooner, where the conversation's retention is
+            shorter.
 
     Raises:
+        InvalidKeyField: the key is not one of those.
+        InvalidValue: the value is not JSON, such as a map with a name that is no string, or the TTL is not positive.
         ItemNotFound: the owner is not there, or not this user's.
         VersionMismatch: the stored version is another one.
         ItemTooLarge: the value does not fit in an item, and there is no bucket.
         ContentUnavailable: the bucket did not take a value that is too large for an item.
         Contended: other writers kept coming first.
     """
+    writable_key(key)
     for attempt in range(MAX_ATTEMPTS):
         stored, header = _stored(owner, kind, key)
         version = int(stored.version) if stored else 0
         if if_version is not None and if_version != version:
             raise VersionMismatch(version)
         moment = clock.now()
-        ends = [expiry(moment + ttl) if ttl else None, expires_after(header, moment) if header else None]
+        ends = [_end(moment, ttl), expires_after(header, moment) if header else None]
         state = owner.entity(
             kind=kind,
             key=key,
@@ -174,6 +178,17 @@ def put_state(
             discard(stored)
             return state
     raise Contended("Other writers kept changing this state; nothing was written.")
+
+
+def _end(moment: datetime, ttl: timedelta | None) -> int | None:
+    if ttl is None:
+        return None
+    if ttl <= timedelta(0):
+        raise InvalidValue("ttl", "must be longer than zero; without one, it stays")
+    try:
+        return expiry(moment + ttl)
+    except OverflowError as error:
+        raise InvalidValue("ttl", "must end before the year 10000") from error
 
 
 def _stored(owner: Owner, kind: StateKind, key: str) -> tuple[State | None, Conversation | None]:
@@ -274,7 +289,7 @@ def delete_state(owner: Owner, kind: StateKind, key: str, *, if_version: int | N
             sort_key="begins_with KV# or KV#{kind}#",
             consistent=True,
             order="ascending",
-            page="1 to 100 and one more",
+            page="1 to 1,000 and one more",
         ),
     ),
     budget=Budget(2, 15, 0, "a page of 50 values of 1 KB; one Query more for each MB"),

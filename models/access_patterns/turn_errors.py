@@ -34,3 +34,8 @@ class BeginUncertain(TableError):
 
 class CancelRequested(TableError):
     """The turn that was about to complete has been cancelled; nothing was written."""
+
+    def __init__(self, turn_id: str) -> None:
+        """Carry the turn's id."""
+        super().__init__(f"Turn {turn_id} has been cancelled; its end was not written.")
+        self.turn_id = turn_id

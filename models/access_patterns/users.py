@@ -1,6 +1,5 @@
 """Users: made once, found by id or by email, changed a field at a time."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,15 +9,16 @@ from models.access_patterns.audit_records import event, record
 from models.access_patterns.declare import Budget, Request, Write, access_pattern
 from models.access_patterns.idempotency import Once
 from models.audit import AuditEvent
+from models.emails import normalise_email
 from models.idempotency import IdempotencyRecord
 from models.table import clock
 from models.table.changes import actions_for, update_present
-from models.table.errors import EmailTaken, InvalidKeyField, ItemNotFound
+from models.table.errors import EmailTaken, ItemNotFound
 from models.table.ids import new_id
 from models.table.reading import Page, get, query
 from models.table.tenancy import UserId, acting_for
 from models.table.writing import ConditionFailed, Transaction
-from models.user import EMAIL_PATTERN, ID_PREFIX, EmailClaim, Role, User
+from models.user import ID_PREFIX, EmailClaim, Role, User
 
 # What an administrator may do for others: the role is read again, so that one that was taken away ends at once.
 _ADMINISTRATORS = (
@@ -34,18 +34,6 @@ _ADMINISTRATORS = (
 )
 
 
-def normalise_email(email: str) -> str:
-    """Return the form of an email under which it is unique: without outer space, in lower case.
-
-    Raises:
-        InvalidKeyField: it is no email.
-    """
-    normal = email.strip().lower()
-    if not re.match(EMAIL_PATTERN, normal):
-        raise InvalidKeyField("email", "must be an email address, such as ann@example.com")
-    return normal
-
-
 def is_active() -> Condition:
     """Return the condition that a user is not being deleted."""
     condition: Condition = User.PK.exists() & (User.status == "active")
@@ -56,7 +44,7 @@ def new_user(email: str | None, **profile: Any) -> User:
     """Return a new user, who is not in the table yet.
 
     Raises:
-        InvalidKeyField: the email cannot stand in a key.
+        InvalidKeyField: it is no email.
     """
     moment = clock.now()
     return User(
@@ -88,7 +76,7 @@ def create_user(
     """Create a user and claim the email, both or neither.
 
     Args:
-        email: unique without regard to case.
+        email: unique in any of its spellings (see `models.emails`).
         name: what to call the user.
         role: `admin` may manage users.
         once: the request's idempotency key.
@@ -96,19 +84,19 @@ def create_user(
 
     Raises:
         EmailTaken: another user has this email.
-        InvalidKeyField: the email cannot stand in a key.
+        InvalidKeyField: it is no email.
         DoneBefore: another request with the same idempotency key was first.
     """
     user = new_user(email, name=name, role=role, **profile)
     transaction = Transaction()
     transaction.create("user", user)
-    transaction.create("email", EmailClaim(email=user.email, user_id=user.user_id))
+    transaction.create("email", EmailClaim.of(user.email, user.user_id))
     if once:
         once.add(transaction, user.user_id, user)
     try:
         transaction.commit()
     except ConditionFailed as error:
-        raise EmailTaken(email) from error
+        raise EmailTaken(user.email) from error
     return user
 
 
@@ -154,9 +142,10 @@ def get_user_by_email(email: str) -> User:
 
     Raises:
         ItemNotFound: nobody has.
-        InvalidKeyField: it cannot be an email of ours.
+        InvalidKeyField: it is no email.
     """
-    claim: EmailClaim | None = get(EmailClaim, email=normalise_email(email))
+    key = EmailClaim.of(normalise_email(email)).email
+    claim: EmailClaim | None = get(EmailClaim, email=key)
     if claim is None:
         raise ItemNotFound("user")
     return get_user(acting_for(claim.user_id))
@@ -215,7 +204,7 @@ def change_credentials(user_id: UserId, details: Mapping[str, Any]) -> User:
     "AP-05",
     "List all users",
     question="Who uses this deployment? For an administrator.",
-    requests=(Request("Query", (User,), index="users_by_id", order="ascending", page="1 to 100 and one more"),),
+    requests=(Request("Query", (User,), index="users_by_id", order="ascending", page="1 to 1,000 and one more"),),
     budget=Budget(1, 2, 0, "a page of 50 users of up to 300 bytes in the index"),
     routes=("GET /api/v1/users",),
 )
@@ -256,6 +245,7 @@ def change_email(user_id: UserId, email: str) -> User:
 
     Raises:
         EmailTaken: another user has the new email.
+        InvalidKeyField: it is no email.
         ItemNotFound: there is no such user, or its email changed at the same time.
     """
     user = get_user(user_id)
@@ -264,9 +254,9 @@ def change_email(user_id: UserId, email: str) -> User:
         return user
     transaction = Transaction()
     if user.email is not None:
-        transaction.delete("old", EmailClaim(email=user.email))
+        transaction.delete("old", EmailClaim.of(user.email))
     unchanged = User.email.does_not_exist() if user.email is None else User.email == user.email
-    transaction.create("new", EmailClaim(email=email, user_id=user_id))
+    transaction.create("new", EmailClaim.of(email, user_id))
     moment = clock.now()
     actions = [User.email.set(email), User.updated_at.set(moment)]
     transaction.update("user", user, actions, is_active() & unchanged)

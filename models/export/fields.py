@@ -41,7 +41,7 @@ _SHARED = {
 _OWN: dict[str, dict[str, str]] = {
     "User": {
         "user_id": "`usr_…`, made with the user.",
-        "email": "Unique without regard to case; the `EmailClaim` holds it. Absent for some who came with a token.",
+        "email": "Unique, in its normal form (`models.emails`); the `EmailClaim` holds it. None for some with a token.",
         "identity_hash": "Leads to the `Identity` of a user who came with a token.",
         "name": "What to call the user.",
         "role": "`user`, or `admin`, who may manage users.",
@@ -52,7 +52,10 @@ _OWN: dict[str, dict[str, str]] = {
         "last_active_at": "When the user last began a conversation.",
         "directory": "A constant that puts all users into one partition of `users_by_id`.",
     },
-    "EmailClaim": {"email": "The claimed email, in lower case.", "user_id": "Who has it."},
+    "EmailClaim": {
+        "email": "The claimed email, as its user has it; a `#` is a backslash here.",
+        "user_id": "Who has it.",
+    },
     "Identity": {
         "identity_hash": "SHA-256 of issuer and subject, which are free text.",
         "user_id": "Which user that is; gone when the user is.",

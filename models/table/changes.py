@@ -10,7 +10,7 @@ from pynamodb.expressions.operand import Path, Value
 from pynamodb.expressions.update import Action
 
 from models.table.attributes import JsonMapAttribute, NumberMapAttribute, to_json
-from models.table.errors import ItemNotFound, ItemTooLarge
+from models.table.errors import InvalidValue, ItemNotFound, ItemTooLarge
 from models.table.item import Item
 from models.table.sizes import MAX_ITEM_BYTES
 from models.table.writing import response_error, too_large
@@ -39,11 +39,18 @@ def entry(attribute: JsonMapAttribute | NumberMapAttribute, name: str) -> Path:
 
 
 def merge(attribute: JsonMapAttribute, changes: Mapping[str, Any]) -> list[Action]:
-    """Return the actions that set or (for None) remove single names of a map, and leave its other names alone."""
+    """Return the actions that set or (for None) remove single names of a map, and leave its other names alone.
+
+    Raises:
+        InvalidValue: a name is no string, or what it stands for is not JSON.
+    """
     actions: list[Action] = []
     for name, value in changes.items():
+        if not isinstance(name, str):
+            raise InvalidValue(attribute.attr_name, "the names of a map must be strings")
         path = entry(attribute, name)
-        actions.append(path.remove() if value is None else path.set({"S": to_json(value)}))
+        stored = None if value is None else to_json(value, f"{attribute.attr_name}.{name}")
+        actions.append(path.remove() if stored is None else path.set({"S": stored}))
     return actions
 
 

@@ -7,14 +7,18 @@ class TableError(Exception):
     """Base of all errors that the data layer raises."""
 
 
-class InvalidKeyField(TableError, ValueError):
-    """A value cannot stand in a key: it is empty, too long, or holds `#` or a control character."""
+class InvalidValue(TableError, ValueError):
+    """A value cannot be stored: it would not come back as it is, or it makes no sense."""
 
     def __init__(self, field: str, reason: str) -> None:
-        """Name the key `field` and the `reason`; the value itself stays out of the message."""
+        """Name the `field`, as a dotted path, and the `reason`; the value itself stays out of the message."""
         super().__init__(f"{field}: {reason}")
         self.field = field
         self.reason = reason
+
+
+class InvalidKeyField(InvalidValue):
+    """A value cannot stand in a key: it is empty, too long, or holds `#` or a control character."""
 
 
 class InvalidDraft(TableError, ValueError):
@@ -43,9 +47,18 @@ class ItemExpired(ItemNotFound):
 class EmailTaken(TableError):
     """Another user has this email."""
 
+    def __init__(self, email: str) -> None:
+        """Name the `email`."""
+        super().__init__(f"Another user has the email {email}.")
+        self.email = email
+
 
 class IdentityTaken(TableError):
     """This issuer's subject has a user already."""
+
+    def __init__(self) -> None:
+        """Say so; who it is stays out of the message."""
+        super().__init__("This issuer's subject has a user already.")
 
 
 class VersionMismatch(TableError):
@@ -85,6 +98,11 @@ class LimitReached(TableError):
 
 class LeaseLost(TableError):
     """This worker's lease was taken over: what it wanted to write was not written."""
+
+    def __init__(self, what: str) -> None:
+        """Carry the id of the turn or erasure that the lease was `what` for."""
+        super().__init__(f"Another worker took over {what}; nothing more was written here.")
+        self.what = what
 
 
 class Contended(TableError):

@@ -111,8 +111,12 @@ class LongJsonAttribute(_Long):
     """Any JSON value, of any length."""
 
     def text_of(self, value: Any) -> str:
-        """Return the value as compact JSON."""
-        return to_json(value)
+        """Return the value as compact JSON.
+
+        Raises:
+            InvalidValue: it is not JSON.
+        """
+        return to_json(value, self.attr_name or "value")
 
     def deserialize(self, value: str) -> Any:
         """Return the value that was stored."""

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Literal
 
+from bot.printable import printable
 from bot.redaction import redact
 from models.access_patterns import AccessPatternFilter
 
@@ -42,6 +43,14 @@ class Redacting(logging.Formatter):
         return redact(self._wrapped.format(record), self._secrets)
 
 
+class TextLines(logging.Formatter):
+    """Lines for people, who may read them in a terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line, or the lines where there is a traceback."""
+        return printable(super().format(record))
+
+
 class JsonLines(logging.Formatter):
     """One JSON object a line: what a log store can search by field."""
 
@@ -69,7 +78,7 @@ def log_to_stderr(level: str, form: LogFormat = "text", secrets: tuple[str, ...]
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(AccessPatternFilter())
-    handler.setFormatter(Redacting(JsonLines() if form == "json" else logging.Formatter(FORMAT), secrets))
+    handler.setFormatter(Redacting(JsonLines() if form == "json" else TextLines(FORMAT), secrets))
     logging.basicConfig(handlers=[handler], level=level, force=True)
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.WARNING)

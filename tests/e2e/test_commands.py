@@ -3,6 +3,7 @@
 import json
 import uuid
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,16 @@ from click.testing import CliRunner
 
 from bot.access.keys import issue_key
 from bot.cli import cli
+from models.access_patterns.audit import record_event
+from models.access_patterns.audit_records import Actor
+from models.access_patterns.conversations import create_conversation
+from models.access_patterns.messages import Draft
+from models.access_patterns.turns import begin_turn, end_turn
 from models.table.connection import TableSettings, configure
 from models.table.errors import ItemNotFound
+from models.table.tenancy import acting_for
 from tests.e2e.bot_server import Api, BotServer, environment, run_bot
-from tests.factories import make_user, new_email
+from tests.factories import make_agent, make_user, new_email
 from tests.model_server import ModelServer
 from tests.processes import free_port
 
@@ -140,7 +147,10 @@ def test_users_and_keys_from_the_operators_side(
     email = new_email()
     user_id = bot("users", "create", "--email", email).strip()
     taken = run_bot("users", "create", "--email", email.upper(), env=env)
-    assert (taken.status, taken.out, taken.err.count("\n")) == (1, "", 1)
+    assert (taken.status, taken.out) == (1, "")
+    assert taken.err == (
+        f"Error: Another user has the email {email}. Choose another one; `bot users list` shows whose it is.\n"
+    )
     key = bot("keys", "create", "--email", email, "--name", "laptop", "--days", "1").strip()
 
     listed = bot("keys", "list", "--email", email)
@@ -182,6 +192,45 @@ def test_chat_reads_what_is_piped_to_it_line_by_line_in_one_conversation(
         message["content"] for message in model_server.requests()[-1].body["messages"] if message["role"] != "system"
     ]
     assert told == ["Hello", "First.", "Again"]
+
+
+def test_chat_passes_nothing_to_the_terminal_that_it_would_act_upon(
+    env: dict[str, str], server: BotServer, model_server: ModelServer
+) -> None:
+    key, _ = issue_key(make_user())
+    model_server.script("text", text="\x1b]0;mine\x07 \x1b[2J\x9b31m red\t\u202eesrever \x85 \u2028 \x7f\r\nNext.")
+    said = run_bot("chat", "--url", server.url, "Hello", env={**env, "BOT_API_KEY": key})
+    assert said.out == (
+        "\\u001b]0;mine\\u0007 \\u001b[2J\\u009b31m red\t\\u202eesrever \\u0085 \\u2028 \\u007f\nNext.\n"
+    )
+    assert (said.status, said.err) == (0, "")
+
+
+HARMFUL = "\x1b[31m\x9b2J\u202e\r\n\tA"
+SHOWN = "\\u001b[31m\\u009b2J\\u202e\\u000d\\u000a\\u0009A"
+
+
+def test_no_listing_passes_stored_text_to_the_terminal_as_it_is(bot: Callable[..., str]) -> None:
+    user = make_user(name=HARMFUL)
+    agent = make_agent(user, name=HARMFUL, model=HARMFUL)
+    bot("keys", "create", "--email", user.email, "--name", HARMFUL)
+    whose = acting_for(user.user_id)
+    record_event(whose, "agent.created", agent.agent_id, actor=Actor("operator", address=HARMFUL))
+    conversation = create_conversation(whose, agent.agent_id)
+    said = [Draft("user", "Hello")]
+    begun = begin_turn(whose, conversation.conversation_id, lambda _: said, window=20, lease=timedelta(minutes=1))
+    end_turn(begun.lease, "completed", [Draft("agent", "Hello")], {"model": HARMFUL, "input_tokens": 1})
+    commands = (
+        ("users", "list"),
+        ("keys", "list", "--email", user.email),
+        ("agents", "show", agent.agent_id),
+        ("audit", "--email", user.email),
+        ("usage", user.email),
+    )
+    for command in commands:
+        shown = bot(*command)
+        assert SHOWN in shown, command
+        assert not set(shown) & set("\x1b\x9b\u202e\r\t"), command
 
 
 def test_chat_goes_on_with_a_conversation(env: dict[str, str], server: BotServer) -> None:

@@ -82,7 +82,7 @@ def _head(job: Erasure) -> tuple[Item | None, list[Item]]:
     if job.kind == "agent":
         return get_even_gone(Agent, user_id=job.user_id, agent_id=job.target_id), []
     user: User | None = get_even_gone(User, user_id=job.user_id)
-    return user, [EmailClaim(email=user.email)] if user is not None and user.email is not None else []
+    return user, [EmailClaim.of(user.email)] if user is not None and user.email is not None else []
 
 
 def _sum(job: Erasure, counts: Mapping[str, int]) -> dict[str, int]:

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from models.access_patterns import agents, api_keys, credentials, identities, users
-from models.access_patterns.users import normalise_email
+from models.emails import normalise_email
 from models.identity import Identity, identity_hash
 from models.measure.scenario import Act, scenario
 from models.measure.world import PAGE, World

@@ -3,7 +3,7 @@
 from typing import Any
 
 from flask import Response
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from bot.api.shapes.agents import AgentPath, AgentView, show_agent
 from bot.api.shapes.users import Email
@@ -24,8 +24,19 @@ api = resource("sharing", "Agents that others may talk to, without seeing how th
 _NOBODY = "must be that of another user of this deployment"
 
 
+# As `_grantee` checks it.
+_ONE_OF_THEM: dict[str, Any] = {
+    "oneOf": [
+        {"required": [name], "properties": {name: {"type": "string"}, other: {"type": "null"}}}
+        for name, other in (("user_id", "email"), ("email", "user_id"))
+    ]
+}
+
+
 class ShareCreate(Body):
     """With whom: one other user, by id or by email."""
+
+    model_config = ConfigDict(json_schema_extra=_ONE_OF_THEM)
 
     user_id: UserId | None = None
     email: Email | None = None

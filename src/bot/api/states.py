@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Annotated, Any
 
 from flask import Response
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from bot.api.shapes.states import StateView, show_state
 from bot.http.blueprint import answers, resource
@@ -13,11 +13,31 @@ from bot.http.requests import caller
 from bot.http.types import WHOLE, Body, ConversationId, Json, PageQuery, Parameters
 from models.access_patterns import states
 from models.access_patterns.states import Owner
-from models.state import StateKind
+from models.state import KEY_ALLOWED, KEY_PATTERN, MAX_KEY, StateKind, writable_key
+from models.table.errors import InvalidKeyField
 
 api = resource("state", "Session and application state: any JSON under a key, with versions and an optional TTL.")
 
+# What was written under dots alone, before that was refused, can still be read and deleted.
 StateKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,128}$", description="The state's key.", examples=["cart"])]
+
+
+def _writable(key: str) -> str:
+    try:
+        return writable_key(key)
+    except InvalidKeyField as error:
+        raise ValueError(error.reason) from error
+
+
+NewStateKey = Annotated[
+    str,
+    Field(
+        description=f"The state's key; it {KEY_ALLOWED}.",
+        examples=["cart"],
+        json_schema_extra={"pattern": KEY_PATTERN, "minLength": 1, "maxLength": MAX_KEY},
+    ),
+    AfterValidator(_writable),
+]
 _YEAR = 366 * 24 * 3600
 
 
@@ -25,6 +45,12 @@ class UserStatePath(Parameters):
     """Which state of the caller."""
 
     key: StateKey
+
+
+class NewUserStatePath(Parameters):
+    """Under which key of the caller's."""
+
+    key: NewStateKey
 
 
 class StatesPath(Parameters):
@@ -37,6 +63,12 @@ class StatePath(StatesPath):
     """Which state of a conversation."""
 
     key: StateKey
+
+
+class NewStatePath(StatesPath):
+    """Under which key of a conversation."""
+
+    key: NewStateKey
 
 
 class UserKind(Parameters):
@@ -72,12 +104,15 @@ class StateQuery(PageQuery):
 class StatePut(Body):
     """What to remember."""
 
-    value: Json = Field(description="Any JSON value.")
+    value: Json = Field(
+        description="Any JSON value. Whole numbers keep all their digits; others are IEEE 754 doubles, and one with "
+        "more digits than a double has is refused."
+    )
     if_version: Annotated[int, Field(ge=0), WHOLE] | None = Field(
         None, description="Only if this is the stored version; 0: only if there is none."
     )
     ttl_seconds: Annotated[int, Field(ge=1, le=10 * _YEAR), WHOLE] | None = Field(
-        None, description="Forget it after this time; without it, it stays."
+        None, description="Forget it after so many seconds, at least 1; without it, it stays."
     )
 
 
@@ -100,7 +135,7 @@ def _get(owner: Owner, kind: StateKind, key: str) -> dict[str, Any]:
 
 
 def _put(owner: Owner, kind: StateKind, key: str, body: StatePut) -> dict[str, Any]:
-    ttl = timedelta(seconds=body.ttl_seconds) if body.ttl_seconds else None
+    ttl = None if body.ttl_seconds is None else timedelta(seconds=body.ttl_seconds)
     state = states.put_state(owner, kind, key, body.value, if_version=body.if_version, ttl=ttl)
     return show_state(state).model_dump(mode="json")
 
@@ -127,7 +162,7 @@ def get_own(path: UserStatePath, query: UserKind) -> dict[str, Any]:
     responses=answers({200: StateView}, 400, 404, 409, 413, 415),
     summary="Put state of the caller",
 )
-def put_own(path: UserStatePath, query: UserKind, body: StatePut) -> dict[str, Any]:
+def put_own(path: NewUserStatePath, query: UserKind, body: StatePut) -> dict[str, Any]:
     """With `if_version`, only if nobody changed it since."""
     return _put(Owner(caller().user_id), query.kind, path.key, body)
 
@@ -163,7 +198,7 @@ def get_of_conversation(path: StatePath, query: ConversationKind) -> dict[str, A
     responses=answers({200: StateView}, 400, 404, 409, 413, 415),
     summary="Put state of a conversation",
 )
-def put_of_conversation(path: StatePath, query: ConversationKind, body: StatePut) -> dict[str, Any]:
+def put_of_conversation(path: NewStatePath, query: ConversationKind, body: StatePut) -> dict[str, Any]:
     """With `if_version`, only if nobody changed it since."""
     return _put(Owner(caller().user_id, path.conversation_id), query.kind, path.key, body)
 

@@ -11,6 +11,7 @@ from pynamodb.exceptions import PynamoDBException
 from bot import __version__
 from bot.errors import BotError
 from bot.local.children import EmbeddedUnavailable
+from bot.printable import printable
 from models.table.errors import TableError
 
 # Each is read when it is asked for: `bot chat` need not wait for what `bot serve` imports.
@@ -51,7 +52,7 @@ def main() -> None:
     except ValidationError as error:
         for each in error.errors(include_url=False, include_input=False):
             name = ".".join(str(part) for part in each["loc"])
-            click.echo(f"Error: the setting {name}: {each['msg']}", err=True)
+            click.echo(f"Error: the setting {name}: {printable(each['msg'])}", err=True)
         sys.exit(2)
     except (BotError, TableError, EmbeddedUnavailable, ValueError, OSError) as error:
         _give_up(str(error))
@@ -73,5 +74,5 @@ def _reason(error: Exception) -> str:
 
 
 def _give_up(sentence: str) -> None:
-    click.echo(f"Error: {sentence}", err=True)
+    click.echo(f"Error: {printable(sentence)}", err=True)
     sys.exit(1)

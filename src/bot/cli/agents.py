@@ -3,6 +3,7 @@
 import click
 
 from bot.cli.local import with_table
+from bot.printable import printable_line
 from bot.settings import Settings
 from models.access_patterns import sharing
 from models.access_patterns.agents import find_agent_owner, get_agent
@@ -33,13 +34,16 @@ def show(settings: Settings, agent_id: str) -> None:  # noqa: ARG001
     agent = get_agent(owner, agent_id)
     friends = ", ".join(sorted(agent.shared_with_users))
     lent = ", lent to others" if agent.share_credentials else ""
-    click.echo(f"{agent.agent_id}  {agent.name}")
-    click.echo(f"  owner      {owner}")
-    click.echo(f"  shared     {'with everyone' if agent.published else friends or 'with nobody'}")
-    click.echo(f"  provider   {agent.provider}, {agent.model}, with the credentials: {agent.credentials}{lent}")
-    click.echo(f"  settings   {', '.join(f'{name}={value}' for name, value in agent.settings.items()) or 'none'}")
-    click.echo(f"  functions  {', '.join(each['name'] for each in agent.functions or []) or 'none'}")
-    click.echo(f"  version    {int(agent.version)}, changed {agent.updated_at:%Y-%m-%d %H:%M} UTC")
+    for line in (
+        f"{agent.agent_id}  {agent.name}",
+        f"  owner      {owner}",
+        f"  shared     {'with everyone' if agent.published else friends or 'with nobody'}",
+        f"  provider   {agent.provider}, {agent.model}, with the credentials: {agent.credentials}{lent}",
+        f"  settings   {', '.join(f'{name}={value}' for name, value in agent.settings.items()) or 'none'}",
+        f"  functions  {', '.join(each['name'] for each in agent.functions or []) or 'none'}",
+        f"  version    {int(agent.version)}, changed {agent.updated_at:%Y-%m-%d %H:%M} UTC",
+    ):
+        click.echo(printable_line(line))
 
 
 @agents.command()

@@ -5,6 +5,7 @@ import json
 import click
 
 from bot.cli.local import with_table
+from bot.printable import printable_line
 from bot.settings import Settings
 from models.access_patterns.audit import list_events
 from models.access_patterns.users import get_user_by_email
@@ -25,4 +26,4 @@ def audit(settings: Settings, email: str | None, user_id: str | None, limit: int
         who = f"{event.actor_id} ({event.key_id})" if event.key_id else event.actor_id
         details = json.dumps(event.details) if event.details else ""
         words = (f"{event.at:%Y-%m-%d %H:%M:%S}", event.action, who, event.target_id, event.address, details)
-        click.echo("  ".join(word for word in words if word))
+        click.echo(printable_line("  ".join(word for word in words if word)))

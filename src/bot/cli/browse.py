@@ -1,7 +1,6 @@
 """`bot table browse`: what is in the table, one item collection at a time, by keys and never by a Scan."""
 
 import json
-import re
 import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import click
 
 from bot.cli.local import with_table
+from bot.printable import printable_line
 from bot.settings import Settings
 from models.access_patterns.users import get_user_by_email
 from models.table.connection import client
@@ -17,8 +17,6 @@ from models.table.item import Item
 from models.table.sizes import item_size
 from models.user import User
 
-# What a terminal would take for a command to itself, and what would break a line.
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _COLOURS = {"S": "green", "N": "cyan", "BOOL": "yellow", "NULL": "yellow", "M": "blue", "L": "blue"}
 _KEYS = ("PK", "SK")
 _WIDTH = 100
@@ -120,7 +118,7 @@ def _wants_more(place: str) -> bool:
 
 def _shown(item: Mapping[str, Any], index: str | None, full: bool) -> str:
     """Return an item as lines of text: its type and keys, then its attributes by name."""
-    kind = _clean(item["entity"]["S"]) if "entity" in item else _kind(item)
+    kind = printable_line(item["entity"]["S"]) if "entity" in item else _kind(item)
     heading = f"{click.style(kind, bold=True)}  {_text(item['PK'])}  {click.style(_text(item['SK']), bold=True)}"
     size = "" if index else click.style(f"  {item_size(item):,} bytes", dim=True)
     lines = [heading + size]
@@ -129,7 +127,7 @@ def _shown(item: Mapping[str, Any], index: str | None, full: bool) -> str:
         value = _text(item[name])
         if not full and len(value) > _WIDTH:
             value = f"{value[:_WIDTH]}… ({len(value):,} characters)"
-        lines.append(f"    {_clean(name)}  {click.style(value, fg=_COLOURS.get(type_))}")
+        lines.append(f"    {printable_line(name)}  {click.style(value, fg=_COLOURS.get(type_))}")
     return "\n".join(lines)
 
 
@@ -155,8 +153,4 @@ def _text(value: Mapping[str, Any]) -> str:
             text = "[" + ", ".join(_text(each) for each in content) + "]"
         case _:
             text = "null" if kind == "NULL" else str(content)
-    return _clean(text)
-
-
-def _clean(text: str) -> str:
-    return _CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    return printable_line(text)

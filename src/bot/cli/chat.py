@@ -7,6 +7,7 @@ import httpx2
 
 from bot.cli.client import ApiClient, ApiProblem
 from bot.cli.local import load
+from bot.printable import printable, printable_line
 from bot.settings import Settings
 
 HELP = "/new starts another conversation, /quit or Ctrl-D ends."
@@ -28,9 +29,11 @@ def chat(
         try:
             _talk(client, " ".join(message), agent_id, conversation_id)
         except ApiProblem as problem:
-            raise click.ClickException(str(problem)) from problem
+            raise click.ClickException(printable(str(problem))) from problem
         except httpx2.HTTPError as error:
-            raise click.ClickException(f"No answer from {client.url}: {error}. Is the server running?") from error
+            raise click.ClickException(
+                f"No answer from {client.url}: {printable(str(error))}. Is the server running?"
+            ) from error
 
 
 def _client(url: str | None, key: str | None) -> ApiClient:
@@ -59,7 +62,8 @@ def _talk(client: ApiClient, message: str, agent_id: str | None, conversation_id
         if interactive:
             _show(opened)
     if interactive:
-        click.echo(f"{agent['name']} ({agent['provider']}/{agent['model']}), {conversation_id}. {HELP}\n", err=True)
+        who = printable_line(f"{agent['name']} ({agent['provider']}/{agent['model']}), {conversation_id}")
+        click.echo(f"{who}. {HELP}\n", err=True)
     if message:
         _say(client, conversation_id, message)
         return
@@ -78,7 +82,7 @@ def _show(opened: dict[str, object]) -> None:
     assert isinstance(messages, list)
     for each in messages:
         speaker = "you" if each["sender"] == "user" else each["sender"]
-        click.echo(f"{speaker}> {each['content'] if isinstance(each['content'], str) else '[parts]'}")
+        click.echo(f"{speaker}> {printable(each['content']) if isinstance(each['content'], str) else '[parts]'}")
 
 
 def _next_line(interactive: bool) -> str | None:
@@ -96,19 +100,19 @@ def _say_and_go_on(client: ApiClient, conversation_id: str, line: str) -> None:
     try:
         _say(client, conversation_id, line)
     except ApiProblem as problem:
-        click.echo(f"\n{problem}", err=True)
+        click.echo(f"\n{printable(str(problem))}", err=True)
 
 
 def _say(client: ApiClient, conversation_id: str, text: str) -> None:
     """Send a message, and print the answer as it comes."""
     for event, data in client.send(conversation_id, text):
         if event == "message.delta":
-            click.echo(data["text"], nl=False)
+            click.echo(printable(data["text"]), nl=False)
         elif event == "turn.failed":
             raise ApiProblem(data["problem"])
         elif event == "turn.completed":
             for message in data["output"]:
                 if message["type"] == "function_call":
-                    name = message["attributes"]["function_name"]
-                    click.echo(f"[the agent calls {name}({message['content']}); send its result through the API]")
+                    call = printable_line(f"{message['attributes']['function_name']}({message['content']})")
+                    click.echo(f"[the agent calls {call}; send its result through the API]")
     click.echo()

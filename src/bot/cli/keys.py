@@ -7,6 +7,7 @@ import click
 
 from bot.access.keys import issue_key, revoke_key
 from bot.cli.local import with_table
+from bot.printable import printable_line
 from bot.settings import Settings
 from models.access_patterns.api_keys import list_api_keys
 from models.access_patterns.users import get_user_by_email
@@ -66,7 +67,7 @@ def list_(settings: Settings, email: str) -> None:  # noqa: ARG001
             line = (
                 f"{entry.key_id}  …{entry.hint}  {entry.created_at.date()}  {end}  {used}  {scope}  {entry.name or ''}"
             )
-            click.echo(line.rstrip())
+            click.echo(printable_line(line).rstrip())
         if not page.more:
             return
         after = page.items[-1].key_id

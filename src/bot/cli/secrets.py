@@ -10,6 +10,7 @@ from bot.access.rotation import Rotated, count_users
 from bot.access.rotation import rotate as rotate_details
 from bot.access.secrets import Vault
 from bot.cli.local import with_table
+from bot.printable import printable_line
 from bot.settings import Settings
 
 
@@ -32,7 +33,7 @@ def status(settings: Settings) -> None:
         if name != newest:
             click.echo(f"Reading: {name}")
     for name, count in sorted(looked.found.items()):
-        click.echo(f"{count:>10,} values under {name}")
+        click.echo(f"{count:>10,} values under {printable_line(name)}")
 
 
 @secrets.command(name="new-key")
@@ -88,9 +89,9 @@ def _run(vault: Vault, *, dry_run: bool) -> Rotated:
 
 def _report(rotated: Rotated) -> None:
     for user_id, name in rotated.unreadable:
-        click.echo(f"No key at hand opens '{name}' of {user_id}; it was left as it is.", err=True)
+        click.echo(f"No key at hand opens '{printable_line(name)}' of {user_id}; it was left as it is.", err=True)
     for user_id, name in rotated.contended:
-        click.echo(f"'{name}' of {user_id} kept changing; run this again.", err=True)
+        click.echo(f"'{printable_line(name)}' of {user_id} kept changing; run this again.", err=True)
     if not rotated.complete:
         sys.exit(1)
 

@@ -7,6 +7,7 @@ import click
 
 from bot.api.usage import UsageView, show
 from bot.cli.local import with_table
+from bot.printable import printable_line
 from bot.settings import Settings
 from models.access_patterns.users import get_user, get_user_by_email
 from models.table.tenancy import acting_for
@@ -31,7 +32,12 @@ def _table(found: UsageView) -> str:
     """Return the usage in columns, the numbers to the right, and the sums below."""
     rows = [("day", "agent", "model", "turns", "input tokens", "output tokens")]
     rows += [
-        (f"{each.day}", each.agent_id, each.model or "", *_numbers(each.turns, each.input_tokens, each.output_tokens))
+        (
+            f"{each.day}",
+            each.agent_id,
+            printable_line(each.model or ""),
+            *_numbers(each.turns, each.input_tokens, each.output_tokens),
+        )
         for each in found.data
     ]
     rows.append(("in all", "", "", *_numbers(found.turns, found.input_tokens, found.output_tokens)))

@@ -9,11 +9,13 @@ from bot.api.limits import LimitsPatch
 from bot.api.limits import show as limits_view
 from bot.cli.erasures import OPERATOR, remove
 from bot.cli.local import with_table
+from bot.printable import printable_line
 from bot.settings import Settings
 from models.access_patterns.allowances import change_limits, get_allowance
 from models.access_patterns.identities import readmit_identity
 from models.access_patterns.roles import change_role
 from models.access_patterns.users import create_user, get_user_by_email, list_users
+from models.table.errors import EmailTaken
 from models.table.tenancy import acting_for
 from models.user import Role
 
@@ -26,13 +28,17 @@ def users() -> None:
 
 
 @users.command()
-@click.option("--email", required=True, help="Unique, without regard to case.")
+@click.option("--email", required=True, help="One that no other user has, in any spelling.")
 @click.option("--name", help="What to call the user.")
 @click.option("--admin", is_flag=True, help="The user may manage users.")
 @with_table
 def create(settings: Settings, email: str, name: str | None, admin: bool) -> None:  # noqa: ARG001
     """Create a user, and print the id."""
-    click.echo(create_user(email, name=name, role="admin" if admin else "user").user_id)
+    try:
+        user = create_user(email, name=name, role="admin" if admin else "user")
+    except EmailTaken as error:
+        raise click.ClickException(f"{error} Choose another one; `bot users list` shows whose it is.") from error
+    click.echo(user.user_id)
 
 
 @users.command(name="list")
@@ -43,7 +49,8 @@ def list_(settings: Settings) -> None:  # noqa: ARG001
     while True:
         page = list_users(_PAGE, after)
         for user in page.items:
-            click.echo(f"{user.user_id}  {user.email or 'no email'}  {user.role}  {user.name or ''}".rstrip())
+            line = f"{user.user_id}  {user.email or 'no email'}  {user.role}  {user.name or ''}"
+            click.echo(printable_line(line).rstrip())
         if not page.more:
             return
         after = page.items[-1].user_id

@@ -34,7 +34,7 @@ class Application(OpenAPI):
                 if body := operation.get("requestBody"):
                     # A body of which nothing is required may be left out as a whole.
                     name = body["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
-                    body["required"] = bool({"required", "anyOf"} & schemas[name].keys())
+                    body["required"] = bool({"required", "anyOf", "oneOf"} & schemas[name].keys())
         for schema in _objects(schemas):
             # flask-openapi knows no `propertyNames`. The maps that are limited are those of a user's own making.
             if "maxProperties" in schema:

@@ -83,7 +83,7 @@ def from_table(error: table.TableError) -> BotError:
     match error:
         case table.ItemNotFound():
             return errors.NotFound(f"There is no such {error.what}.")
-        case table.InvalidKeyField():
+        case table.InvalidValue():
             return errors.ValidationFailed(fields=(FieldError(error.field, error.reason),))
         case table.InvalidDraft():
             return errors.ValidationFailed(fields=(FieldError(error.field, f"must be {error.allowed}"),))

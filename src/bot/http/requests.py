@@ -6,7 +6,7 @@ import math
 import re
 import secrets
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any, NoReturn
 
 from flask import Flask, Request, Response, current_app, g, request
@@ -25,6 +25,7 @@ from bot.errors import (
     ValidationFailed,
 )
 from bot.http.context import services
+from bot.http.numbers import TOO_EXACT, Rounded, double, whole_number
 from bot.http.types import deeper_than
 from models.access_patterns.audit_records import Actor, acting
 from models.access_patterns.rates import count_request
@@ -76,9 +77,14 @@ class JsonRequest(Request):
 
 
 def _parse(data: bytes) -> dict[str, Any]:
+    rounded: list[Rounded] = []
     try:
         body = json.loads(
-            data.decode(), parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_unique
+            data.decode(),
+            parse_constant=_refuse_constant,
+            parse_float=partial(double, rounded),
+            parse_int=whole_number,
+            object_pairs_hook=_unique,
         )
     except UnicodeDecodeError as error:
         raise MalformedRequest("The body is not UTF-8.", fields=(FieldError("body", "must be UTF-8"),)) from error
@@ -92,27 +98,33 @@ def _parse(data: bytes) -> dict[str, Any]:
     for name, value in body.items():
         if deeper_than(_DEEPEST, value):
             raise MalformedRequest(f"{name}: nested too deep.", fields=(FieldError(name, "fewer levels"),))
-    # Only an escape can smuggle half a character in; the walk is spared where there is none.
-    if b"\\u" in data and (field := _broken_text(body, "")) is not None:
+    # The walks are spared where nothing can be found.
+    if rounded and (field := _path_of(body, lambda value: isinstance(value, Rounded))) is not None:
+        raise MalformedRequest(f"{field}: {TOO_EXACT}", fields=(FieldError(field, TOO_EXACT),))
+    # Only an escape can smuggle half a character in.
+    if b"\\u" in data and (field := _path_of(body, _is_broken_text)) is not None:
         raise MalformedRequest(f"{field}: half a character.", fields=(FieldError(field, "must be valid Unicode"),))
     return body
 
 
-def _broken_text(value: object, path: str) -> str | None:
-    """Return the path of the first text that holds an unpaired surrogate: no such text can be stored or sent."""
+def _path_of(value: object, is_meant: Callable[[object], bool], path: str = "") -> str | None:
+    """Return the path of the first value, or of the map with the first name, that is meant."""
     match value:
-        case str():
-            return path if _SURROGATE.search(value) else None
         case dict():
-            entries = [(str(name), entry) for name, entry in value.items()]
-            if any(_SURROGATE.search(name) for name, _ in entries):
+            if any(is_meant(name) for name in value):
                 return path or "body"
+            entries = [(str(name), entry) for name, entry in value.items()]
         case list():
             entries = [(str(position), entry) for position, entry in enumerate(value)]
         case _:
-            return None
-    found = (_broken_text(entry, f"{path}.{name}" if path else name) for name, entry in entries)
+            return path if is_meant(value) else None
+    found = (_path_of(entry, is_meant, f"{path}.{name}" if path else name) for name, entry in entries)
     return next((each for each in found if each is not None), None)
+
+
+def _is_broken_text(value: object) -> bool:
+    """Whether a text holds an unpaired surrogate: no such text can be stored or sent."""
+    return isinstance(value, str) and _SURROGATE.search(value) is not None
 
 
 def install(app: Flask) -> None:
@@ -256,13 +268,6 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"the name {twice[:64]!r} stands twice in one object")
     return found
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if math.isinf(number):
-        raise ValueError(f"the number {text[:20]} is out of range")
-    return number
 
 
 def scope(route: str, **filters: Any) -> str:

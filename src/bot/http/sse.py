@@ -10,6 +10,9 @@ from typing import Any
 
 from flask import Response, stream_with_context
 
+# The form ends a line with a newline or a carriage return, and with nothing else. Clients that split text as Python
+# does, httpx among them, would end one at these too, within the JSON.
+_NO_LINE_ENDS = {ord(each): f"\\u{ord(each):04x}" for each in "\x85\u2028\u2029"}
 KEEP_ALIVE = ": keep-alive\n\n"
 
 
@@ -23,7 +26,8 @@ class ServerSentEvent:
 
     def __str__(self) -> str:
         """Return it as it is sent."""
-        return f"id: {self.id}\nevent: {self.name}\ndata: {json.dumps(self.data, ensure_ascii=False)}\n\n"
+        data = json.dumps(self.data, ensure_ascii=False).translate(_NO_LINE_ENDS)
+        return f"id: {self.id}\nevent: {self.name}\ndata: {data}\n\n"
 
 
 def event_stream(events: Iterable[ServerSentEvent | None]) -> Response:

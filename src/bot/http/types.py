@@ -65,9 +65,13 @@ _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d
 
 def _with_zone(value: object) -> object:
     # pydantic alone would take numbers too, as seconds or milliseconds by their size.
-    if not isinstance(value, str) or not _RFC3339.fullmatch(value):
-        raise ValueError("must be an RFC 3339 time with a time zone, such as 2026-11-22T08:30:00Z")
-    return value
+    if isinstance(value, str) and _RFC3339.fullmatch(value):
+        return value
+    allowed = "must be an RFC 3339 time with a time zone, such as 2026-11-22T08:30:00Z"
+    if isinstance(value, str) and _RFC3339.fullmatch("+".join(value.rsplit(" ", 1))):
+        # In a query, a plus sign is how a space is written.
+        allowed += "; in a URL, the + of a time zone is written %2B (or use Z)"
+    raise ValueError(allowed)
 
 
 def _in_utc(moment: datetime) -> datetime:

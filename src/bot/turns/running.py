@@ -94,7 +94,7 @@ class RunningTurn:
             self._end("interrupted", unfinished(self._text, "turn_interrupted", _STOPPED) | numbered)
             raise
         except (Interrupted, CancelRequested):
-            ended = self._fail(LeaseLost()) if held.lost.is_set() else self._cancel()
+            ended = self._fail(LeaseLost(self._begun.lease.turn_id)) if held.lost.is_set() else self._cancel()
         except Exception as error:
             ended = self._fail(error)
         ended = ended or self._fail(ProviderIncomplete("The model gave no end."))

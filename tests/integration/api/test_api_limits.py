@@ -182,7 +182,7 @@ def test_the_dead_hold_nothing(
     model.script += [says("Hi!"), says("Hi!")]
 
     def die(*_: Any) -> Any:
-        raise LeaseLost
+        raise LeaseLost("turn_1")
 
     with monkeypatch.context() as patched:
         patched.setattr("bot.turns.running.end_turn", die)

@@ -157,6 +157,18 @@ def test_messages_between_two_times(ann: Caller, conversation: str) -> None:
 
 
 @pytest.mark.parametrize("field", ["since", "until"])
+def test_a_plus_that_is_not_escaped_is_told_from_any_other_mistake(ann: Caller, field: str) -> None:
+    path = f"/conversations/{ann.conversation()}/messages"
+    for wrong in ("2026-01-01T00:00:00+00:00", "2026-01-01T00:00:00.5+05:30"):
+        fields = ann.refused(422, "validation_failed", "GET", f"{path}?{field}={wrong}")
+        assert "%2B" in fields[field]
+        assert "Z" in fields[field]
+        assert ann.get(path, **{field: wrong})["data"] == [], "escaped"
+    for other in ("yesterday", "2026-01-01", "2026-01-01 00:00:00", "2026-01-01T00:00:00"):
+        assert "%2B" not in ann.refused(422, "validation_failed", "GET", f"{path}?{field}={other}")[field]
+
+
+@pytest.mark.parametrize("field", ["since", "until"])
 @pytest.mark.parametrize(
     "moment", ["2026-11-22T08:30:00", "2026-11-22", "1700000000", "now", "", "2026-02-30T00:00:00Z"]
 )

@@ -1,9 +1,13 @@
 """State: any JSON under a key, for the caller or for a conversation."""
 
+import json
 from typing import Any
 
 import pytest
 
+from models.state import ConversationState, UserState
+from models.table import clock
+from tests.contract_watch import past_the_models
 from tests.factories import noise
 from tests.fake_clock import FakeClock
 from tests.integration.api.caller import Caller
@@ -107,6 +111,48 @@ def test_a_put_without_a_time_to_live_stays(ann: Caller, owner: str, fake_clock:
 )  # fmt: skip
 def test_what_is_not_allowed_is_refused_by_its_name(ann: Caller, owner: str, body: Any, field: str) -> None:
     assert list(ann.refused(422, "validation_failed", "PUT", f"{owner}/cart", body)) == [field]
+
+
+@pytest.mark.parametrize(
+    "key", [".", "..", "...", "%2e", "%2E%2E", ".%2e", "%252e", "a%20b", "a%3Bb", "a%5Cb", "x" * 129]
+)
+def test_a_key_that_clients_cannot_reach_is_refused_in_words(ann: Caller, owner: str, key: str) -> None:
+    fields = ann.refused(422, "validation_failed", "PUT", f"{owner}/{key}", {"value": 1})
+    assert fields == {
+        "key": "must be 1 to 128 letters from a to z in either case, digits and _.:-, and not dots alone",
+    }
+    assert ann.get(owner)["data"] == []
+
+
+def test_what_was_written_under_dots_before_can_be_read_and_deleted(ann: Caller, owner: str) -> None:
+    ann.put(f"{owner}/cart", value=1)
+    kind = ann.get(f"{owner}/cart")["kind"]
+    whose = {"user_id": ann.id} if owner.startswith("/users") else {"conversation_id": owner.split("/")[2]}
+    entity = UserState if "user_id" in whose else ConversationState
+    moment = clock.now()
+    with past_the_models():
+        entity(kind=kind, key="..", value="old", version=1, created_at=moment, updated_at=moment, **whose).save()
+    assert ann.get(f"{owner}/%2E%2E")["value"] == "old"
+    ann.delete(f"{owner}/%2E%2E")
+    assert [each["key"] for each in ann.get(owner)["data"]] == ["cart"]
+
+
+TOO_EXACT = "a number with a fraction has at most 17 digits, or those of a double; send more as a string"
+
+
+@pytest.mark.parametrize("number", ["0.1234567890123456789", "1e-400", "3.14159265358979323846"])
+def test_a_number_that_would_lose_digits_is_refused_by_its_path(ann: Caller, owner: str, number: str) -> None:
+    body = f'{{"value": {{"a": [0, {number}]}}}}'.encode()
+    fields = ann.refused(400, "malformed_request", "PUT", f"{owner}/cart", data=body, content_type="application/json")
+    assert fields == {"value.a.1": TOO_EXACT}
+    ann.refused(404, "not_found", "GET", f"{owner}/cart")
+
+
+@pytest.mark.parametrize("number", ["0.1", "0.10000000000000000555", "5e-324", "1.7976931348623157e308", f"{10**400}"])
+def test_a_number_keeps_its_value(ann: Caller, owner: str, number: str) -> None:
+    body = f'{{"value": {{"a": [{number}]}}}}'.encode()
+    assert ann.call("PUT", f"{owner}/cart", data=body, content_type="application/json").status_code == 200
+    assert ann.get(f"{owner}/cart")["value"] == {"a": [json.loads(number)]}
 
 
 def test_a_kind_that_is_none_is_refused(ann: Caller, owner: str) -> None:

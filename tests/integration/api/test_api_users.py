@@ -100,7 +100,7 @@ def test_an_email_changes_hands(ann: Caller, admin: Caller) -> None:
     assert "email" in ann.refused(409, "already_exists", "PATCH", "/users/me", {"email": old})
 
 
-@pytest.mark.parametrize("email", ["", "ann", "ann@", "@example.com", "a#b@example.com", "a b@example.com", "a@b", 5])
+@pytest.mark.parametrize("email", ["", "ann", "ann@", "@example.com", "a,b@example.com", "a b@example.com", "a@b", 5])
 def test_what_is_no_email_is_refused(admin: Caller, email: object) -> None:
     assert "email" in admin.refused(422, "validation_failed", "POST", "/users", {"email": email})
 

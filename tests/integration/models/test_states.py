@@ -2,14 +2,27 @@
 
 from collections.abc import Callable
 from datetime import timedelta
-from functools import partial
+from decimal import Decimal
+from functools import cache, partial
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from models.access_patterns.states import Owner, delete_state, get_state, list_states, put_state
 from models.state import ConversationState, UserState
-from models.table.errors import Contended, InvalidKeyField, ItemNotFound, ItemTooLarge, VersionMismatch
+from models.table import clock
+from models.table.errors import (
+    Contended,
+    InvalidKeyField,
+    InvalidValue,
+    ItemNotFound,
+    ItemTooLarge,
+    VersionMismatch,
+)
+from models.table.tenancy import UserId, acting_for
+from tests.contract_watch import past_the_models
 from tests.factories import make_conversation, make_user, noise, say
 from tests.fake_clock import FakeClock
 from tests.raw import stored
@@ -87,6 +100,93 @@ def test_a_key_that_cannot_stand_in_a_key_is_refused_by_name(owner: Owner, key: 
         with pytest.raises(InvalidKeyField) as refusal:
             act(owner, "session", key)
         assert refusal.value.field == "key"
+
+
+UNREACHABLE = [
+    *(
+        ".",
+        "..",
+        "...",
+        "%2e",
+        "%2E%2e",
+        ".%2E",
+        "a/b",
+        "/",
+        "a/..",
+        "\\",
+        "a\\b",
+        "a?b",
+        "a;b",
+        "a b",
+        " a",
+        "a ",
+        "a%20",
+    ),
+    *("caf\u00e9", "\u202ea", "\uff0e\uff0e", "x" * 129),
+]
+
+
+@pytest.mark.parametrize("key", UNREACHABLE, ids=ascii)
+def test_a_key_that_no_path_can_name_is_not_written_but_can_be_read_and_deleted(owner: Owner, key: str) -> None:
+    with pytest.raises(InvalidKeyField, match="not dots alone") as refusal:
+        put_state(owner, "session", key, 1)
+    assert refusal.value.field == "key"
+    before = owner.entity.keyed(kind="session", key=key, **owner.fields)
+    assert not stored(before)
+
+    # As it was written before that was refused.
+    moment = clock.now()
+    before.value, before.version, before.created_at, before.updated_at = "old", 1, moment, moment
+    with past_the_models():
+        before.save()
+    assert get_state(owner, "session", key).value == "old"
+    assert [each.key for each in list_states(owner, 10).items] == [key]
+    with pytest.raises(InvalidKeyField):
+        put_state(owner, "session", key, "new")
+    delete_state(owner, "session", key, if_version=1)
+    with pytest.raises(ItemNotFound):
+        get_state(owner, "session", key)
+
+
+@pytest.mark.parametrize("key", [".a", "a.", "a..b", "..a", ":", "-", "_", "0", "A.b:c-d_e", "x" * 128])
+def test_a_key_that_a_path_can_name_is_written(owner: Owner, key: str) -> None:
+    put_state(owner, "session", key, 1)
+    assert get_state(owner, "session", key).value == 1
+
+
+@pytest.mark.parametrize("value", [{1: "a", "1": "b"}, [{"a": {None: 1}}], Decimal("1.1"), float("nan")], ids=repr)
+def test_a_value_that_would_not_come_back_is_refused_by_its_path(owner: Owner, value: Any) -> None:
+    with pytest.raises(InvalidValue) as refusal:
+        put_state(owner, "session", "key", value)
+    assert refusal.value.field.split(".")[0] == "value"
+    put_state(owner, "session", "key", "before")
+    with pytest.raises(InvalidValue):
+        put_state(owner, "session", "key", value)
+    assert get_state(owner, "session", "key").value == "before"
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**60), 10**60)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=40)
+@given(JSON)
+def test_whatever_json_is_put_is_exactly_what_is_read(value: Any) -> None:
+    owner = Owner(a_reader())
+    put_state(owner, "session", "key", value)
+    assert repr(get_state(owner, "session", "key").value) == repr(value)
+
+
+@cache
+def a_reader() -> UserId:
+    return acting_for(make_user().user_id)
 
 
 class TestCompareAndSet:
@@ -186,6 +286,20 @@ class TestTimeToLive:
         put_state(owner, "session", "key", "long")
         fake_clock.advance(hours=1)
         assert get_state(owner, "session", "key").value == "long"
+
+    @pytest.mark.parametrize("ttl", [timedelta(0), timedelta(seconds=-1), timedelta(microseconds=-1), timedelta.max])
+    def test_one_that_is_none_is_refused(self, owner: Owner, ttl: timedelta) -> None:
+        with pytest.raises(InvalidValue) as refusal:
+            put_state(owner, "session", "key", 1, ttl=ttl)
+        assert refusal.value.field == "ttl"
+        with pytest.raises(ItemNotFound):
+            get_state(owner, "session", "key")
+
+    def test_the_shortest_one_ends(self, owner: Owner, fake_clock: FakeClock) -> None:
+        put_state(owner, "session", "key", 1, ttl=timedelta(microseconds=1))
+        fake_clock.advance(seconds=2)
+        with pytest.raises(ItemNotFound):
+            get_state(owner, "session", "key")
 
     def test_a_put_with_one_renews_it(self, owner: Owner, fake_clock: FakeClock) -> None:
         put_state(owner, "session", "key", 1, ttl=timedelta(seconds=600))

@@ -53,8 +53,8 @@ def test_what_is_not_there_is_not_found() -> None:
             look()
 
 
-@pytest.mark.parametrize("email", ["", " ", "a#b@example.com", "a\x00b@example.com", "x" * 1020])
-def test_an_email_that_cannot_stand_in_a_key_is_refused_by_name(email: str) -> None:
+@pytest.mark.parametrize("email", ["", " ", "a b@example.com", "a\x00b@example.com", "x" * 1020])
+def test_what_is_no_email_is_refused_by_name(email: str) -> None:
     for use in (create_user, get_user_by_email, partial(change_email, make_user().user_id)):
         with pytest.raises(InvalidKeyField) as refusal:
             use(email)

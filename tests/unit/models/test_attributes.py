@@ -1,12 +1,18 @@
 """What is put into an attribute comes out of it again."""
 
 from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from models.table.attributes import JsonAttribute, JsonMapAttribute, TimestampAttribute
+from models.table.changes import merge
+from models.table.errors import InvalidValue
+from models.table.long_text import LongJsonAttribute
+from models.user import User
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -35,7 +41,7 @@ def test_a_lone_surrogate_which_json_allows_comes_back() -> None:
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), [1, {"a": float("-inf")}]])
 def test_what_json_does_not_have_is_refused(value: object) -> None:
-    with pytest.raises(ValueError, match="JSON compliant"):
+    with pytest.raises(ValueError, match="JSON has no NaN"):
         JsonAttribute().serialize(value)
 
 
@@ -51,3 +57,58 @@ def test_a_map_comes_back_name_by_name(value: dict[str, object]) -> None:
 def test_a_moment_comes_back(moment: datetime) -> None:
     attribute = TimestampAttribute()
     assert attribute.deserialize(attribute.serialize(moment)) == moment
+
+
+@pytest.mark.parametrize(
+    ("value", "path"),
+    [
+        ({1: "a", "1": "b"}, "value"),
+        ([{"a": {True: 1}}], "value.0.a"),
+        ({"a": [0, {None: 1}]}, "value.a.1"),
+        ({1.5: 1}, "value"),
+        ({"a": {"b": {3: 4}}}, "value.a.b"),
+        ([1, Decimal("0.1")], "value.1"),
+        ({"a": {1, 2}}, "value.a"),
+        (b"bytes", "value"),
+        ({"a": [float("nan")]}, "value.a.0"),
+        ([10**5000], "value.0"),
+    ],
+)
+def test_what_would_come_back_as_something_else_is_refused_by_its_path(value: Any, path: str) -> None:
+    for serialize in (JsonAttribute().serialize, LongJsonAttribute().text_of):
+        with pytest.raises(InvalidValue) as refusal:
+            serialize(value)
+        assert refusal.value.field == path
+    with pytest.raises(InvalidValue) as refusal:
+        JsonMapAttribute().serialize({"name": value})
+    assert refusal.value.field == path.replace("value", "value.name", 1)
+    with pytest.raises(InvalidValue) as refusal:
+        merge(User.preferences, {"name": value})
+    assert refusal.value.field == path.replace("value", "preferences.name", 1)
+
+
+def test_a_map_of_numbers_is_no_map_of_json() -> None:
+    for use in (JsonMapAttribute().serialize, lambda value: merge(User.preferences, value)):
+        with pytest.raises(InvalidValue, match="must be strings"):
+            use({1: "a", "1": "b"})
+
+
+def test_what_holds_itself_or_has_no_bottom_is_refused() -> None:
+    ring: list[Any] = []
+    ring.append({"again": ring})
+    deep: Any = 1
+    for _ in range(100_000):
+        deep = [deep]
+    for value in (ring, deep):
+        with pytest.raises(InvalidValue, match="nested too deep"):
+            JsonAttribute().serialize(value)
+        with pytest.raises(InvalidValue, match="nested too deep"):
+            JsonMapAttribute().serialize({"name": value})
+
+
+@given(st.integers(-(10**4000), 10**4000) | st.floats(allow_nan=False, allow_infinity=False), st.booleans())
+def test_a_number_comes_back_exactly(number: float, nested: bool) -> None:
+    value = {"a": [number]} if nested else number
+    attribute = JsonAttribute()
+    found = attribute.deserialize(attribute.serialize(value))
+    assert repr(found) == repr(value)

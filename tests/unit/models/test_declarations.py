@@ -41,7 +41,6 @@ NOT_PATTERNS = {
     "is_active",
     "leads_to",
     "new_user",
-    "normalise_email",
     "observe",
     "owned_by",
     "patterns",

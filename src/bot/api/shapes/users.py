@@ -4,25 +4,35 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from bot.errors import NotConfigured, NotFound, SecretsUnavailable
 from bot.http.context import vault
 from bot.http.requests import acts_as_admin, caller
 from bot.http.types import Json, Moment, Parameters, UserId, View
+from models.emails import normalise_email
 from models.table import tenancy
-from models.user import EMAIL_PATTERN, Role, User, UserStatus
+from models.table.errors import InvalidKeyField
+from models.user import Role, User, UserStatus
 
 ME = "me"
+
+
+def _normal(email: str) -> str:
+    try:
+        return normalise_email(email)
+    except InvalidKeyField as error:
+        raise ValueError(error.reason) from error
 
 
 Email = Annotated[
     str,
     Field(
-        pattern=EMAIL_PATTERN,
-        description="Unique, without regard to case.",
+        description="Unique without regard to case. An internationalised domain is taken, and shown in its ASCII form.",
         examples=["ann@example.com"],
+        json_schema_extra={"format": "idn-email"},
     ),
+    AfterValidator(_normal),
 ]
 
 
