@@ -4,7 +4,7 @@ from functools import partial
 from typing import Any
 
 from flask import Response
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from bot.access.keys import issue_key, new_key, revoke_key
 from bot.api.shapes.api_keys import SCOPES, KeyView, key_fields, show_key
@@ -25,18 +25,8 @@ _LAST_YEAR = 9999
 api = resource("api-keys", "What a program presents to be let in.")
 
 
-# The agent goes with its scope, as `create` checks it. The schema's own `required` stays empty: no field is needed.
-_AGENT_WITH_ITS_SCOPE: dict[str, Any] = {
-    "if": {"required": ["scope"], "properties": {"scope": {"const": "agent"}}},
-    "then": {"required": ["agent_id"], "properties": {"agent_id": {"not": {"type": "null"}}}},
-    "else": {"properties": {"agent_id": {"type": "null"}}},
-}
-
-
 class KeyCreate(Body):
     """A new key for the caller."""
-
-    model_config = ConfigDict(json_schema_extra=_AGENT_WITH_ITS_SCOPE)
 
     name: Name | None = Field(None, description="What it is for.")
     expires_at: MomentIn | None = Field(

@@ -4,7 +4,6 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import jsonschema
 import pytest
 from flask_openapi import OpenAPI
 from openapi_spec_validator import OpenAPIV31SpecValidator
@@ -50,26 +49,6 @@ def test_only_a_body_of_which_something_is_required_is_required(app: OpenAPI) ->
     assert required["post", "/api/v1/conversations/{conversation_id}/messages"]
     assert not required["post", "/api/v1/conversations/{conversation_id}/turns"]
     assert not required["post", "/api/v1/api-keys"]
-
-
-@pytest.mark.parametrize(
-    ("body", "valid"),
-    [
-        ({}, True),
-        ({"scope": "read", "agent_id": None}, True),
-        ({"scope": "agent", "agent_id": "agt_1"}, True),
-        ({"scope": "agent"}, False),
-        ({"scope": "agent", "agent_id": None}, False),
-        ({"scope": "full", "agent_id": "agt_1"}, False),
-        ({"agent_id": "agt_1"}, False),
-    ],
-)
-def test_the_agent_of_a_key_goes_with_its_scope_in_the_document_too(
-    app: OpenAPI, body: dict[str, object], valid: bool
-) -> None:
-    document = app.api_doc
-    schema = {"$ref": "#/components/schemas/KeyCreate", "components": document["components"]}
-    assert jsonschema.Draft202012Validator(schema).is_valid(body) == valid
 
 
 def test_the_names_of_a_users_own_maps_are_documented(app: OpenAPI) -> None:
