@@ -1,4 +1,4 @@
-"""What of the table a user's export has, and what it leaves out, and why: each entity is in one of the two.
+"""Which entities a user's export contains, and which it leaves out, and why. Each entity is in one of the two.
 
 A test makes a user with an item of each entity and looks for them in the export; docs/erasure.md quotes the reasons.
 """
@@ -37,17 +37,17 @@ EXPORTED: Mapping[type[Item], str] = {
 """The `type` of the lines that show an item of each entity."""
 
 LEFT_OUT: Mapping[type[Item], str] = {
-    ApiKey: "the hash of a key, which opens nothing and says nothing; the line of the key has the rest",
-    EmailClaim: "keeps an email unique; the email is on the line of the user",
-    ConversationEntry: "leads to a conversation, which has a line",
-    TurnEntry: "leads to a turn, which has a line",
-    PublishedAgent: "leads to an agent, whose line says that it is published",
-    AgentGrant: "leads to somebody else's agent; their export says with whom it is shared",
-    TurnEvents: "the pieces in which an answer was streamed, for a day; the text is in its message, or in its turn",
-    Allowance: "the operator's limits, and sums of what the lines of turns say; `GET /api/v1/users/me/limits` shows it",
-    RequestCount: "how many requests a minute had, for ten minutes",
-    IdempotencyRecord: "hashes of requests, for a day, and sealed first answers to them; what they made has lines",
-    Erasure: "a receipt: ids and counts of what is not there any more; the audit trail says what was deleted and when",
-    PendingErasure: "says that an erasure goes on",
+    ApiKey: "stored under the key's hash, which is useless to its reader; the key's line has everything else",
+    EmailClaim: "keeps an email unique; the user's line has the email",
+    ConversationEntry: "points to a conversation, which has its own line",
+    TurnEntry: "points to a turn, which has its own line",
+    PublishedAgent: "points to an agent, whose line says that it is published",
+    AgentGrant: "points to another user's agent; the owner's export says with whom it is shared",
+    TurnEvents: "the chunks of a streamed answer, kept for a day; the text is in its message or in its turn",
+    Allowance: "the operator's limits, and totals of the turns' lines; `GET /api/v1/users/me/limits` shows it",
+    RequestCount: "the number of requests in a minute, kept for ten minutes",
+    IdempotencyRecord: "hashes of requests and encrypted first answers, kept for a day; what they created has lines",
+    Erasure: "a receipt: ids and counts of deleted data; the audit trail says what was deleted and when",
+    PendingErasure: "says that an erasure is in progress",
 }
 """Why an entity has no lines."""
