@@ -22,18 +22,18 @@ READ_TIMEOUT = 1.0
 
 # How often each is drawn. The ones that wait are slow, so they are fewer.
 FAULTS = {
-    "500 before it is done": 4,
-    "500 after it was done": 4,
+    "500 before execution": 4,
+    "500 after execution": 4,
     "throttled": 4,
-    "reset before it is done": 4,
+    "reset before execution": 4,
     "lost acknowledgement": 5,
-    "timeout before it is done": 1,
-    "timeout after it was done": 1,
-    "done after the timeout": 2,
+    "timeout before execution": 1,
+    "timeout after execution": 1,
+    "executed after the timeout": 2,
 }
 _ERRORS = {
-    "500 before it is done": (500, "InternalServerError"),
-    "500 after it was done": (500, "InternalServerError"),
+    "500 before execution": (500, "InternalServerError"),
+    "500 after execution": (500, "InternalServerError"),
     "throttled": (400, "ProvisionedThroughputExceededException"),
 }
 
@@ -109,18 +109,18 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         operation = self.headers["X-Amz-Target"].partition(".")[2]
         fault = self.server.faults.choose(operation, body.decode())
-        if fault in ("timeout before it is done", "done after the timeout"):
+        if fault in ("timeout before execution", "executed after the timeout"):
             self.server.ended.wait(2 * READ_TIMEOUT)
-        elif fault == "reset before it is done":
+        elif fault == "reset before execution":
             return self._reset()
         answer = None
-        if fault in (None, "500 after it was done", "timeout after it was done", "done after the timeout") or (
+        if fault in (None, "500 after execution", "timeout after execution", "executed after the timeout") or (
             fault == "lost acknowledgement"
         ):
             answer = self._forward(body)
         if fault in _ERRORS:
             return self._refuse(*_ERRORS[fault])
-        if fault == "timeout after it was done":
+        if fault == "timeout after execution":
             self.server.ended.wait(2 * READ_TIMEOUT)
         if fault is not None or answer is None:
             return self._reset()

@@ -11,38 +11,58 @@ from typing import Any
 from tests.chaos.run import SAVED, told
 
 PAGE = SAVED.with_suffix(".md")
-HEAD = """# Chaos
+HEAD = """# Chaos tests
 
 <!-- Written by `make chaos` from what the tests saw; do not edit. -->
 
-What Turntable promises holds when processes die, connections break and clocks are wrong. The tests in `tests/chaos/`
-try to break it: real server processes, two and more on one table; a real engine as a process of its own, behind a proxy
-that breaks what it is told to; a model server that speaks at a pace.
+Turntable keeps its promises when processes die, connections break and clocks are wrong. The tests in `tests/chaos/` try
+to prove otherwise. They run two or more real server processes on one table, a real engine in its own process behind a
+proxy that injects faults, and a model server that answers at a set pace.
 
 `make chaos-short` takes minutes and is part of every check of a change. `make chaos` is the long form: 200 kills, 1,000
-faults, 10,000 appends, 1,000 replayed keys, 50,000 messages; `CHAOS_SCALE=0.1 make chaos` takes a tenth of it. The
-table below says what was run, not what could be. Each run prints its seed, and `CHAOS_SEED=… make chaos-short` chooses
-the same moments, faults and work again; how threads and processes interleave is the machine's choice.
+faults, 10,000 appends, 1,000 replayed keys, 50,000 messages; `CHAOS_SCALE=0.1 make chaos` runs a tenth of that. The table
+below shows actual runs. Each run prints its seed, and `CHAOS_SEED=… make chaos-short` repeats the same times, faults and
+work; how threads and processes interleave is not repeated.
 
-Nothing here asserts how long anything takes. An engine here is one process on one machine: these runs show what the
-application does with a bad day of DynamoDB's, not how DynamoDB behaves. The very long conversation is run on DynamoDB
-Local: a Query of the embedded engine looks at each item of its partition, so 50,000 of them keep it busy for hours.
-`make dynamodb-local LOCALSTACK_PORT=8123` starts that one, and `TEST_DYNAMODB_ENDPOINT` names it.
+No test asserts how long anything takes. The engine is one process on one machine: these runs show how the application
+handles DynamoDB failures, not how DynamoDB behaves. The very long conversation runs on DynamoDB Local, because a Query on
+the embedded engine reads every item of its partition, and 50,000 of them would keep it busy for hours.
+`make dynamodb-local LOCALSTACK_PORT=8123` starts DynamoDB Local, and `TEST_DYNAMODB_ENDPOINT` selects it.
 
-## What was seen
+## Results
 
 """
 FOOT = """
-Of a message without an acknowledgement nothing is promised but that it stands there once or not at all. In the runs
-with faults, every answer was compared with the OpenAPI document and with [the error codes](errors.md): an answer of
-500, or one that is not documented, fails the test.
+A message that was not acknowledged is stored either once or not at all. In the runs with faults, every answer was checked
+against the OpenAPI document and [the error codes](errors.md): a 500, or an undocumented answer, fails the test.
 """
+
+# The names of tests are part of their seeds, so a renamed test would not repeat its recorded run; these read better.
+TITLES = {
+    "a client that changes the process at every event hears each once": (
+        "a client that switches process at every event gets each event once"
+    ),
+    "a hundred times at the same instant is one effect and one model call": (
+        "a hundred simultaneous requests have one effect and one model call"
+    ),
+    "a stream that breaks after any event goes on at the other process": (
+        "a stream that breaks after any event resumes at the other process"
+    ),
+    "messages stand in the order in which they were accepted": "messages are in the order in which they were accepted",
+    "no fault of dynamodb loses doubles or reorders anything": (
+        "no DynamoDB fault loses, duplicates or reorders anything"
+    ),
+    "of cancelling and completing exactly one wins": "exactly one of cancelling and completing wins",
+    "who asks again until there is an answer is heard exactly once": (
+        "a request that is retried until it is answered takes effect exactly once"
+    ),
+}
 
 
 def page(found: dict[str, Any]) -> str:
     """Return the page as Markdown."""
     lines = ["| promise | form | engine | seed | counts |\n", "|---|---|---|---|---|\n"]
-    for promise, seen in sorted(found.items()):
+    for promise, seen in sorted(found.items(), key=lambda each: _sentence(each[0])):
         lines.append(
             f"| {_sentence(promise)} | {seen['form']} | {seen['engine']} | {seen['seed']} | {told(seen['counts'])} |\n"
         )
@@ -50,8 +70,8 @@ def page(found: dict[str, Any]) -> str:
 
 
 def _sentence(promise: str) -> str:
-    """Return a promise as a sentence; a parameter of its test stands behind it."""
-    sentence, _, parameter = promise.replace("dynamodb", "DynamoDB").partition("[")
+    """Return a promise as a sentence, with the parameter of its test in parentheses."""
+    sentence, _, parameter = TITLES.get(promise, promise).partition("[")
     return sentence[:1].upper() + sentence[1:] + (f" ({parameter.rstrip(']')})" if parameter else "")
 
 

@@ -71,7 +71,7 @@ def test_a_lease_is_not_stolen_by_the_process_whose_clock_is_ahead(
                 if refused.status_code == 201:
                     break
                 assert (refused.status_code, refused.json()["code"]) == (409, "conversation_busy"), refused.text
-                chaos.count("attempts to come between")
+                chaos.count("attempts to take over")
                 assert there.api.get(f"/turns/{asked['turn_id']}")["status"] in ("running", "completed")
                 time.sleep(chaos.random.uniform(0.05, 0.4))
             heard = talk.result()

@@ -196,8 +196,8 @@ class Client:
         for each in messages:
             if each["sender"] == "user" and each["content"] in said.acknowledged:
                 assert each["id"] == said.acknowledged[each["content"]]
-        self.chaos.count("acknowledged messages, all there", len(must))
-        self.chaos.count("messages without an acknowledgement that are there", len(set(questions) - must))
+        self.chaos.count("acknowledged messages, all present", len(must))
+        self.chaos.count("unacknowledged messages present", len(set(questions) - must))
         turns = {each["turn_id"]: "unknown" for each in messages if each["turn_id"]} | said.turns
         for turn_id, told in turns.items():
             turn = talk.settled(turn_id)

@@ -94,12 +94,12 @@ def check(here: Talk, conversation: str, heard: Heard, killed_at: float, chaos: 
     assert len(questions) <= 1, "the question stands twice"
     if heard.turn_id is not None:
         assert [each["id"] for each in questions] == [each["id"] for each in heard.events[0].data["input"]]
-        chaos.count("acknowledged messages, all there")
+        chaos.count("acknowledged messages, all present")
     else:
-        chaos.count("unacknowledged messages that are there" if questions else "unacknowledged messages that are not")
+        chaos.count("unacknowledged messages present" if questions else "unacknowledged messages absent")
     if questions:
         turn = here.settled(questions[0]["turn_id"])
-        chaos.most("seconds until the last turn was settled", time.monotonic() - killed_at)
+        chaos.most("seconds until the last turn ended", time.monotonic() - killed_at)
         chaos.count(f"turns {turn['status']}")
         agrees(turn, here.history(conversation))
         assert turn["status"] in ("completed", "interrupted")

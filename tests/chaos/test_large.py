@@ -123,7 +123,7 @@ def test_a_conversation_of_very_large_messages_works(
     queries = sum(exchange.operation == "Query" for exchange in sent)
     assert total(sent).rcu <= 1 + math.ceil(read / 4096) + queries
     assert queries <= math.ceil(read / 2**20) * 2
-    chaos.most("read units of a page of ten", total(sent).rcu)
+    chaos.most("read units for a page of ten", total(sent).rcu)
     contract.check()
     gone = asc[chaos.random.randrange(count)]["id"]
     assert both[1].api.call("DELETE", f"{conversation}/messages/{gone}").status_code == 204

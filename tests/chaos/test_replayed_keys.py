@@ -81,7 +81,7 @@ def test_a_replayed_key_has_one_effect_and_one_model_call(
     with ThreadPoolExecutor(TALKERS) as pool:
         turns = sum(pool.map(talk_on, range(TALKERS)))
     assert len(model_server.requests()) == turns
-    chaos.count("turns, a model call each", turns)
+    chaos.count("turns with one model call each", turns)
 
 
 @pytest.fixture
@@ -113,7 +113,7 @@ def test_who_asks_again_until_there_is_an_answer_is_heard_exactly_once(
                 found: str = answer.json()["input"][0]["id"]
                 return found
             assert answer.status_code == 503, answer.text
-            chaos.count("answers 503, asked again")
+            chaos.count("answers 503, retried")
         raise AssertionError("it was never answered")
 
     with talking(*broken) as talks, ThreadPoolExecutor(TALKERS) as pool:
@@ -134,4 +134,4 @@ def test_who_asks_again_until_there_is_an_answer_is_heard_exactly_once(
             messages = talks[0].history(conversation)
             in_one_order(messages)
             assert [each["id"] for each in messages] == ids
-            chaos.count("messages, each there once", len(ids))
+            chaos.count("messages, each present once", len(ids))

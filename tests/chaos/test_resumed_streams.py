@@ -57,6 +57,6 @@ def test_a_client_that_changes_the_process_at_every_event_hears_each_once(
             process = both[len(heard) % 2]
             with process.following(begun["turn"]["id"], int(heard[-1].id) if heard else 0) as events:
                 heard.append(next(events))
-            chaos.count("changes of the process")
+            chaos.count("switches of process")
         numbered(heard)
         assert joined(heard) == text == both[0].history(conversation)[-1]["content"]

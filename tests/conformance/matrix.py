@@ -20,14 +20,13 @@ HEAD = """# Engines
 
 <!-- Written by `make engines` from what the conformance tests found; do not edit. -->
 
-Turntable relies on what DynamoDB does at its edges: what a page ends with, which part of a transaction failed, what a
-request costs. Each row is one of these promises, and a test in `tests/conformance/` that was run on the engine. Where
-an engine cannot do it, the test must fail there: an engine that gets better is noticed, and a fault of an emulator is
-not taken for one of ours.
+Turntable relies on details of DynamoDB: how a page ends, which part of a transaction failed, what a request costs. Each
+row is one such behavior, checked by a test in `tests/conformance/` that ran on each engine. If an engine lacks a behavior,
+the test must fail there, so that an improved engine is noticed and an emulator's fault is not mistaken for one of ours.
 
-| engine | what it is | started by |
+| engine | implementation | started by |
 |---|---|---|
-| embedded | ministack, in a process of its own | `make run`, `make test` |
+| embedded | ministack, in its own process | `make run`, `make test` |
 | LocalStack | LocalStack 4.9.2 over DynamoDB Local 1.25.1 | `make localstack`, `make test-localstack` |
 | DynamoDB Local | version 1.25.1, as LocalStack runs it | `make test-dynamodb ENDPOINT=…` |
 """
@@ -46,7 +45,7 @@ def page(found: dict[str, dict[str, dict[str, str]]]) -> str:
     parts = [HEAD, _totals(found)]
     for subject in sorted({promise.partition(": ")[0] for promise in promises}):
         parts.append(f"\n## {subject.capitalize()}\n\n")
-        parts.append(f"| promise | {' | '.join(TITLES[name] for name in columns)} |\n")
+        parts.append(f"| behavior | {' | '.join(TITLES[name] for name in columns)} |\n")
         parts.append(f"|---|{'---|' * len(columns)}\n")
         for promise in promises:
             if promise.partition(": ")[0] == subject:
@@ -71,7 +70,7 @@ def _reasons(found: dict[str, dict[str, dict[str, str]]]) -> str:
         for promise, each in promises.items()
         if each["outcome"] != "yes"
     ]
-    return "".join(["\n## What an engine cannot do\n\n| engine | promise | reason |\n|---|---|---|\n", *lines])
+    return "".join(["\n## Known differences from DynamoDB\n\n| engine | behavior | reason |\n|---|---|---|\n", *lines])
 
 
 def main() -> None:

@@ -22,7 +22,7 @@ def units(answer: Any) -> float:
 
 
 @reads_by_request
-def test_a_get_is_billed_by_4_kb(wire: Wire) -> None:
+def test_a_get_is_billed_in_steps_of_4_kb(wire: Wire) -> None:
     wire.put(wire.item("A", size=4097))
     read = {"TableName": wire.table, "Key": wire.key("A")} | TOTAL
 
@@ -30,7 +30,7 @@ def test_a_get_is_billed_by_4_kb(wire: Wire) -> None:
     assert units(wire.call("get_item", **read)) == 1
 
 
-def test_a_get_of_nothing_is_billed_too(wire: Wire) -> None:
+def test_a_get_of_a_missing_item_is_billed(wire: Wire) -> None:
     found = wire.call("get_item", TableName=wire.table, Key=wire.key("missing"), ConsistentRead=True, **TOTAL)
 
     assert units(found) == 1
@@ -46,7 +46,7 @@ def test_a_query_is_billed_by_the_sum_of_its_items(wire: Wire) -> None:
 
 
 @reads_by_request
-def test_a_filter_is_billed_for_what_it_drops(wire: Wire) -> None:
+def test_a_filter_is_billed_for_the_items_it_drops(wire: Wire) -> None:
     for n in range(20):
         wire.put(wire.item(f"S{n:02}", size=1000))
 
@@ -56,7 +56,7 @@ def test_a_filter_is_billed_for_what_it_drops(wire: Wire) -> None:
     assert units(found) == 5
 
 
-def test_a_put_is_billed_by_1_kb(wire: Wire) -> None:
+def test_a_put_is_billed_in_steps_of_1_kb(wire: Wire) -> None:
     assert units(wire.put(wire.item("A", size=1024), **TOTAL)) == 1
     assert units(wire.put(wire.item("B", size=1025), **TOTAL)) == 2
 
@@ -72,7 +72,7 @@ def test_an_update_is_billed_by_the_larger_of_before_and_after(wire: Wire) -> No
 @pytest.mark.engine_limit(
     "localstack",
     "dynamodb-local",
-    reason="It reports 12 units where AWS bills 6: items of unequal size count too much.",
+    reason="It reports 12 units where AWS bills 6: it overcounts items of unequal size.",
 )
 def test_a_transaction_is_billed_twice(wire: Wire) -> None:
     written = wire.transact(
@@ -94,7 +94,7 @@ def test_a_transactional_check_is_billed_like_a_write(wire: Wire) -> None:
     assert units(written) == 4
 
 
-def test_an_index_entry_is_billed_beside_the_item(wire: Wire) -> None:
+def test_an_index_entry_is_billed_in_addition_to_the_item(wire: Wire) -> None:
     entry = wire.item("A", user_id=wire.pk, user_activity="active#1")
 
     written = wire.put(entry, **INDEXES)["ConsumedCapacity"]
@@ -122,7 +122,7 @@ def test_a_moved_index_key_is_billed_as_a_delete_and_an_insert(wire: Wire) -> No
     assert units(moved) == 1 + 2
 
 
-def test_an_update_that_the_index_does_not_carry_is_not_billed_for_it(wire: Wire) -> None:
+def test_an_update_that_the_index_does_not_project_is_not_billed_for_it(wire: Wire) -> None:
     wire.put(wire.item("A", user_id=wire.pk, user_activity="active#1"))
 
     changed = wire.call(

@@ -18,7 +18,7 @@ def test_a_conditional_create_succeeds_once(wire: Wire) -> None:
     assert refused["Error"]["Code"] == "ConditionalCheckFailedException"
 
 
-def test_of_many_who_create_at_once_one_wins(wire: Wire) -> None:
+def test_exactly_one_of_many_concurrent_creates_succeeds(wire: Wire) -> None:
     def create(number: int) -> bool:
         try:
             wire.put(wire.item("A", by=str(number)), **ABSENT)
@@ -30,7 +30,7 @@ def test_of_many_who_create_at_once_one_wins(wire: Wire) -> None:
         assert sum(pool.map(create, range(24))) == 1
 
 
-def test_a_refusal_can_bring_the_item_along(wire: Wire) -> None:
+def test_a_refused_write_can_return_the_item(wire: Wire) -> None:
     wire.put(wire.item("A", owner="first"))
 
     refused = refusal(lambda: wire.put(wire.item("A"), **ABSENT, ReturnValuesOnConditionCheckFailure="ALL_OLD"))
@@ -54,7 +54,7 @@ def test_a_condition_on_a_missing_item_sees_no_attributes(wire: Wire) -> None:
     assert wire.get("A") is None
 
 
-def test_counters_added_at_once_lose_no_count(wire: Wire) -> None:
+def test_concurrent_increments_lose_no_count(wire: Wire) -> None:
     def add(_: int) -> Any:
         return wire.call(
             "update_item",

@@ -8,7 +8,7 @@ from models.table.indexes import TTL_ATTRIBUTE
 from tests.conformance.conftest import Wire, refusal
 
 
-def test_the_ttl_attribute_is_on(wire: Wire) -> None:
+def test_the_ttl_is_enabled(wire: Wire) -> None:
     found = wire.call("describe_time_to_live", TableName=wire.table)["TimeToLiveDescription"]
 
     assert found["TimeToLiveStatus"] in ("ENABLED", "ENABLING")
@@ -53,8 +53,8 @@ def test_a_create_over_an_expired_item_can_be_conditional_on_its_time(wire: Wire
     assert wire.get("A")["which"] == {"S": "new"}
 
 
-@pytest.mark.engine_limit("embedded", "localstack", reason="It takes the second time like the first.")
-def test_turning_the_ttl_on_twice_is_refused(wire: Wire) -> None:
+@pytest.mark.engine_limit("embedded", "localstack", reason="It accepts the second request like the first.")
+def test_enabling_the_ttl_twice_is_refused(wire: Wire) -> None:
     wanted = {"Enabled": True, "AttributeName": TTL_ATTRIBUTE}
     again = {"TableName": wire.table, "TimeToLiveSpecification": wanted}
 

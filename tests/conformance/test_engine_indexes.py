@@ -38,7 +38,7 @@ def test_removing_an_index_key_takes_the_item_out_of_the_index(wire: Wire) -> No
     assert wire.get("A") is not None
 
 
-def test_a_moved_item_stands_once_and_in_its_new_place(wire: Wire) -> None:
+def test_a_moved_item_appears_once_and_in_its_new_place(wire: Wire) -> None:
     for name, activity in (("A", "active#1"), ("B", "active#2")):
         wire.put(wire.item(name, user_id=wire.pk, user_activity=activity))
 
@@ -53,7 +53,7 @@ def test_a_moved_item_stands_once_and_in_its_new_place(wire: Wire) -> None:
     assert soon(lambda: listed(wire) == ["B", "A"])
 
 
-def test_an_index_carries_what_it_includes_and_no_more(wire: Wire) -> None:
+def test_an_index_projects_the_included_attributes_and_no_more(wire: Wire) -> None:
     wire.put(wire.item("A", user_id=wire.pk, user_activity="active#1", title="t", metadata="m"))
 
     assert soon(lambda: listed(wire) == ["A"])
@@ -67,7 +67,7 @@ def test_a_consistent_read_of_an_index_is_refused(wire: Wire) -> None:
     assert refused["Error"]["Code"] == "ValidationException"
 
 
-def test_a_transaction_is_seen_in_the_index_as_a_whole(wire: Wire) -> None:
+def test_a_transaction_appears_in_the_index_as_a_whole(wire: Wire) -> None:
     wire.transact(
         ("Put", {"Item": wire.item("A", user_id=wire.pk, user_activity="active#1")}),
         ("Put", {"Item": wire.item("B", user_id=wire.pk, user_activity="active#2")}),

@@ -12,7 +12,7 @@ def test_an_item_of_400_kb_is_kept(wire: Wire) -> None:
     assert sum(len(name) + len(value["S"]) for name, value in found.items()) == MAX_ITEM
 
 
-def test_an_item_of_a_byte_more_is_refused(wire: Wire) -> None:
+def test_an_item_one_byte_larger_is_refused(wire: Wire) -> None:
     refused = refusal(lambda: wire.put(wire.item("A", size=MAX_ITEM + 1)))
 
     assert refused["Error"]["Code"] == "ValidationException"
@@ -36,7 +36,7 @@ def test_an_update_that_makes_an_item_too_large_is_refused(wire: Wire) -> None:
     assert "Item size" in refused["Error"]["Message"]
 
 
-def test_a_batch_of_25_writes_is_taken(wire: Wire) -> None:
+def test_a_batch_of_25_writes_is_accepted(wire: Wire) -> None:
     writes = [{"PutRequest": {"Item": wire.item(f"{n:02}")}} for n in range(25)]
 
     left = wire.call("batch_write_item", RequestItems={wire.table: writes})["UnprocessedItems"]
@@ -79,7 +79,7 @@ def test_an_empty_key_is_refused(wire: Wire) -> None:
     assert refusal(lambda: wire.put(wire.item("")))["Error"]["Code"] == "ValidationException"
 
 
-def test_an_empty_string_that_is_no_key_is_kept(wire: Wire) -> None:
+def test_an_empty_string_that_is_not_a_key_is_kept(wire: Wire) -> None:
     wire.put(wire.item("A", title=""))
 
     assert wire.get("A")["title"] == {"S": ""}

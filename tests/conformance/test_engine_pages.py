@@ -8,14 +8,14 @@ def fill(wire: Wire, count: int) -> None:
         wire.put(wire.item(f"S{n}"))
 
 
-def test_sort_keys_come_in_the_order_of_their_bytes(wire: Wire) -> None:
+def test_sort_keys_are_ordered_by_their_bytes(wire: Wire) -> None:
     for sk in ("a", "B", "é", "10", "9", "MSG#~", "THREAD"):
         wire.put(wire.item(sk))
 
     assert sort_keys(wire.query()) == ["10", "9", "B", "MSG#~", "THREAD", "a", "é"]
 
 
-def test_a_page_says_where_it_stopped(wire: Wire) -> None:
+def test_a_page_returns_where_it_stopped(wire: Wire) -> None:
     fill(wire, 3)
 
     first = wire.query(Limit=2)
@@ -26,7 +26,7 @@ def test_a_page_says_where_it_stopped(wire: Wire) -> None:
     assert "LastEvaluatedKey" not in second
 
 
-def test_a_page_that_ends_exactly_at_the_limit_still_says_where(wire: Wire) -> None:
+def test_a_page_that_ends_exactly_at_the_limit_still_returns_where(wire: Wire) -> None:
     fill(wire, 2)
 
     first = wire.query(Limit=2)
@@ -91,7 +91,7 @@ def test_a_filter_applies_after_the_limit(wire: Wire) -> None:
     assert found["ScannedCount"] == 2
 
 
-def test_between_takes_both_bounds_in(wire: Wire) -> None:
+def test_between_includes_both_bounds(wire: Wire) -> None:
     fill(wire, 5)
 
     found = wire.query(condition="SK BETWEEN :a AND :b", values={"a": "S1", "b": "S3"})
@@ -99,7 +99,7 @@ def test_between_takes_both_bounds_in(wire: Wire) -> None:
     assert sort_keys(found) == ["S1", "S2", "S3"]
 
 
-def test_between_with_crossed_bounds_is_refused(wire: Wire) -> None:
+def test_between_with_reversed_bounds_is_refused(wire: Wire) -> None:
     refused = refusal(lambda: wire.query(condition="SK BETWEEN :a AND :b", values={"a": "S3", "b": "S1"}))
 
     assert refused["Error"]["Code"] == "ValidationException"

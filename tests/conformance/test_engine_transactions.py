@@ -19,7 +19,7 @@ def add_one(wire: Wire, sk: str, **more: Any) -> tuple[str, dict[str, Any]]:
     } | more
 
 
-def test_one_failed_condition_undoes_all_parts(wire: Wire) -> None:
+def test_one_failed_condition_cancels_all_parts(wire: Wire) -> None:
     refusal(
         lambda: wire.transact(
             ("Put", {"Item": wire.item("A")}),
@@ -30,7 +30,7 @@ def test_one_failed_condition_undoes_all_parts(wire: Wire) -> None:
     assert wire.get("A") is None
 
 
-def test_reasons_stand_in_the_order_of_the_parts(wire: Wire) -> None:
+def test_cancellation_reasons_are_in_the_order_of_the_parts(wire: Wire) -> None:
     wire.put(wire.item("there"))
 
     refused = refusal(
@@ -47,7 +47,7 @@ def test_reasons_stand_in_the_order_of_the_parts(wire: Wire) -> None:
     assert codes == ["ConditionalCheckFailed", "None", "None", "ConditionalCheckFailed"]
 
 
-def test_a_token_makes_the_second_sending_harmless(wire: Wire) -> None:
+def test_a_token_makes_a_repeated_request_harmless(wire: Wire) -> None:
     token = str(uuid.uuid4())
 
     wire.transact(add_one(wire, "A"), ClientRequestToken=token)
@@ -56,7 +56,7 @@ def test_a_token_makes_the_second_sending_harmless(wire: Wire) -> None:
     assert wire.get("A")["n"] == {"N": "1"}
 
 
-def test_a_token_with_other_parts_is_refused(wire: Wire) -> None:
+def test_a_token_with_different_parts_is_refused(wire: Wire) -> None:
     token = str(uuid.uuid4())
     wire.transact(add_one(wire, "A"), ClientRequestToken=token)
 
@@ -65,13 +65,13 @@ def test_a_token_with_other_parts_is_refused(wire: Wire) -> None:
     assert refused["Error"]["Code"] == "IdempotentParameterMismatchException"
 
 
-def test_a_hundred_parts_are_taken(wire: Wire) -> None:
+def test_a_transaction_of_100_parts_is_accepted(wire: Wire) -> None:
     wire.transact(*[("Put", {"Item": wire.item(f"{n:03}")}) for n in range(100)])
 
     assert wire.query()["Count"] == 100
 
 
-def test_a_hundred_and_one_parts_are_refused(wire: Wire) -> None:
+def test_a_transaction_of_101_parts_is_refused(wire: Wire) -> None:
     parts = [("Put", {"Item": wire.item(f"{n:03}")}) for n in range(101)]
 
     assert refusal(lambda: wire.transact(*parts))["Error"]["Code"] == "ValidationException"
