@@ -20,21 +20,21 @@ to prove otherwise. They run two or more real server processes on one table, a r
 proxy that injects faults, and a model server that answers at a set pace.
 
 `make chaos-short` takes minutes and is part of every check of a change. `make chaos` is the long form: 200 kills, 1,000
-faults, 10,000 appends, 1,000 replayed keys, 50,000 messages; `CHAOS_SCALE=0.1 make chaos` runs a tenth of that. The table
-below shows actual runs. Each run prints its seed, and `CHAOS_SEED=… make chaos-short` repeats the same times, faults and
-work; how threads and processes interleave is not repeated.
+faults, 10,000 appends, 1,000 replayed keys, 50,000 messages; `CHAOS_SCALE=0.1 make chaos` runs a tenth of that. The
+table below shows actual runs. Each run prints its seed, and `CHAOS_SEED=… make chaos-short` repeats the same times,
+faults and work; how threads and processes interleave is not repeated.
 
 No test asserts how long anything takes. The engine is one process on one machine: these runs show how the application
-handles DynamoDB failures, not how DynamoDB behaves. The very long conversation runs on DynamoDB Local, because a Query on
-the embedded engine reads every item of its partition, and 50,000 of them would keep it busy for hours.
-`make dynamodb-local LOCALSTACK_PORT=8123` starts DynamoDB Local, and `TEST_DYNAMODB_ENDPOINT` selects it.
+handles DynamoDB failures, not how DynamoDB behaves. The very long conversation runs on DynamoDB Local, because a Query
+on the embedded engine reads every item of its partition, and 50,000 of them would keep it busy for hours. `make
+dynamodb-local LOCALSTACK_PORT=8123` starts DynamoDB Local, and `TEST_DYNAMODB_ENDPOINT` selects it.
 
 ## Results
 
 """
 FOOT = """
-A message that was not acknowledged is stored either once or not at all. In the runs with faults, every answer was checked
-against the OpenAPI document and [the error codes](errors.md): a 500, or an undocumented answer, fails the test.
+A message that was not acknowledged is stored either once or not at all. In the runs with faults, every answer was
+checked against the OpenAPI document and [the error codes](errors.md): a 500, or an undocumented answer, fails the test.
 """
 
 # The names of tests are part of their seeds, so a renamed test would not repeat its recorded run; these read better.

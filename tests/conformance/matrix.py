@@ -21,8 +21,9 @@ HEAD = """# Engines
 <!-- Written by `make engines` from what the conformance tests found; do not edit. -->
 
 Turntable relies on details of DynamoDB: how a page ends, which part of a transaction failed, what a request costs. Each
-row is one such behavior, checked by a test in `tests/conformance/` that ran on each engine. If an engine lacks a behavior,
-the test must fail there, so that an improved engine is noticed and an emulator's fault is not mistaken for one of ours.
+row is one such behavior, checked by a test in `tests/conformance/` that ran on each engine. If an engine lacks a
+behavior, the test must fail there, so that an improved engine is noticed and an emulator's fault is not mistaken for
+one of ours.
 
 | engine | implementation | started by |
 |---|---|---|
