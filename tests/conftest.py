@@ -22,7 +22,7 @@ from tests.fake_clock import FakeClock
 from tests.raw import wipe
 from tests.which_engine import engine_name
 
-pytest_plugins = ["tests.engines", "tests.chaos.run"]
+pytest_plugins = ["tests.engine_neutral", "tests.engines", "tests.chaos.run"]
 
 # A busy machine makes no promise about the time that an example takes.
 hypothesis.settings.register_profile("turntable", deadline=None)
