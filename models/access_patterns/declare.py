@@ -1,7 +1,7 @@
-"""The declaration of an access pattern, on the typed function that performs it.
+"""The decorator that declares an access pattern on the typed function that implements it.
 
-One declaration, many uses: logs name the pattern that a request belongs to, tests hold each request against it, and
-the documentation is generated from it.
+One declaration has three uses: logs name the pattern that a request belongs to, tests check every request against it,
+and the documentation is generated from it.
 """
 
 import functools
@@ -31,7 +31,7 @@ Part = Literal["ConditionCheck", "Put", "Update", "Delete"]
 
 @dataclass(frozen=True)
 class Write:
-    """One part of a transaction or batch: what is done to which entity; `optional` where not every call does it."""
+    """One write of a transaction or batch: the action and its entity; `optional` if not every call includes it."""
 
     part: Part
     entity: type[Item]
@@ -42,9 +42,9 @@ class Write:
 class Request:
     """One kind of request to DynamoDB that a pattern makes.
 
-    `entities` are those it may read. `sort_key` is the condition on a Query's sort key: `begins_with A`, `between A and
-    B`, `SK < A` or `= A`, where A and B are templates; alternatives are joined by `or`. `page` says in words how many
-    items a Query asks for. `consistent` is "either" where the caller chooses. `optional`: not every call sends it;
+    `entities` are the ones it may read. `sort_key` is the condition on a Query's sort key: `begins_with A`, `between A
+    and B`, `SK < A` or `= A`, where A and B are templates; alternatives are joined by `or`. `page` says in words how
+    many items a Query requests. `consistent` is "either" if the caller chooses. `optional`: not every call sends it;
     `alone`: a call that sends it sends nothing else.
     """
 
@@ -61,14 +61,14 @@ class Request:
 
     @property
     def when(self) -> str:
-        """In which calls it is sent, in words; empty where it is in each."""
+        """When it is sent, in words; empty if every call sends it."""
         if self.alone:
             return "instead of the others"
         return "not always" if self.optional else ""
 
     @property
     def partition_key(self) -> str:
-        """The template of the partition key, from the entity's own declaration."""
+        """The template of the partition key, from the entity's declaration."""
         if self.writes:
             return ", ".join(dict.fromkeys(template(write.entity, "PK") for write in self.writes))
         if self.index is None:
@@ -79,16 +79,16 @@ class Request:
 
 
 def template(entity: type[Item], attribute: str) -> str:
-    """Return the template of a key attribute of an entity; `{name}` for one that is a field of its own."""
+    """Return the template of an entity's key attribute; `{name}` for a plain attribute."""
     declared = entity.get_attributes()[attribute]
     return declared.template.text if isinstance(declared, Key) else "{" + attribute + "}"
 
 
 @dataclass(frozen=True)
 class Budget:
-    """The most that one call may take: requests, read units, write units, for what `basis` says in words.
+    """The maximum cost of one call in requests, read units and write units, for the case that `basis` describes.
 
-    `grows`: it takes more with more data (a deletion of all that there is), so `basis` is an example and no limit.
+    `grows`: the cost grows with the data (an erasure, for example), so `basis` is an example, not a limit.
     """
 
     requests: int
@@ -100,7 +100,7 @@ class Budget:
 
 @dataclass(frozen=True)
 class AccessPattern:
-    """What one access pattern is; `function` performs it."""
+    """One declared access pattern; `function` implements it."""
 
     id: str
     title: str
@@ -113,14 +113,14 @@ class AccessPattern:
 
 @dataclass(eq=False)
 class Call:
-    """One call of a pattern. `seconds` and `error` are known when it has ended."""
+    """One call of a pattern. `seconds` and `error` are set when it ends."""
 
     pattern: AccessPattern
     seconds: float = 0.0
     error: BaseException | None = None
 
 
-# The pattern that runs in this thread or task, and the call of it, for logs, metrics and the checks on the wire.
+# The pattern that runs in this thread or task, and its call: for logs, metrics and the checks on the wire.
 current: ContextVar[AccessPattern | None] = ContextVar("access_pattern", default=None)
 running: ContextVar[Call | None] = ContextVar("access_pattern_call", default=None)
 
@@ -129,10 +129,10 @@ _observers: list[Callable[[Call], object]] = []
 
 
 class AccessPatternFilter(logging.Filter):
-    """Gives each log record the id of the pattern that runs, as `access_pattern`; empty outside of one."""
+    """Adds the id of the running pattern to each log record as `access_pattern`; empty outside a pattern."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Let every record pass, with the id."""
+        """Add the id; no record is dropped."""
         pattern = current.get()
         if not hasattr(record, "access_pattern"):
             record.access_pattern = pattern.id if pattern else ""
@@ -140,13 +140,13 @@ class AccessPatternFilter(logging.Filter):
 
 
 def observe(observer: Callable[[Call], object]) -> Callable[[], None]:
-    """Have `observer` called with each call of a pattern when it has ended; return what takes it away again."""
+    """Call `observer` with each call of a pattern when it ends; return a function that unregisters it."""
     _observers.append(observer)
     return lambda: _observers.remove(observer)
 
 
 def access_pattern(
-    id: str,  # noqa: A002 - the word of the documents
+    id: str,  # noqa: A002 - the documentation's word
     title: str,
     *,
     question: str,
@@ -154,7 +154,7 @@ def access_pattern(
     budget: Budget,
     routes: tuple[str, ...] = (),
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Declare the function below as an access pattern."""
+    """Declare the decorated function as an access pattern."""
 
     def declare(function: Callable[P, R]) -> Callable[P, R]:
         pattern = AccessPattern(id, title, question, requests, budget, routes, function)
@@ -164,7 +164,7 @@ def access_pattern(
 
         @functools.wraps(function)
         def perform(*args: P.args, **kwargs: P.kwargs) -> R:
-            # A pattern that is built from another keeps its own name: the outermost one is what was asked for.
+            # A pattern that calls another one is reported under its own id: the outermost pattern counts.
             if current.get() is not None:
                 return function(*args, **kwargs)
             call = Call(pattern)
@@ -191,7 +191,7 @@ def access_pattern(
 
 
 def patterns() -> tuple[AccessPattern, ...]:
-    """Return all declared patterns, by id; the modules that nobody has imported yet are imported for it."""
+    """Return all declared patterns, sorted by id; imports the modules that are not loaded yet."""
     package = import_module(__name__.rpartition(".")[0])
     for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
         import_module(module.name)

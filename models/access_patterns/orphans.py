@@ -1,4 +1,4 @@
-"""Orphans: turns whose worker died. Whoever comes next records them as interrupted, with the text that was streamed."""
+"""Orphaned turns: their worker died. The next request records them as interrupted, with the text streamed so far."""
 
 from models.access_patterns.partial_answers import unfinished
 from models.access_patterns.retention import expires_after
@@ -15,7 +15,7 @@ WORKER_STOPPED = "The worker that ran this turn stopped before it ended."
 
 
 def running_turn(conversation: Conversation) -> Turn:
-    """Return the turn that holds a conversation's lease, as far as the header tells."""
+    """Return the turn that holds a conversation's lease, with what the header knows of it."""
     return Turn(
         user_id=conversation.user_id,
         turn_id=conversation.lease_turn,
@@ -28,11 +28,11 @@ def running_turn(conversation: Conversation) -> Turn:
 
 
 def record_orphan(transaction: Transaction, conversation: Conversation, why: str) -> Turn:
-    """Add to a transaction what records the turn that holds a conversation's lease as interrupted; return the record.
+    """Record in a transaction that the turn that holds a conversation's lease was interrupted; return the record.
 
-    `why` is told with it. The transaction must hold only if the lease is still that turn's, and nobody runs it.
+    `why` becomes the error's detail. The transaction must check that the turn still has the lease and nobody runs it.
 
-    Cost: 1 GetItem; a Query for each MB of what was streamed.
+    Cost: 1 GetItem; 1 Query for each MB of streamed text.
     """
     turn_id = conversation.lease_turn
     turn: Turn | None = get(Turn, user_id=conversation.user_id, turn_id=turn_id)

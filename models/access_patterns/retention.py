@@ -1,12 +1,11 @@
-"""Retention: how long what is written in a conversation is kept, through DynamoDB's TTL.
+"""Retention: how long the content of a conversation is kept, enforced by DynamoDB's TTL.
 
-Each item expires so many days after it was written: a message, a turn's record, a value of state. The header expires
-when its newest item does, and moves on with each message, in the update that is made anyway. A conversation that holds
-something without an end has a header without an end.
+Each item (a message, a turn's record, a state value) expires a number of days after it was written. The header expires
+with its newest item; each message extends it, in the update that is made anyway. If a conversation contains an item
+that never expires, its header never expires either.
 
-The number of days stands on the header: the shorter of the deployment's and the agent's, as it was when the
-conversation or its last turn began. So a change applies to what is written from the next turn on, and to nothing that
-is there.
+The number of days is stored on the header: the shorter of the deployment's and the agent's, as of the beginning of the
+conversation or its last turn. So a change applies from the next turn on, and never to existing items.
 """
 
 from datetime import datetime, timedelta
@@ -19,12 +18,12 @@ from models.table.item import expiry
 
 
 def shorter(*ends: int | None) -> int | None:
-    """Return the shortest of some retentions, or the first of some ends; None is without an end."""
+    """Return the shortest of several retention periods, or the earliest of several expiry times; None means never."""
     return min((each for each in ends if each is not None), default=None)
 
 
 def retain(conversation: Conversation, days: int | None) -> list[Action]:
-    """Let a retention apply to what is written in a conversation from now on; return the actions that say so."""
+    """Apply a retention period to what is written in a conversation from now on; return the update actions."""
     if days == conversation.retention_days:
         return []
     conversation.retention_days = days
@@ -32,14 +31,14 @@ def retain(conversation: Conversation, days: int | None) -> list[Action]:
 
 
 def expires_after(conversation: Conversation, moment: datetime) -> int | None:
-    """Return when what is written in a conversation at `moment` expires, as the TTL attribute wants it."""
+    """Return when an item written in a conversation at `moment` expires, in epoch seconds; None means never."""
     if conversation.retention_days is None:
         return None
     return expiry(moment + timedelta(days=int(conversation.retention_days)))
 
 
 def header_expires(conversation: Conversation, moment: datetime) -> int | None:
-    """Return when a conversation's header expires after something was written at `moment`."""
+    """Return when a conversation's header expires after a write at `moment`, in epoch seconds; None means never."""
     end = expires_after(conversation, moment)
     if end is None or (conversation.expires_at is None and conversation.message_count):
         return None

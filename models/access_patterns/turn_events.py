@@ -1,4 +1,4 @@
-"""What a turn has said so far, kept in batches while it runs, so that any process can go on where another stopped."""
+"""The streamed text of a turn, stored in batches while it runs, so that any process can resume the stream."""
 
 from collections.abc import Sequence
 
@@ -23,9 +23,9 @@ _AGAIN = (
 @access_pattern(
     "AP-56",
     "Append streamed text",
-    question="Let a client that was cut off go on where it was.",
+    question="Let a disconnected client resume the stream where it left off.",
     requests=(Request("PutItem", (TurnEvents,)),),
-    budget=Budget(1, 0, 5, "a batch of 4 KB of text; at most about 2 batches a second and one for each 4 KB"),
+    budget=Budget(1, 0, 5, "a batch of 4 KB of text; about 2 batches a second at most, and one per 4 KB"),
     routes=(
         'POST /api/v1/conversations/{conversation_id}/messages with "stream" or "background"',
         'POST /api/v1/conversations/{conversation_id}/turns with "stream" or "background"',
@@ -34,7 +34,7 @@ _AGAIN = (
 def append_events(turn_id: str, last: int, texts: Sequence[str]) -> None:
     """Store consecutive pieces of an answer, the last of which has the number `last`. They expire after a day.
 
-    Pieces that are there already are these: only the turn's worker writes its events, and an acknowledgement was lost.
+    An existing batch is this one: only the turn's worker writes its events, so an acknowledgement was lost.
     """
     until = clock.now() + EVENTS_KEPT
     events = TurnEvents(turn_id=turn_id, last=event_key(last), texts=list(texts), expires_at=expiry(until))
@@ -48,7 +48,7 @@ def append_events(turn_id: str, last: int, texts: Sequence[str]) -> None:
 @access_pattern(
     "AP-57",
     "Read streamed text",
-    question="What has the agent said since?",
+    question="What has the agent said since this event?",
     requests=(
         Request(
             "Query",
@@ -59,13 +59,13 @@ def append_events(turn_id: str, last: int, texts: Sequence[str]) -> None:
             page="100",
         ),
     ),
-    budget=Budget(1, 1, 0, "what one second of an answer takes; one Query more for each MB"),
+    budget=Budget(1, 1, 0, "the text of one second of an answer; one more Query for each MB"),
     routes=(_FOLLOWED, *_AGAIN),
 )
 def streamed(turn_id: str, after: int) -> list[tuple[int, str]]:
     """Return the pieces of a turn's text after the event number `after`, each with its own number.
 
-    Whose turn it is must be known: `models.access_patterns.turn_states.get_turn` finds out.
+    It does not check the turn's owner; `models.access_patterns.turn_states.get_turn` does.
     """
     found: list[tuple[int, str]] = []
     while True:
@@ -76,7 +76,7 @@ def streamed(turn_id: str, after: int) -> list[tuple[int, str]]:
             consistent=True,
         )
         for batch in page.items:
-            # A batch whose acknowledgement was lost stands again at the beginning of the next one.
+            # A batch whose acknowledgement was lost is repeated at the beginning of the next one.
             last = found[-1][0] if found else after
             found += [(number, text) for number, text in batch.numbered if number > last]
         if not page.more:
@@ -101,14 +101,14 @@ def streamed(turn_id: str, after: int) -> list[tuple[int, str]]:
     routes=(_FOLLOWED, *_AGAIN),
 )
 def turn_messages(turn: Turn) -> list[Message]:
-    """Return the messages of a turn that still are there, in order.
+    """Return the messages of a turn that still exist, in order.
 
-    The turn's record says between which keys they stand. What others stored between them at the same time is left out.
+    The turn's record has the range of their sort keys. Messages of other writers in that range are left out.
     """
     if turn.first_message_at is None:
         return []
     first = clock.to_timestamp(turn.first_message_at)
-    # Of a turn that has stored no answer, the messages that began it stand a microsecond apart.
+    # If a turn stored no answer, the messages that began it are a microsecond apart.
     last = clock.to_timestamp(turn.last_message_at or turn.first_message_at + clock.MICROSECOND * _PAGE)
     partition = Message.PK.template.render(conversation_id=turn.conversation_id)
     prefix = Message.SK.template.prefix

@@ -1,4 +1,4 @@
-"""How a turn stands: found by its id while it runs or later, told to stop, reconciled when its worker died."""
+"""A turn's status: looked up by id while it runs or later, cancelled, and reconciled when its worker died."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -22,15 +22,15 @@ from models.turn import ID_PREFIX, Turn, TurnCount, TurnEntry, TurnEvents
 _CANCEL = "POST /api/v1/turns/{turn_id}/cancel"
 _FOLLOW = "GET /api/v1/turns/{turn_id}/events"
 _BEGIN = (
-    "POST /api/v1/conversations/{conversation_id}/messages with the turn of a worker that died before",
-    "POST /api/v1/conversations/{conversation_id}/turns with the turn of a worker that died before",
+    "POST /api/v1/conversations/{conversation_id}/messages with an orphaned turn",
+    "POST /api/v1/conversations/{conversation_id}/turns with an orphaned turn",
 )
 _READ = "GET /api/v1/turns/{turn_id}"
 _AGAIN = (
     "POST /api/v1/conversations/{conversation_id}/messages with an Idempotency-Key",
     "POST /api/v1/conversations/{conversation_id}/turns with an Idempotency-Key",
 )
-# A turn's message moves its conversation's place in the index, unless it was moved less than this before.
+# A turn's message updates its conversation's index keys, unless they were updated less than this before.
 _MARGIN = LISTING_INTERVAL + timedelta(seconds=5)
 _BATCH = 100
 
@@ -38,7 +38,7 @@ _BATCH = 100
 @access_pattern(
     "AP-53",
     "Turn by id",
-    question="How does this turn stand?",
+    question="What is the status of this turn?",
     requests=(
         Request("GetItem", (Turn,), consistent=True),
         Request(
@@ -52,15 +52,15 @@ _BATCH = 100
         ),
         Request("BatchGetItem", (Conversation,), optional=True),
     ),
-    budget=Budget(3, 2, 0, "1 request and 1 RCU for a turn of up to 4 KB that has a record: not a plain one that runs"),
+    budget=Budget(3, 2, 0, "a plain turn that is running; 1 request and 1 RCU for a turn of up to 4 KB with a record"),
     routes=(_READ, _FOLLOW, _CANCEL, *_AGAIN),
 )
 def get_turn(user_id: UserId, turn_id: str) -> Turn:
     """Return a turn of this user.
 
-    A plain turn has no record while it runs, only the lease on its conversation's header. The conversation is one that
-    was listed as active since a minute before the turn began, and the turn's id tells when that was; so it is found
-    among those few.
+    A plain turn has no record while it runs, only the lease on its conversation's header. Its conversation is listed
+    as active since at most a minute before the turn began, and the turn's id carries that time, so the search covers
+    only a few conversations.
 
     Raises:
         ItemNotFound: the user has no such turn.
@@ -97,7 +97,7 @@ def _unannounced(user_id: UserId, turn_id: str) -> Turn:
 @access_pattern(
     "AP-54",
     "Reconcile a turn",
-    question="Does the worker of this running turn still live?",
+    question="Is the worker of this running turn still alive?",
     requests=(
         Request("GetItem", (Conversation,), consistent=True),
         Request("GetItem", (Turn,), consistent=True, optional=True),
@@ -123,18 +123,20 @@ def _unannounced(user_id: UserId, turn_id: str) -> Turn:
             optional=True,
         ),
     ),
-    budget=Budget(4, 3, 6, "1 request and 1 RCU while the lease holds; what was streamed is up to 4 KB"),
+    budget=Budget(
+        4, 3, 6, "an orphaned turn with up to 4 KB of streamed text; 1 request and 1 RCU while the lease holds"
+    ),
     routes=(_READ, _FOLLOW, _CANCEL, *_BEGIN, *_AGAIN),
 )
 def reconcile_turn(turn: Turn, *, abandoned: str | None = None) -> Turn:
-    """Record a running turn as interrupted if its lease has run out, and free its conversation.
+    """Record a running turn as interrupted if its lease has expired, and free its conversation.
 
     Args:
-        turn: the turn, as it ran.
-        abandoned: why its own worker has stopped running it, as a sentence; then its lease need not have expired.
+        turn: the turn, with the status `running`.
+        abandoned: why its own worker abandons it, as a sentence; then its lease need not have expired.
 
     Returns:
-        The turn as it stands now; the same while it runs.
+        The turn with its current status; unchanged while it runs.
 
     Raises:
         ItemNotFound: it was deleted with its conversation.
@@ -161,14 +163,14 @@ def reconcile_turn(turn: Turn, *, abandoned: str | None = None) -> Turn:
         (Conversation.lease_turn == turn.turn_id) & (Conversation.lease_expires_at == expires_at),
     )
     if header.lease_claim:
-        # What it had reserved is free again: of what it used, nothing is known.
+        # Its whole reservation is released, because what it used is unknown.
         settle_reservation(
             transaction, turn.user_id, (turn.conversation_id, turn.turn_id), Claim(*header.lease_claim), 0
         )
     try:
         transaction.commit()
     except ConditionFailed:
-        # Its worker has renewed the lease or ended the turn, or somebody else has reconciled it.
+        # Its worker renewed the lease or ended the turn, or another process reconciled it.
         return get(Turn, user_id=turn.user_id, turn_id=turn.turn_id) or turn
     return recorded
 
@@ -183,16 +185,16 @@ def _now_ended(turn: Turn) -> Turn:
 @access_pattern(
     "AP-55",
     "Cancel a turn",
-    question="Stop: I have heard enough.",
+    question="Stop this turn: I have heard enough.",
     requests=(Request("UpdateItem", (Conversation,)),),
     budget=Budget(1, 0, 1, "a header of up to 1 KB"),
     routes=(_CANCEL,),
 )
 def request_cancel(turn: Turn) -> bool:
-    """Ask the worker of a running turn to stop. From then on the turn cannot complete any more.
+    """Ask the worker of a running turn to stop. From then on the turn can no longer complete.
 
     Returns:
-        Whether the turn was still running. Asked twice, it is the same.
+        Whether the turn was still running. Idempotent.
     """
     header = Conversation.keyed(conversation_id=turn.conversation_id)
     try:
@@ -210,12 +212,12 @@ def request_cancel(turn: Turn) -> bool:
 @access_pattern(
     "AP-59",
     "Check for cancellation requests",
-    question="Does anybody want one of the turns that run here to stop?",
+    question="Has one of the turns that run in this process been cancelled?",
     requests=(Request("BatchGetItem", (Conversation,)),),
-    budget=Budget(1, 0.5, 0, "a header of up to 4 KB; twice a second for each turn that runs longer than that"),
+    budget=Budget(1, 0.5, 0, "a header of up to 4 KB; twice a second for each turn that takes longer than that"),
 )
 def cancelled_turns(conversation_ids: Sequence[str]) -> set[str]:
-    """Return the turns that shall stop, of those that hold the leases of these conversations."""
+    """Return the ids of the cancelled turns among those that hold the leases of these conversations."""
     found = set()
     for start in range(0, len(conversation_ids), _BATCH):
         some = conversation_ids[start : start + _BATCH]

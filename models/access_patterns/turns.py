@@ -1,7 +1,7 @@
-"""Turns: the lease on a conversation, and the one transaction by which a turn ends.
+"""Turns: the lease on a conversation, and the one transaction that ends a turn.
 
-The window is read first, so the lease is taken on exactly the conversation that the model will see: the write holds
-only if nothing was appended and no other turn began in between (see docs/decisions/0002-read-before-accept.md).
+The window is read first, so the lease is taken on exactly the conversation that the model will see: the write succeeds
+only if no message was appended and no other turn began in between (see docs/decisions/0002-read-before-accept.md).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -42,10 +42,10 @@ Compose = Callable[[tuple[Message, ...]], Sequence[Draft]]
 
 @dataclass(frozen=True)
 class Lease:
-    """The right to write the end of a turn. It holds as long as the header carries this turn and this fence.
+    """The right to write the end of a turn. It is valid as long as the header has this turn and this fencing number.
 
-    `announced`: the turn has a record already, as running. `first_message_at`: the message that began it. `claim`: what
-    it has reserved of its user's allowance, where that is limited.
+    `announced`: the turn already has a record with the status `running`. `first_message_at`: the `ts` of the message
+    that began it. `claim`: what it has reserved of its user's allowance, if that is limited.
     """
 
     turn_id: str
@@ -74,9 +74,9 @@ class Lease:
 
 @dataclass(frozen=True)
 class Begun:
-    """A turn that has begun: its lease, the messages before it (oldest first) and those that began it.
+    """A turn that has begun: its lease, the messages before it (oldest first) and the messages that began it.
 
-    `older` says whether messages stand before those that were read.
+    `older` says whether there are messages before the ones that were read.
     """
 
     lease: Lease
@@ -88,7 +88,7 @@ class Begun:
 @access_pattern(
     "AP-50",
     "Begin a turn",
-    question="Keep what the user said, and let one worker answer it.",
+    question="Store what the user said, and let exactly one worker answer it.",
     requests=(
         Request(
             "Query",
@@ -115,8 +115,8 @@ class Begun:
         2,
         6,
         8,
-        "a plain turn with a window of 20 and a message of up to 1 KB; 4 of it only when the activity indexes move; "
-        "2 WCU more where it is announced, 2 where the user's turns are limited, 2 with an idempotency key",
+        "a plain turn with a window of 20 and a message of up to 1 KB; 4 of the 8 WCU only when the activity in the "
+        "indexes changes; 2 WCU more for a streamed or background turn, 2 with limits, 2 with an idempotency key",
     ),
     routes=(
         "POST /api/v1/conversations/{conversation_id}/messages",
@@ -140,13 +140,13 @@ def begin_turn(
     Args:
         user_id: whose conversation it must be.
         conversation_id: the conversation.
-        compose: gives the messages that begin the turn, in view of those that are there (oldest first); none, to answer
-            what is there. It may be called again when another writer came between, and may refuse by raising.
-        window: how many of the messages that are there are read.
-        lease: for how long; it is renewed while the turn runs.
-        announced: also write the turn's record, as running, so that it can be followed from its first moment.
-        retention_days: after how many days what is written from now on expires (see `retention`).
-        quota: claims what the turn may take of its user's allowance, in the same transaction; None claims nothing.
+        compose: returns the messages that begin the turn, given the existing ones (oldest first); none, to answer the
+            existing ones. It may be called again if another writer interfered, and may raise to refuse the turn.
+        window: how many of the newest messages are read.
+        lease: the lease's duration; it is renewed while the turn runs.
+        announced: also write the turn's record with the status `running`, so that it can be followed from the start.
+        retention_days: days after which what is written from now on expires (see `retention`).
+        quota: claims the turn's estimated use of its user's allowance in the same transaction; None claims nothing.
         once: the request's idempotency key.
 
     Raises:
@@ -155,10 +155,10 @@ def begin_turn(
         LeaseHeld: another turn is running.
         LeaseExpired: the worker of the last turn died; reconcile that turn first.
         ItemTooLarge: a message does not fit in an item.
-        LimitReached: the user's allowance does not hold so much more; nothing was written.
-        Contended: other writers kept coming first; nothing was written.
+        LimitReached: the claim would exceed one of the user's limits; nothing was written.
+        Contended: lost the race against other writers too often; nothing was written.
         DoneBefore: another request with the same idempotency key was first.
-        BeginUncertain: DynamoDB did not answer the write, so the turn may have begun.
+        BeginUncertain: DynamoDB did not acknowledge the write, so the turn may have begun.
     """
     for attempt in range(MAX_ATTEMPTS):
         opened = open_conversation(user_id, conversation_id, window)
@@ -219,7 +219,7 @@ def begin_turn(
 
 
 def _record(transaction: Transaction, turn: Turn, *, named: bool) -> None:
-    """Add the record of a turn to a transaction, and what leads to it if it is `named` by no message."""
+    """Add a turn's record to a transaction, and its `TurnEntry` unless a message names the turn (`named`)."""
     transaction.create("turn", turn)
     if not named:
         entry = TurnEntry(conversation_id=turn.conversation_id, turn_id=turn.turn_id, expires_at=turn.expires_at)
@@ -234,7 +234,7 @@ def _holds(lease: Lease) -> Condition:
 @access_pattern(
     "AP-51",
     "Renew a lease",
-    question="Keep the conversation while this turn goes on.",
+    question="Keep the conversation locked while this turn runs.",
     requests=(Request("UpdateItem", (Conversation,)),),
     budget=Budget(1, 0, 1, "a header of up to 1 KB; only in turns that outlast a third of their lease"),
 )
@@ -242,7 +242,7 @@ def renew_lease(lease: Lease, duration: timedelta) -> None:
     """Move the lease's end to `duration` from now.
 
     Raises:
-        LeaseLost: the lease was taken over, or the conversation is being deleted.
+        LeaseLost: another worker took over the lease, or the conversation is being deleted.
     """
     header = Conversation.keyed(conversation_id=lease.conversation.conversation_id)
     try:
@@ -259,7 +259,7 @@ def renew_lease(lease: Lease, duration: timedelta) -> None:
 @access_pattern(
     "AP-52",
     "End a turn",
-    question="Keep what the agent said, or why it said nothing, and free the conversation.",
+    question="Store the agent's answer, or why there is none, and free the conversation.",
     requests=(
         Request(
             "TransactWriteItems",
@@ -289,8 +289,8 @@ def renew_lease(lease: Lease, duration: timedelta) -> None:
         1,
         0,
         8,
-        "an answer of 1,200 characters, a header and a turn of up to 1 KB; 2 more where the user's turns are limited, "
-        "2 where its record expires",
+        "an answer of 1,200 characters, a header and a turn of up to 1 KB; 2 WCU more if the user's turns are limited, "
+        "2 if the turn's record expires",
     ),
     routes=(
         "POST /api/v1/conversations/{conversation_id}/messages",
@@ -302,19 +302,18 @@ def end_turn(
 ) -> tuple[Turn, list[Message]]:
     """Store the answer, the turn's record and the counters, settle the claim and free the lease, all or nothing.
 
-    Where this end, or another that this worker wrote before, turns out to be stored already (its acknowledgement was
-    lost), that one is returned.
+    If this worker has already stored an end of this turn and only the acknowledgement was lost, that end is returned.
 
     Args:
         lease: the turn's lease.
         status: how the turn ended.
-        drafts: the agent's messages; none of an answer that is not whole.
+        drafts: the agent's messages; none if the answer is incomplete.
         record: further fields of the `Turn`: provider, model, tokens, error, partial_text …
 
     Raises:
-        LeaseLost: the lease was taken over; nothing was written.
-        CancelRequested: the turn was to complete, but somebody has cancelled it; nothing was written.
-        Contended: others kept appending; nothing was written.
+        LeaseLost: another worker took over the lease; nothing was written.
+        CancelRequested: the turn was about to complete, but has been cancelled; nothing was written.
+        Contended: lost the race against other writers too often; nothing was written.
     """
     conversation = lease.conversation
     condition = _holds(lease)
@@ -336,10 +335,10 @@ def end_turn(
             used = sum(record.get(name) or 0 for name in ("input_tokens", "output_tokens"))
             settle_reservation(transaction, lease.user_id, (conversation.conversation_id, lease.turn_id), claim, used)
         try:
-            # An answer is worth more patience than a question, and all turns of a user settle on one item.
+            # An answer is worth more retries than a question, and all turns of a user settle on one item.
             transaction.commit(_END_ATTEMPTS if claim is not None else MAX_ATTEMPTS)
         except ConditionFailed:
-            # The end stands already, or the lease is gone for good, or somebody appended beside us: the header tells.
+            # The end is stored already, the lease is lost, or another writer appended: the header tells which.
             try:
                 conversation = _reread(lease)
             except LeaseLost:
@@ -365,10 +364,10 @@ def _ended(lease: Lease, status: TurnEnd, messages: Sequence[Message], record: M
 
 
 def _conclusion(turn: Turn) -> list[Action]:
-    """Return the actions that make a running turn's record one that has ended."""
+    """Return the actions that turn a running turn's record into that of an ended one."""
     attributes = Turn.get_attributes()
-    told = set(attributes) - {"PK", "SK", "entity", "user_id", "turn_id", "conversation_id", "agent_id", "started_at"}
-    values = {name: getattr(turn, name) for name in sorted(told)}
+    fixed = {"PK", "SK", "entity", "user_id", "turn_id", "conversation_id", "agent_id", "started_at"}
+    values = {name: getattr(turn, name) for name in sorted(set(attributes) - fixed)}
     return [set_or_remove(attributes[name], value) for name, value in values.items() if value is not None]
 
 
@@ -394,13 +393,13 @@ def _reread(lease: Lease) -> Conversation:
 
 
 def _stored_end(lease: Lease) -> tuple[Turn, list[Message]]:
-    """Return the end of a turn as this worker has stored it before, without learning so.
+    """Return the end of a turn that this worker stored without receiving the acknowledgement.
 
     Raises:
-        LeaseLost: it has not: another worker has recorded the turn as interrupted, or the conversation is gone.
+        LeaseLost: it stored none: the turn was recorded as interrupted, or the conversation was deleted.
     """
     turn: Turn | None = get(Turn, user_id=lease.user_id, turn_id=lease.turn_id)
-    # Only the worker of a turn ends it in any other way.
+    # Any other status can only come from the turn's own worker.
     if turn is None or turn.status in ("running", "interrupted"):
         raise LeaseLost(lease.turn_id)
     return turn, [message for message in turn_messages(turn) if message.sender == "agent"]

@@ -1,7 +1,7 @@
-"""The keys of the table and of its indexes, its TTL and its stream: declared here, once.
+"""The only declaration of the keys of the table and its indexes, of its TTL attribute and its stream.
 
-The connection knows them without asking DynamoDB, `models.schema` creates the table from them, and documentation and
-exports are derived from them.
+The connection uses it instead of calling DescribeTable, `models.schema` creates the table from it, and the
+documentation and exports are generated from it.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ STREAM_VIEW = "NEW_AND_OLD_IMAGES"
 
 @dataclass(frozen=True)
 class Index:
-    """A global secondary index: its keys are attributes of items, its `includes` are copied along with them."""
+    """A global secondary index: its keys are attributes of items; the attributes in `includes` are projected."""
 
     name: str
     partition_key: str
@@ -23,19 +23,20 @@ class Index:
 
     @property
     def projection(self) -> dict[str, Any]:
-        """The projection as DynamoDB has it."""
+        """The projection in DynamoDB's format."""
         if not self.includes:
             return {"ProjectionType": "KEYS_ONLY"}
         return {"ProjectionType": "INCLUDE", "NonKeyAttributes": list(self.includes)}
 
     @property
     def key_schema(self) -> list[dict[str, str]]:
-        """The key schema as DynamoDB has it."""
+        """The key schema in DynamoDB's format."""
         keys = [{"AttributeName": self.partition_key, "KeyType": "HASH"}]
         return [*keys, {"AttributeName": self.sort_key, "KeyType": "RANGE"}] if self.sort_key else keys
 
 
-# What a list shows is copied into the index; what changes with each turn is not, or each turn would write the indexes.
+# Attributes that a list shows are projected; those that change with each turn are not, or each turn would write the
+# indexes.
 INDEXES: tuple[Index, ...] = (
     Index(
         "conversations_by_user",
@@ -57,13 +58,13 @@ INDEXES: tuple[Index, ...] = (
         "directory",
         "user_id",
         ("email", "name", "role", "status", "created_at"),
-        "All users, oldest first: for an administrator.",
+        "All users, oldest first, for administrators.",
     ),
 )
 
 
 def key_schema() -> dict[str, Any]:
-    """Return the keys of table and indexes as DynamoDB describes them."""
+    """Return the keys of the table and its indexes in DynamoDB's format."""
     attributes = {"PK", "SK", *(i.partition_key for i in INDEXES), *(i.sort_key for i in INDEXES if i.sort_key)}
     return {
         "KeySchema": [{"AttributeName": "PK", "KeyType": "HASH"}, {"AttributeName": "SK", "KeyType": "RANGE"}],
