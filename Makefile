@@ -18,7 +18,7 @@ CHAOS_FLAGS ?= -n 2 --dist loadfile
 LOCK_FLAGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev model run test test-unit test-integration test-e2e chaos chaos-short \
+.PHONY: help install install-dev model run test test-unit test-integration test-e2e chaos chaos-short bench \
 	lint format typecheck imports docs docs-check measure check lock model clean
 
 help: ## Show this list
@@ -49,6 +49,10 @@ chaos-short: $(DEV_INSTALLED) ## Kill, cut, stop and skew things for some minute
 chaos: $(DEV_INSTALLED) ## Do it at length, and write what was seen to docs/chaos.md (hours; CHAOS_SCALE=0.1 for less)
 	CHAOS_FORM=long CHAOS_SAVE=1 $(PY) -m pytest $(CHAOS_FLAGS) tests/chaos
 	$(PY) -m tests.chaos.page
+
+bench: $(DEV_INSTALLED) ## Measure beside bare Flask and boto3, and write docs/bench.md (some minutes; a quiet machine is best)
+	$(PY) -m bench
+	$(PY) -m bench.page
 
 lint: $(DEV_INSTALLED) ## Check style
 	$(VENV)/bin/ruff check

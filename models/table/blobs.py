@@ -20,7 +20,6 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -100,6 +99,9 @@ class _Bucket:
 
 def _connect(settings: BlobSettings) -> "S3Client":
     # Each client has a session of its own: the default one is not thread-safe.
+    # boto3 brings along what moves large files; most deployments have no bucket.
+    import boto3
+
     made: S3Client = boto3.session.Session().client(
         "s3",
         region_name=settings.region,

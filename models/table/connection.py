@@ -7,7 +7,7 @@ from typing import Any
 from pynamodb.connection import Connection, TableConnection
 from pynamodb.connection.base import MetaTable
 
-from models.table import clock
+from models.table import answers, clock
 from models.table.indexes import key_schema
 
 
@@ -68,6 +68,7 @@ def _connect(settings: TableSettings) -> TableConnection:
         aws_access_key_id=settings.access_key_id,
         aws_secret_access_key=settings.secret_access_key,
     )
+    answers.prepare(made.connection.session)
     # Making a botocore client is not thread-safe; using one is. So it is made here, under the lock.
     made.connection.client.meta.events.register("after-call.dynamodb", _observe_clock)
     return made

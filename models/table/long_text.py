@@ -14,7 +14,7 @@ much as a third of a PutObject: S3 is the cheaper place from a few KB on, though
 import hashlib
 import json
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Self, cast, overload
 
@@ -135,9 +135,9 @@ class LongItem(Item):
     unavailable: ContentUnavailable | None = None
 
     @classmethod
-    def from_raw_data(cls, data: dict[str, Any]) -> Self:
+    def from_raw_data(cls, data: Mapping[str, Any]) -> Self:
         """Return an instance from what DynamoDB gave; a long text is there after `load`."""
-        item: Self = super().from_raw_data(data)
+        item = super().from_raw_data(data)
         if item.packed is not None or item.blob is not None:
             item.unavailable = ContentUnavailable("it was not fetched")
         return item

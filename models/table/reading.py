@@ -53,7 +53,7 @@ def get_even_gone(entity: type[Item], /, **fields: Any) -> Any:
     """
     keys = entity.keyed(**fields)
     raw = connection().get_item(keys.PK, range_key=keys.SK, consistent_read=True).get("Item")
-    return entity.from_raw_data(dict(raw)) if raw else None
+    return entity.from_raw_data(raw) if raw else None
 
 
 def get_many(

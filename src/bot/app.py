@@ -1,5 +1,7 @@
 """The application: everything is made and wired here, once for a process."""
 
+import threading
+
 from flask import Flask
 from flask_openapi import Info
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -101,6 +103,7 @@ def start_background(app: Flask) -> None:
     services: Services = app.extensions[EXTENSION]
     services.last_used.start()
     services.erasures.start()
+    threading.Thread(target=services.providers.prepare, name="providers", daemon=True).start()
 
 
 def let_turns_end(app: Flask) -> None:

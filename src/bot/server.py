@@ -6,6 +6,7 @@ made in each worker. What differs from gunicorn's own habits is said where it di
 
 import contextlib
 import os
+import resource
 import select
 import signal
 import socket
@@ -64,6 +65,8 @@ def serve(
         SystemExit: Always. Status 1, after one line on standard error, if the address cannot be used.
     """
     master = os.getpid()
+    # Of a stream's own: its client's connection, and one to the provider; besides, one to DynamoDB now and then.
+    _allow_files(threads * 4 + 1000)
     try:
         listener = listener or listen(host, port)
         _Application(
@@ -91,6 +94,20 @@ def serve(
         # A worker that comes by here must not stop what the master and the other workers use.
         if on_stop and os.getpid() == master:
             on_stop()
+
+
+def _allow_files(number: int) -> None:
+    """Let this process and its workers open so many files, as far as the system's hard limit goes.
+
+    The soft one is 1,024 nearly everywhere, for the sake of programs that use `select`; here only the master does, and
+    on the first files that it opens.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = number if hard == resource.RLIM_INFINITY else min(number, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        # macOS has one more limit, which it does not tell; then things stay as they were.
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -97,7 +97,12 @@ class Settings(BaseSettings):
     port: int = Field(8000, alias="PORT", ge=0, le=65535, description="The port to listen on.")
     workers: int = Field(1, alias="BOT_WORKERS", ge=1, le=64, description="Server processes.")
     threads: int = Field(
-        128, alias="BOT_THREADS", ge=1, le=1024, description="Threads of each process; each open stream takes one."
+        128,
+        alias="BOT_THREADS",
+        ge=1,
+        le=1024,
+        description="Threads of each process; each open stream takes one, which is made when it is needed. 1,000 "
+        "streams at once are BOT_THREADS=1024 in one process, or as many in several.",
     )
     graceful_timeout: int = Field(
         30, alias="BOT_GRACEFUL_TIMEOUT", ge=0, le=3600, description="How long a stop waits for running requests."

@@ -15,7 +15,7 @@ import pytest
 from tests.processes import ROOT, free_port, lives, only_linux, wait_until
 
 SERVER = """
-import os, signal, sys, time
+import os, resource, signal, sys, time
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -26,6 +26,9 @@ from bot.server import serve
 
 # As a terminal starts it, or as nohup does, whichever of the two the tests themselves were started by.
 signal.signal(signal.SIGHUP, signal.SIG_IGN if "NOHUP" in os.environ else signal.SIG_DFL)
+if "FILES" in os.environ:
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (int(os.environ["FILES"]), hard))
 port, graceful_timeout = int(sys.argv[1]), int(sys.argv[2])
 data_dir = Path(os.environ["DATA_DIR"])
 engine = EmbeddedEngine(data_dir)
@@ -161,6 +164,13 @@ def test_a_hundred_streams_are_open_at_once_and_another_request_is_answered(star
 
     assert server.get("/pid") == str(server.worker)
 
+    server.let_end("all")
+    assert all(stream.rest().endswith(" ended") for stream in streams)
+
+
+def test_the_usual_limit_of_open_files_does_not_limit_the_streams(start: Callable[..., Server]) -> None:
+    server = start(FILES="64").ready()
+    streams = [Stream(server, "all") for _ in range(100)]
     server.let_end("all")
     assert all(stream.rest().endswith(" ended") for stream in streams)
 

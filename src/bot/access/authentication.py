@@ -1,14 +1,17 @@
 """Who sent a request: the one place where an `Authorization` header becomes a caller."""
 
+from typing import TYPE_CHECKING
+
 from bot.access.callers import Caller
-from bot.access.issuers import Issuer, new_client
 from bot.access.keys import PREFIX, caller_with_key
 from bot.access.last_used import LastUsedRecorder
 from bot.access.sign_in import caller_with_claims
-from bot.access.tokens import TokenVerifier
 from bot.errors import Unauthenticated
 from bot.settings import Settings
 from models.agent import Agent
+
+if TYPE_CHECKING:
+    from bot.access.tokens import TokenVerifier
 
 # What nearly every issuer signs with.
 DEFAULT_ALGORITHMS = ("RS256", "ES256")
@@ -17,7 +20,7 @@ DEFAULT_ALGORITHMS = ("RS256", "ES256")
 class Authentication:
     """Knows the credentials that this deployment takes; one for a process."""
 
-    def __init__(self, last_used: LastUsedRecorder, tokens: TokenVerifier | None = None) -> None:
+    def __init__(self, last_used: LastUsedRecorder, tokens: "TokenVerifier | None" = None) -> None:
         """Take what notes the uses of keys, and what verifies tokens; without that, none is taken."""
         self._last_used = last_used
         self._tokens = tokens
@@ -50,7 +53,7 @@ class Authentication:
         return caller, agent if agent is not None and agent.usable_by(caller.user_id) else None
 
 
-def tokens_of(settings: Settings) -> TokenVerifier | None:
+def tokens_of(settings: Settings) -> "TokenVerifier | None":
     """Return what verifies the tokens of the deployment's issuers; None where it has none. No request goes out yet.
 
     Raises:
@@ -60,6 +63,10 @@ def tokens_of(settings: Settings) -> TokenVerifier | None:
         return None
     if not settings.oidc_audiences:
         raise ValueError("the setting BOT_OIDC_ISSUER needs BOT_OIDC_AUDIENCE: a token for somebody else is not for us")
+    # Most deployments have none, and need neither a client nor what verifies tokens.
+    from bot.access.issuers import Issuer, new_client
+    from bot.access.tokens import TokenVerifier
+
     client = new_client()
     return TokenVerifier(
         [Issuer(url, client) for url in settings.oidc_issuers],

@@ -15,7 +15,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -191,6 +190,8 @@ def data_keys_of(settings: Settings) -> DataKeys | None:
     if settings.kms_key_id is None:
         return None
     invented = settings.invented_credential(settings.kms_endpoint_url)
+    import boto3  # few deployments have a key in KMS
+
     client = boto3.session.Session().client(
         "kms",
         region_name=settings.region,

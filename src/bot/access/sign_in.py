@@ -1,7 +1,8 @@
 """From what a verified token says to a user of ours: found by issuer and subject alone, and made at first sight."""
 
+from typing import TYPE_CHECKING
+
 from bot.access.callers import Caller
-from bot.access.tokens import Claims
 from bot.errors import AccountClosed
 from models.access_patterns.identities import create_identity, find_identity, find_identity_and_agent
 from models.agent import Agent
@@ -9,8 +10,11 @@ from models.identity import Identity, identity_hash
 from models.table.errors import EmailTaken, IdentityTaken, InvalidKeyField, ItemNotFound
 from models.table.tenancy import acting_for
 
+if TYPE_CHECKING:
+    from bot.access.tokens import Claims
 
-def caller_with_claims(claims: Claims, expected: tuple[str, str] | None = None) -> tuple[Caller, Agent | None]:
+
+def caller_with_claims(claims: "Claims", expected: tuple[str, str] | None = None) -> tuple[Caller, Agent | None]:
     """Return the user for whom a token stands, and an agent that is read along.
 
     Args:
@@ -35,7 +39,7 @@ def caller_with_claims(claims: Claims, expected: tuple[str, str] | None = None) 
     return Caller(acting_for(identity.user_id), "admin" if claims.admin else "user"), agent
 
 
-def welcome(claims: Claims) -> Identity:
+def welcome(claims: "Claims") -> Identity:
     """Make a user for somebody who was never here, or return the identity that another request made a moment ago.
 
     A verified email goes to the new user's profile if nobody has it. It leads to no existing user: whoever vouches for

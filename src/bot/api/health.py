@@ -4,17 +4,17 @@ import logging
 from typing import Any, Literal
 
 from botocore.exceptions import BotoCoreError, ClientError
-from flask_openapi import APIBlueprint, Tag
+from flask_openapi import Tag
 from pydantic import BaseModel
 
 from bot import __version__
 from bot.errors import TableUnavailable
-from bot.http.blueprint import problem_response
+from bot.http.blueprint import Resource, problem_response
 from models.schema import reachable
 
 log = logging.getLogger(__name__)
 
-api = APIBlueprint("health", __name__, abp_tags=[Tag(name="health", description="For load balancers.")])
+api = Resource("health", __name__, abp_tags=[Tag(name="health", description="For load balancers.")])
 
 
 class Health(BaseModel):

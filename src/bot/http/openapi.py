@@ -1,10 +1,12 @@
 """The OpenAPI document: what flask-openapi makes of the routes, and what it leaves out."""
 
 from collections.abc import Iterator
+from threading import Lock
 from typing import Any
 
 from flask_openapi import OpenAPI
 
+from bot.http.blueprint import Resource
 from bot.http.idempotency import FORM, HEADER, LONGEST
 from bot.http.types import MAP_NAME
 
@@ -20,8 +22,19 @@ _IDEMPOTENCY_KEY: dict[str, Any] = {
 class Application(OpenAPI):
     """The application with its OpenAPI document."""
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        """Take what `OpenAPI` takes."""
+        super().__init__(*args, **options)
+        self._making = Lock()
+
     def generate_spec_json(self) -> None:
-        """Make the document."""
+        """Make the document, once: flask-openapi asks for it with the first request for it, from any thread."""
+        with self._making:
+            if not self.spec_json:
+                self._generate()
+
+    def _generate(self) -> None:
+        self._collect()
         super().generate_spec_json()  # type: ignore[no-untyped-call]
         schemas = self.spec_json["components"]["schemas"]
         for operations in self.spec_json["paths"].values():
@@ -39,6 +52,16 @@ class Application(OpenAPI):
             # flask-openapi knows no `propertyNames`. The maps that are limited are those of a user's own making.
             if "maxProperties" in schema:
                 schema["propertyNames"] = {"pattern": MAP_NAME}
+
+    def _collect(self) -> None:
+        """Have the resources document their routes, which they do not do when they are registered."""
+        for each in self.blueprints.values():
+            if isinstance(each, Resource):
+                documented = each.documented()
+                self.tags += [tag for tag in documented.tags if tag.name not in self.tag_names]
+                self.tag_names += [tag.name for tag in documented.tags]
+                self.paths.update(documented.paths)
+                self.components_schemas.update(documented.components_schemas)
 
 
 def _objects(value: Any) -> Iterator[dict[str, Any]]:

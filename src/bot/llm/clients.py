@@ -1,4 +1,8 @@
-"""HTTP clients for the providers: how long to wait, how many connections, what goes out with a request."""
+"""HTTP clients for the providers: how long to wait, how many connections, what goes out with a request.
+
+Importing this takes a while, and so does reading the certificates: `bot.llm.providers` does both when a provider of
+models is first asked for.
+"""
 
 import ssl
 import time
@@ -7,9 +11,9 @@ from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx2
 
-from .egress import PublicOnlyTransport
 from .failures import retry_after_seconds
-from .interruption import make_interruptible
+from .public_only import PublicOnlyTransport
+from .sliced import make_interruptible
 
 LONGEST_WAIT_INSIDE = 10.0
 """Seconds. The SDK would sleep up to two minutes for a `retry-after`, deaf to a cancelled turn and with its lease
@@ -36,6 +40,24 @@ _NEUTRAL_HEADERS = frozenset(
         *("accept", "accept-encoding", "content-type", "content-length"),
     }
 )
+
+
+class Clients:
+    """The clients of a process, one for each way to a provider; they share the certificates."""
+
+    def __init__(self, silence: float) -> None:
+        """Make them, for providers that may be silent for so many seconds; no request goes out."""
+        # Reading the certificates takes 40 ms.
+        tls: ssl.SSLContext = httpx2.create_ssl_context()
+        self.deployment = deployment_client(tls, silence)
+        self.neutral = neutral_client(tls, silence)
+        self.guarded = guarded_client(tls, silence)
+        self.loopback = loopback_client(tls, silence)
+
+    def close(self) -> None:
+        """Close every connection."""
+        for client in (self.deployment, self.neutral, self.guarded, self.loopback):
+            client.close()
 
 
 def timeouts(silence: float) -> httpx2.Timeout:

@@ -3,18 +3,14 @@
 A base URL that comes from a user is a request that this deployment makes on a stranger's word. Without a check it
 reaches whatever the host reaches: the metadata service with the host's own AWS credentials (169.254.169.254), the
 database in the next subnet. So such an address must be `https` and lead to a public address, and what is connected to
-is the very address that was checked: a name that resolves differently a moment later gains nothing.
+is the very address that was checked (`bot.llm.public_only`): a name that resolves differently a moment later gains
+nothing.
 """
 
-import contextlib
 import ipaddress
 import re
 import socket
 from collections.abc import Sequence
-
-import httpx2
-
-from bot.errors import ProviderRejected
 
 # Ways to write an IPv4 address as an IPv6 one that a gateway on the way takes apart again (RFC 6052, 3056, 4380).
 _TRANSLATED = tuple(ipaddress.ip_network(net) for net in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32"))
@@ -31,7 +27,10 @@ def base_url_problem(base_url: str, *, private_allowed: bool = False, hosts: Seq
         private_allowed: Whether plain http and addresses inside the deployment's network will do.
         hosts: The only hosts that will do; `*.example.com` is all below it. None named: any.
     """
-    # Read by the library that will connect: two parsers that disagree are a way around either.
+    # Read by the library that will connect: two parsers that disagree are a way around either. Imported here, because
+    # few requests bring a base URL.
+    import httpx2
+
     try:
         url = httpx2.URL(base_url)
     except (httpx2.InvalidURL, ValueError):
@@ -83,37 +82,3 @@ def _literal(host: str) -> bool | None:
         return is_public(socket.inet_ntoa(socket.inet_aton(host)))
     except OSError:
         return False if host == "localhost" or host.endswith(".localhost") else None
-
-
-class PublicOnlyTransport(httpx2.HTTPTransport):
-    """Connects to public addresses only.
-
-    It must not keep connections: the pool knows them by address, and two names may share one.
-    """
-
-    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Resolve the host, check every address, and connect to one of them by its number.
-
-        Raises:
-            ProviderRejected: The host has an address that is not public.
-            httpx2.ConnectError: The host has no address, or none that answers.
-        """
-        # As it goes over the wire; `URL.host` would turn an internationalised name back into Unicode.
-        host = request.url.raw_host.decode("ascii")
-        try:
-            found = socket.getaddrinfo(host, request.url.port or 443, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError):
-            raise httpx2.ConnectError("The host has no address.", request=request) from None
-        addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
-        if not all(is_public(address) for address in addresses):
-            raise ProviderRejected("The base URL must lead to a public address.")
-        # The name stays in the Host header, and in the handshake, where the certificate is checked against it.
-        request.extensions = {**request.extensions, "sni_hostname": host}
-        for address in addresses[:-1]:
-            with contextlib.suppress(httpx2.ConnectError):
-                return self._send_to(address, request)
-        return self._send_to(addresses[-1], request)
-
-    def _send_to(self, address: str, request: httpx2.Request) -> httpx2.Response:
-        request.url = request.url.copy_with(host=address)
-        return super().handle_request(request)

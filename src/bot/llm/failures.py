@@ -4,9 +4,9 @@ import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
 
 import httpx2
-import openai
 
 from bot.errors import (
     ProviderAuthFailed,
@@ -17,6 +17,9 @@ from bot.errors import (
     ProviderTimeout,
 )
 from bot.redaction import redact as without_secrets
+
+if TYPE_CHECKING:
+    import openai
 
 LONGEST_RETRY_AFTER = 3600.0
 """Seconds. A provider that asks for more (a daily quota) is asked again in an hour."""
@@ -59,7 +62,7 @@ def retry_after_seconds(headers: Mapping[str, str], now: datetime | None = None)
     return min(max((date - (now or datetime.now(UTC))).total_seconds(), 0.0), LONGEST_RETRY_AFTER)
 
 
-def from_status(error: openai.APIStatusError, *, provider: str, secret: str) -> ProviderError:
+def from_status(error: "openai.APIStatusError", *, provider: str, secret: str) -> ProviderError:
     """Translate an HTTP answer that is not 2xx."""
     status = error.status_code
     message = _message(error.body, secret)

@@ -1,20 +1,22 @@
 """The providers that this deployment has, by name."""
 
 import re
-import ssl
-from collections.abc import Sequence
-from typing import Self
-
-import httpx2
+import threading
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Self
 
 from bot.errors import NotConfigured, ProviderAuthFailed, ProviderRejected
 
-from .clients import deployment_client, guarded_client, loopback_client, neutral_client
 from .dialects import Dialects
 from .echo import EchoProvider
 from .egress import base_url_problem
-from .openai_provider import OpenAIProvider
 from .types import Credentials, Provider
+
+if TYPE_CHECKING:
+    import httpx2
+
+    from .clients import Clients
+    from .openai_provider import OpenAIProvider
 
 PROVIDER_NAMES = ("embedded", "openai", "echo")
 """Every provider that this version knows, whether a deployment has it or not."""
@@ -91,18 +93,14 @@ class Providers:
         self._max_retries = max_retries
         self._allow_private = allow_private_base_urls
         self._hosts = tuple(allowed_base_url_hosts)
-        # Reading the certificates takes 40 ms; the clients share them.
-        tls: ssl.SSLContext = httpx2.create_ssl_context()
-        self._deployment = deployment_client(tls, timeout)
-        self._neutral = neutral_client(tls, timeout)
-        self._guarded = guarded_client(tls, timeout)
-        self._loopback = loopback_client(tls, timeout)
+        self._timeout = timeout
+        self._embedded_base_url = embedded_base_url or None
         self._dialects = Dialects()
         self._echo = EchoProvider()
-        self._openai = self._make("openai", self._key, self._base_url, self._deployment)
-        self._embedded: OpenAIProvider | None = None
-        if embedded_base_url:
-            self._embedded = self._make("embedded", "", embedded_base_url, self._loopback, plain_text=True)
+        # The SDK and the clients are there when a model is first asked, or before, by `prepare`.
+        self._making = threading.Lock()
+        self._made: Clients | None = None
+        self._kept: dict[str, OpenAIProvider] = {}
 
     def __enter__(self) -> Self:
         """Return itself."""
@@ -114,12 +112,31 @@ class Providers:
 
     def close(self) -> None:
         """Close every connection. Streams that still run end with a `ProviderError`."""
-        for client in (self._deployment, self._neutral, self._guarded, self._loopback):
-            client.close()
+        with self._making:
+            if self._made is not None:
+                self._made.close()
+
+    def prepare(self) -> None:
+        """Import the SDK and make the clients: a third of a second that no turn should wait for. No request goes out.
+
+        To be called aside, once a process serves; whoever comes first waits for it.
+        """
+        from . import openai_provider  # noqa: F401 - it is the import that takes long
+
+        _ = self._clients
+
+    @property
+    def _clients(self) -> "Clients":
+        from .clients import Clients
+
+        with self._making:
+            if self._made is None:
+                self._made = Clients(self._timeout)
+            return self._made
 
     def names(self) -> tuple[str, ...]:
         """Return the providers that work here without credentials of a user's own, the best first."""
-        usable = {"embedded": self._embedded is not None, "openai": self._configured, "echo": True}
+        usable = {"embedded": self._embedded_base_url is not None, "openai": self._configured, "echo": True}
         return tuple(name for name in PROVIDER_NAMES if usable[name])
 
     def default(self) -> tuple[str, str]:
@@ -146,9 +163,10 @@ class Providers:
         if name == "echo":
             return self._echo
         if name == "embedded":
-            if self._embedded is None:
+            address = self._embedded_base_url
+            if address is None:
                 raise NotConfigured("This deployment runs no embedded model.")
-            return self._embedded
+            return self._keep(name, lambda: self._make(name, "", address, self._clients.loopback, plain_text=True))
         if credentials is not None:
             return self._with_own_key(credentials)
         if not self._configured:
@@ -156,24 +174,32 @@ class Providers:
                 "This deployment has no key for the provider openai: set OPENAI_API_KEY, or OPENAI_BASE_URL for a"
                 " server that asks for no key, or store a key of your own."
             )
-        return self._openai
+        return self._keep(name, lambda: self._make(name, self._key, self._base_url, self._clients.deployment))
 
-    def _with_own_key(self, credentials: Credentials) -> OpenAIProvider:
+    def _keep(self, name: str, make: "Callable[[], OpenAIProvider]") -> "OpenAIProvider":
+        """Return a provider of the deployment's own, which is made once; two threads that meet may make it twice."""
+        if name not in self._kept:
+            self._kept[name] = make()
+        return self._kept[name]
+
+    def _with_own_key(self, credentials: Credentials) -> "OpenAIProvider":
         key = credentials.api_key.strip()
         if not _can_be_sent(key):
             raise ProviderAuthFailed("The API key contains characters that no key has.")
         if credentials.base_url is None:
             if not key:
                 raise ProviderAuthFailed("The API key is empty.")
-            return self._make("openai", key, self._base_url, self._neutral)
+            return self._make("openai", key, self._base_url, self._clients.neutral)
         if problem := base_url_problem(credentials.base_url, private_allowed=self._allow_private, hosts=self._hosts):
             raise ProviderRejected(problem)
-        client = self._neutral if self._allow_private else self._guarded
+        client = self._clients.neutral if self._allow_private else self._clients.guarded
         return self._make("openai", key, credentials.base_url, client)
 
     def _make(
-        self, name: str, key: str, base_url: str, client: httpx2.Client, *, plain_text: bool = False
-    ) -> OpenAIProvider:
+        self, name: str, key: str, base_url: str, client: "httpx2.Client", *, plain_text: bool = False
+    ) -> "OpenAIProvider":
+        from .openai_provider import OpenAIProvider
+
         return OpenAIProvider(
             name=name,
             api_key=key,

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from bot.errors import ProviderError
-from bot.llm import egress
+from bot.llm import public_only
 from bot.llm.clients import guarded_client
 from bot.llm.openai_provider import OpenAIProvider
 from bot.llm.types import ChatMessage, ModelRequest
@@ -50,7 +50,7 @@ def ask(certificate, monkeypatch):
     """Ask a server on this machine under a name, with the guard's idea of what is public set aside."""
 
     def ask(name):
-        monkeypatch.setattr(egress, "is_public", lambda _: True)
+        monkeypatch.setattr(public_only, "is_public", lambda _: True)
         with raw_server(Exchange.whole) as server:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(certificate)

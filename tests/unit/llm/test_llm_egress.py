@@ -6,7 +6,8 @@ import httpx2
 import pytest
 
 from bot.errors import ProviderRejected
-from bot.llm.egress import PublicOnlyTransport, base_url_problem, is_public
+from bot.llm.egress import base_url_problem, is_public
+from bot.llm.public_only import PublicOnlyTransport
 
 
 @pytest.mark.parametrize("address", ["8.8.8.8", "1.1.1.1", "2606:4700:4700::1111"])

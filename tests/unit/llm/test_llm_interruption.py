@@ -97,4 +97,4 @@ def test_every_client_reads_in_slices(make: object, monkeypatch: pytest.MonkeyPa
     with make(ssl.create_default_context(), 60) as client:  # type: ignore[operator]
         for transport in (client._transport, *client._mounts.values()):
             if transport is not None:
-                assert type(transport._pool._network_backend).__module__ == "bot.llm.interruption"
+                assert type(transport._pool._network_backend).__module__ == "bot.llm.sliced"

@@ -1,10 +1,16 @@
 """The registry gives what the deployment has, and says clearly what it lacks."""
 
+import json
+
+import httpx2
 import pytest
 
 from bot.errors import NotConfigured, ProviderAuthFailed, ProviderRejected
+from bot.llm.dialects import Dialects
+from bot.llm.openai_provider import OpenAIProvider
 from bot.llm.providers import DEFAULT_OPENAI_MODEL, Providers, UnknownProvider
-from bot.llm.types import Credentials
+from bot.llm.types import ChatMessage, Credentials, ModelRequest
+from bot.llm.wire import request_params
 
 KEY = "sk-test-0123456789"
 
@@ -112,3 +118,28 @@ def test_the_echo_and_the_embedded_model_never_see_a_key(providers):
     registry = providers(embedded_base_url="http://127.0.0.1:8081/v1")
     assert registry.get("embedded", Credentials(KEY)) is registry.get("embedded")
     assert registry.get("echo", Credentials(KEY)) is registry.get("echo")
+
+
+def test_the_body_goes_out_as_it_was_made():
+    """The SDK is given the messages as `extra_body`, past its own walk through them; what is sent is all of them."""
+    request = ModelRequest(
+        "gpt-test",
+        (ChatMessage("system", "Be brief."), ChatMessage("user", "Hello")),
+        tools=({"name": "weather", "parameters": {"type": "object", "properties": {}}},),
+        temperature=0.5,
+    )
+    sent = []
+
+    def answer(message):
+        sent.append(json.loads(message.content))
+        chunk = {"choices": [{"index": 0, "delta": {"content": "Hi"}, "finish_reason": "stop"}]}
+        body = f"data: {json.dumps(chunk)}\n\ndata: [DONE]\n\n"
+        return httpx2.Response(200, headers={"Content-Type": "text/event-stream"}, text=body)
+
+    with httpx2.Client(transport=httpx2.MockTransport(answer), timeout=5) as client:
+        provider = OpenAIProvider(
+            name="openai", api_key="k", base_url="https://api.example.com/v1", http_client=client, max_retries=0
+        )
+        list(provider.stream(request))
+    expected = request_params(request, Dialects().get("https://api.example.com/v1", "gpt-test"))
+    assert sent == [{**expected, "stream": True, "stream_options": {"include_usage": True}}]

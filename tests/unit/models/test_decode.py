@@ -5,8 +5,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from pynamodb.exceptions import AttributeDeserializationError
+from pynamodb.models import Model
 
 from models.conversation import Conversation
+from models.export.samples import sample_of
 from models.message import Message
 from models.table import clock
 from models.table.item import DELETING, Item, decode, expiry
@@ -94,3 +97,29 @@ def test_an_index_entry_gives_what_its_keys_say() -> None:
     after = decode({name: value for name, value in raw(before).items() if name in names}, Conversation)
     assert isinstance(after, Conversation)
     assert (after.conversation_id, after.status, after.listed_at) == ("conv_1", "archived", before.listed_at)
+
+
+@pytest.mark.parametrize("entity", Item.entities().values(), ids=lambda entity: entity.ENTITY)
+@pytest.mark.parametrize("part", ["whole", "keys alone", "with nulls"])
+def test_an_entity_is_made_as_pynamodb_makes_it(entity: type[Item], part: str) -> None:
+    given = dict(sample_of(entity).serialize())
+    if part == "keys alone":
+        given = {name: value for name, value in given.items() if name in ("PK", "SK")}
+    if part == "with nulls":
+        given = {name: value if name in ("PK", "SK") else {"NULL": True} for name, value in given.items()}
+    ours, pynamodbs = Item.from_raw_data.__func__(entity, given), Model.from_raw_data.__func__(entity, given)  # type: ignore[attr-defined]
+    assert vars(ours) == vars(pynamodbs)
+    assert type(ours) is type(pynamodbs) is entity
+
+
+def test_a_value_of_another_type_is_refused_as_pynamodb_refuses_it() -> None:
+    with pytest.raises(AttributeDeserializationError, match="message_id"):
+        decode(raw(message(), message_id={"N": "1"}))
+
+
+def test_what_is_made_anew_for_each_item_is_not_shared() -> None:
+    first, second = (decode({"entity": {"S": "Conversation"}}) for _ in range(2))
+    assert isinstance(first, Conversation)
+    assert isinstance(second, Conversation)
+    assert first.metadata == {}
+    assert first.metadata is not second.metadata

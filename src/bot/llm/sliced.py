@@ -1,0 +1,76 @@
+"""Connections that read in slices, and ask between them whether they shall stop (see `bot.llm.interruption`)."""
+
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import httpcore2
+import httpx2
+
+from .interruption import Interrupted, asked
+
+SLICE_SECONDS = 0.2
+"""How long a reader is deaf at the most."""
+
+
+def make_interruptible(client: httpx2.Client) -> httpx2.Client:
+    """Have all connections of a client read in slices; return the client.
+
+    httpx2 has no public way to say so; `tests/unit/llm/test_llm_interruption.py` notices if its private one changes.
+    """
+    transports: Iterable[Any] = (client._transport, *client._mounts.values())
+    for transport in transports:
+        if isinstance(transport, httpx2.HTTPTransport):
+            pool = transport._pool
+            pool._network_backend = _Backend(pool._network_backend)
+    return client
+
+
+class _Backend(httpcore2.NetworkBackend):
+    """Makes connections as another backend does, and has them read in slices."""
+
+    def __init__(self, inner: httpcore2.NetworkBackend) -> None:
+        self._inner = inner
+
+    def connect_tcp(self, *args: Any, **kwargs: Any) -> httpcore2.NetworkStream:
+        return _Stream(self._inner.connect_tcp(*args, **kwargs))
+
+    def connect_unix_socket(self, *args: Any, **kwargs: Any) -> httpcore2.NetworkStream:
+        return _Stream(self._inner.connect_unix_socket(*args, **kwargs))
+
+    def sleep(self, seconds: float) -> None:
+        self._inner.sleep(seconds)
+
+
+class _Stream(httpcore2.NetworkStream):
+    """A connection whose reads ask, between two slices of their timeout, whether they shall stop."""
+
+    def __init__(self, inner: httpcore2.NetworkStream) -> None:
+        self._inner = inner
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        shall_stop = asked.get()
+        if shall_stop is None:
+            return self._inner.read(max_bytes, timeout)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            left = SLICE_SECONDS if deadline is None else min(SLICE_SECONDS, deadline - time.monotonic())
+            try:
+                return self._inner.read(max_bytes, max(left, 0.001))
+            except httpcore2.ReadTimeout:
+                if deadline is not None and time.monotonic() >= deadline:
+                    raise
+                if shall_stop():
+                    raise Interrupted from None
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._inner.write(buffer, timeout)
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def start_tls(self, *args: Any, **kwargs: Any) -> httpcore2.NetworkStream:
+        return _Stream(self._inner.start_tls(*args, **kwargs))
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._inner.get_extra_info(info)
