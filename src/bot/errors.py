@@ -1,4 +1,4 @@
-"""One hierarchy of errors; each knows the HTTP status and the stable `code` under which a caller meets it.
+"""One hierarchy of errors, each with its HTTP status and the stable `code` that callers see.
 
 The data layer raises its own errors (`models.table.errors`); `bot.http.problems` gives those a status.
 """
@@ -6,7 +6,7 @@ The data layer raises its own errors (`models.table.errors`); `bot.http.problems
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-# Why nobody was let in: for the log and for nobody else (docs/access.md says what each means).
+# Why authentication failed; for the log only (docs/access.md explains each reason).
 AuthFailure = Literal[
     "no_credential",
     "malformed_key",
@@ -28,7 +28,7 @@ AuthFailure = Literal[
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """One thing that is wrong with one field of a request.
+    """What is wrong with one field of a request.
 
     `field` is a dotted path into the request (`messages.0.content`), `message` says what is allowed there.
     """
@@ -38,7 +38,9 @@ class FieldError:
 
 
 class BotError(Exception):
-    """Something that the caller is told about, as an RFC 9457 problem document."""
+    """An unexpected error on the server; the log has its cause under the request id."""
+
+    # The base of all errors that are reported to the caller as an RFC 9457 problem document.
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal_error"
@@ -61,11 +63,11 @@ class BotError(Exception):
 
 
 class MalformedRequest(BotError):
-    """The request cannot be read at all: its JSON, its encoding or its cursor is broken."""
+    """The request cannot be parsed: its JSON, its encoding or its cursor is invalid."""
 
     status = 400
     code = "malformed_request"
-    title = "The request cannot be read"
+    title = "The request cannot be parsed"
 
 
 class InvalidCursor(MalformedRequest):
@@ -76,35 +78,35 @@ class InvalidCursor(MalformedRequest):
 
 
 class Unauthenticated(BotError):
-    """No API key or token was sent, or one that is not valid."""
+    """No API key or token was sent, or it is not valid."""
 
     status = 401
     code = "unauthenticated"
     title = "A valid API key or token is required"
 
     def __init__(self, detail: str = "", *, reason: AuthFailure = "no_credential", **more: Any) -> None:
-        """Make an error with a sentence for the caller and a `reason` for the log; `more` is as for any."""
+        """Make an error with a sentence for the caller and a `reason` for the log; `more` is as for every error."""
         super().__init__(detail, **more)
         self.reason: AuthFailure = reason
 
 
 class Forbidden(BotError):
-    """The caller is known and may not do this."""
+    """The caller is authenticated, but not allowed to do this."""
 
     status = 403
     code = "forbidden"
-    title = "This caller may not do that"
+    title = "The caller is not allowed to do this"
 
 
 class InsufficientScope(Forbidden):
-    """The API key is for reading alone, or for one agent alone, and this is something else."""
+    """The scope of the API key, `read` or `agent`, does not cover this request."""
 
     code = "insufficient_scope"
-    title = "This API key does not reach so far"
+    title = "The API key's scope does not cover this request"
 
 
 class AccountClosed(Forbidden):
-    """The token is valid, and its user was deleted from this deployment."""
+    """The token is valid, but its user was deleted from this deployment."""
 
     code = "account_closed"
     title = "This account was closed"
@@ -112,7 +114,7 @@ class AccountClosed(Forbidden):
 
 
 class NotFound(BotError):
-    """There is no such thing, or it belongs to somebody else: the two look the same."""
+    """The resource does not exist or belongs to somebody else; the two look the same."""
 
     status = 404
     code = "not_found"
@@ -120,37 +122,37 @@ class NotFound(BotError):
 
 
 class MethodNotAllowed(BotError):
-    """The resource exists but does not take this method."""
+    """The resource exists but does not support this method."""
 
     status = 405
     code = "method_not_allowed"
-    title = "This resource does not take that method"
+    title = "The resource does not support this method"
 
 
 class Conflict(BotError):
-    """The request is sound but the state of the resource refuses it."""
+    """The request is valid, but the state of the resource does not allow it."""
 
     status = 409
     code = "conflict"
-    title = "The resource is in a state that does not allow this"
+    title = "The state of the resource does not allow this"
 
 
 class AlreadyExists(Conflict):
-    """Something with this unique value exists."""
+    """Another resource already has this unique value."""
 
     code = "already_exists"
-    title = "That exists already"
+    title = "The value is already taken"
 
 
 class VersionConflict(Conflict):
-    """The stored version is not the one that the caller named."""
+    """The stored version differs from the one that the request names."""
 
     code = "version_conflict"
-    title = "The stored version is another one"
+    title = "The stored version is a different one"
 
 
 class ConversationBusy(Conflict):
-    """Another turn runs on this conversation; try again when it has ended."""
+    """Another turn is running on this conversation; try again when it has ended."""
 
     code = "conversation_busy"
     title = "A turn is running on this conversation"
@@ -164,42 +166,42 @@ class ConversationClosed(Conflict):
 
 
 class IdempotencyInProgress(Conflict):
-    """The first request with this `Idempotency-Key` still runs; ask again later for what came of it."""
+    """The first request with this `Idempotency-Key` is still running; ask again later for its result."""
 
     code = "idempotency_in_progress"
-    title = "The request with this Idempotency-Key still runs"
+    title = "The first request with this Idempotency-Key is still running"
 
 
 class ToolResultsExpected(Conflict):
-    """The agent waits for results of its function calls, or the results sent are not the ones it waits for."""
+    """The agent is waiting for the results of its function calls, or the results sent do not match those calls."""
 
     code = "tool_results_expected"
-    title = "The agent's function calls and the results do not match"
+    title = "The results do not match the agent's function calls"
 
 
 class CredentialsMissing(Conflict):
-    """The agent needs credentials of the user's own, and none are stored that this deployment's keys open."""
+    """The agent uses the user's own credentials, and none are stored that this deployment can decrypt."""
 
     code = "credentials_missing"
     title = "There are no credentials for the model provider"
 
 
 class AgentUnavailable(Conflict):
-    """The conversation's agent was deleted, or is not shared with the caller any more; what was said can be read."""
+    """The conversation's agent was deleted or is no longer shared with the caller; the messages can still be read."""
 
     code = "agent_unavailable"
-    title = "The agent of this conversation answers no more"
+    title = "The agent of this conversation is no longer available"
 
 
 class TurnCancelled(Conflict):
-    """The turn was cancelled; what it had said is kept on the turn, not in the messages."""
+    """The turn was cancelled; its partial answer is kept on the turn, not in the messages."""
 
     code = "turn_cancelled"
     title = "The turn was cancelled"
 
 
 class Overloaded(BotError):
-    """This process runs as many turns as it can; another try may meet another one."""
+    """This process runs as many turns as it can; a retry may reach another process."""
 
     status = 503
     code = "overloaded"
@@ -207,7 +209,7 @@ class Overloaded(BotError):
 
 
 class TurnInterrupted(BotError):
-    """The turn's worker stopped, or lost the conversation; what it had is kept on the turn, not in the messages."""
+    """The turn's worker stopped or lost its lease; the partial answer is kept on the turn, not in the messages."""
 
     status = 503
     code = "turn_interrupted"
@@ -215,11 +217,11 @@ class TurnInterrupted(BotError):
 
 
 class TooLarge(BotError):
-    """A body, a text or an item is over its limit."""
+    """A body, a text or an item exceeds its limit."""
 
     status = 413
     code = "too_large"
-    title = "That is too large"
+    title = "The content is too large"
 
 
 class UnsupportedMediaType(BotError):
@@ -231,38 +233,38 @@ class UnsupportedMediaType(BotError):
 
 
 class ValidationFailed(BotError):
-    """The request can be read, but a field of it is missing, unknown or not allowed."""
+    """The request can be parsed, but a field is missing, unknown or invalid."""
 
     status = 422
     code = "validation_failed"
-    title = "The request has fields that are not allowed"
+    title = "The request has invalid fields"
 
 
 class IdempotencyKeyReused(ValidationFailed):
-    """The `Idempotency-Key` was sent before, on this route, with another body."""
+    """The `Idempotency-Key` was already used on this route with a different body."""
 
     code = "idempotency_key_reused"
     title = "The Idempotency-Key belongs to another request"
 
 
 class QuotaExceeded(BotError):
-    """A quota of tokens does not hold this turn; `limit` says which, `resets_at` when it begins anew."""
+    """The turn could exceed a token quota; `limit` says which one, `resets_at` when it resets."""
 
     status = 429
     code = "quota_exceeded"
-    title = "The quota does not hold that"
+    title = "The token quota does not allow this turn"
 
 
 class RateLimited(BotError):
-    """Too many turns of the user run at once, or too many requests came in a minute; `limit` says which."""
+    """Too many of the user's turns run at once, or too many requests were made in a minute; `limit` says which."""
 
     status = 429
     code = "rate_limited"
-    title = "That is too much at once"
+    title = "Too many turns or requests"
 
 
 class ProviderError(BotError):
-    """The model provider failed; `detail` carries the provider's own reason."""
+    """The model provider failed; `detail` has the provider's own reason."""
 
     status = 502
     code = "provider_error"
@@ -270,7 +272,7 @@ class ProviderError(BotError):
 
 
 class ProviderRejected(ProviderError):
-    """The provider refused the request itself: an unknown model, a context that is too long, a bad setting."""
+    """The provider refused the request itself: an unknown model, a context that is too long, an invalid setting."""
 
     code = "provider_rejected"
     title = "The model provider refused the request"
@@ -284,22 +286,22 @@ class ProviderAuthFailed(ProviderError):
 
 
 class ProviderIncomplete(ProviderError):
-    """The provider's stream ended before the answer did."""
+    """The provider's stream ended before the answer was complete."""
 
     code = "provider_incomplete"
     title = "The model provider's answer was cut off"
 
 
 class ProviderRateLimited(ProviderError):
-    """The provider limits the rate; `retry_after` is the provider's own figure where it gave one."""
+    """The provider's rate limit was reached; `retry_after` is the provider's figure if it gave one."""
 
     status = 503
     code = "provider_rate_limited"
-    title = "The model provider limits the rate"
+    title = "The model provider's rate limit was reached"
 
 
 class ProviderTimeout(ProviderError):
-    """The provider was silent for too long."""
+    """The provider sent nothing for too long."""
 
     status = 504
     code = "provider_timeout"
@@ -307,7 +309,7 @@ class ProviderTimeout(ProviderError):
 
 
 class TableUnavailable(BotError):
-    """DynamoDB does not answer, throttles, or the table is not there."""
+    """DynamoDB does not answer or is throttling, or the table does not exist."""
 
     status = 503
     code = "table_unavailable"
@@ -315,7 +317,7 @@ class TableUnavailable(BotError):
 
 
 class SecretsUnavailable(BotError):
-    """The service that keeps the encryption key does not answer, so stored credentials cannot be read or written."""
+    """The service that holds the encryption key does not answer, so stored credentials cannot be read or written."""
 
     status = 503
     code = "secrets_unavailable"
@@ -323,15 +325,15 @@ class SecretsUnavailable(BotError):
 
 
 class ContentUnavailable(BotError):
-    """A large text lies outside of the table, and cannot be read or stored now; `detail` says whether it is lost."""
+    """A large text is kept outside the table and cannot be read or stored now; `detail` says whether it is lost."""
 
     status = 503
     code = "content_unavailable"
-    title = "A large text cannot be had"
+    title = "A large text is unavailable"
 
 
 class IssuerUnavailable(BotError):
-    """The issuer of the token does not give its keys, so nobody can say whether the token is valid."""
+    """The token's issuer does not provide its keys, so the token cannot be verified."""
 
     status = 503
     code = "issuer_unavailable"
@@ -349,7 +351,7 @@ class NotConfigured(BotError):
 def as_told(
     code: str, detail: str, retry_after: float | None = None, extra: dict[str, object] | None = None
 ) -> BotError:
-    """Return an error that was kept by its code, as it was told the first time."""
+    """Return an error that was stored by its code, as it was reported the first time."""
     found = next((kind for kind in kinds() if kind.code == code), BotError)
     return found(detail, retry_after=retry_after, extra=extra)
 

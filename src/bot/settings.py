@@ -1,7 +1,7 @@
 """All settings, and the only reader of the environment.
 
-What any AWS or OpenAI program reads keeps its usual name; the project's own begin with `BOT_`. `docs/settings.md` lists
-them all, and a test holds it to that.
+Standard AWS and OpenAI variables keep their usual names; the project's own begin with `BOT_`. `docs/settings.md` lists
+them all, and a test checks that it does.
 """
 
 import re
@@ -31,26 +31,30 @@ def _words(value: object) -> object:
 def _origins(value: tuple[str, ...]) -> tuple[str, ...]:
     for origin in value:
         if not _ORIGIN.fullmatch(origin):
-            raise ValueError(f"{origin!r} is no origin: write it as a browser does, such as https://app.example.com")
+            raise ValueError(
+                f"{origin!r} is not an origin: write it as a browser does, such as https://app.example.com"
+            )
     return value
 
 
 def _hosts(value: tuple[str, ...]) -> tuple[str, ...]:
     for host in value:
         if not _HOST.fullmatch(host):
-            raise ValueError(f"{host!r} is no host: write api.example.com, or *.example.com for all below it")
+            raise ValueError(f"{host!r} is not a host: write api.example.com, or *.example.com for all its subdomains")
     return value
 
 
 def _issuers(value: tuple[str, ...]) -> tuple[str, ...]:
     for issuer in value:
         if not secure_or_loopback(issuer) or urlsplit(issuer).query or urlsplit(issuer).fragment:
-            raise ValueError(f"{issuer!r} is no issuer: write it as its tokens do, such as https://auth.example.com/")
+            raise ValueError(
+                f"{issuer!r} is not an issuer: write it exactly as in its tokens, such as https://auth.example.com/"
+            )
     return value
 
 
 def secure_or_loopback(url: str) -> bool:
-    """Whether an address is behind TLS, or on this machine."""
+    """Whether a URL uses TLS or a loopback address."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -60,7 +64,7 @@ def secure_or_loopback(url: str) -> bool:
     return parts.scheme == "https" or (parts.scheme == "http" and _loopback(url))
 
 
-# In the environment, words that are parted by commas.
+# Comma-separated words in the environment.
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
 Issuers = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words), AfterValidator(_issuers)]
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
@@ -70,7 +74,7 @@ Hosts = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words), AfterValid
 
 
 class Settings(BaseSettings):
-    """What a deployment can set. Times are in seconds, sizes in bytes."""
+    """The settings of a deployment. Times are in seconds, sizes in bytes."""
 
     model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", populate_by_name=True, frozen=True)
 
@@ -85,15 +89,13 @@ class Settings(BaseSettings):
     endpoint_url: str | None = Field(
         None,
         validation_alias=AliasChoices("AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL"),
-        description="Where DynamoDB answers: LocalStack, DynamoDB Local, or unset for AWS itself.",
+        description="The DynamoDB endpoint, such as LocalStack or DynamoDB Local; unset for AWS.",
     )
     access_key_id: SecretStr | None = Field(
-        None, alias="AWS_ACCESS_KEY_ID", description="AWS credentials; unset, the usual AWS chain finds them."
+        None, alias="AWS_ACCESS_KEY_ID", description="AWS credentials; if unset, the standard AWS chain applies."
     )
 
-    host: str = Field(
-        "127.0.0.1", alias="HOST", description="The address to listen on: loopback unless told otherwise."
-    )
+    host: str = Field("127.0.0.1", alias="HOST", description="The address to listen on; loopback by default.")
     port: int = Field(8000, alias="PORT", ge=0, le=65535, description="The port to listen on.")
     workers: int = Field(1, alias="BOT_WORKERS", ge=1, le=64, description="Server processes.")
     threads: int = Field(
@@ -105,40 +107,40 @@ class Settings(BaseSettings):
         "streams at once are BOT_THREADS=1024 in one process, or as many in several.",
     )
     graceful_timeout: int = Field(
-        30, alias="BOT_GRACEFUL_TIMEOUT", ge=0, le=3600, description="How long a stop waits for running requests."
+        30, alias="BOT_GRACEFUL_TIMEOUT", ge=0, le=3600, description="How long a shutdown waits for running requests."
     )
     max_body_bytes: int = Field(
         8 * 1024 * 1024,
         alias="BOT_MAX_BODY_BYTES",
         ge=1024,
-        description="The largest request body. An image takes a third more than its size.",
+        description="The largest request body. An image takes a third more than its size, for base64.",
     )
-    log_level: LogLevel = Field("INFO", alias="BOT_LOG_LEVEL", description="How much is logged.")
+    log_level: LogLevel = Field("INFO", alias="BOT_LOG_LEVEL", description="The lowest level that is logged.")
     log_format: Literal["text", "json"] = Field(
-        "text", alias="BOT_LOG_FORMAT", description="`text` for people, `json` for log stores: one object a line."
+        "text", alias="BOT_LOG_FORMAT", description="`text` for people, `json` for log stores: one object per line."
     )
     trusted_proxies: int = Field(
         0,
         alias="BOT_TRUSTED_PROXIES",
         ge=0,
         le=10,
-        description="How many proxies stand before the server. Their X-Forwarded-For and X-Forwarded-Proto are "
-        "believed; with 0, nobody's.",
+        description="How many proxies are in front of the server. Their X-Forwarded-For and X-Forwarded-Proto are "
+        "trusted; with 0, no such header is.",
     )
     hsts_seconds: int = Field(
         0,
         alias="BOT_HSTS_SECONDS",
         ge=0,
         le=63_072_000,
-        description="For how long browsers that came by TLS shall use nothing else; 0 tells them nothing.",
+        description="The max-age of Strict-Transport-Security, sent over TLS; 0 sends no such header.",
     )
     audit_days: int = Field(
-        365, alias="BOT_AUDIT_DAYS", ge=1, le=3650, description="How many days a record of the audit trail is kept."
+        365, alias="BOT_AUDIT_DAYS", ge=1, le=3650, description="How many days records of the audit trail are kept."
     )
     cors_origins: Origins = Field(
         (),
         alias="BOT_CORS_ORIGINS",
-        description="Origins whose web pages may call the API, parted by commas; unset, none may.",
+        description="Origins whose web pages may call the API, comma-separated; none by default.",
     )
 
     api_url: str | None = Field(None, alias="BOT_URL", description="Where `bot chat` finds the server.")
@@ -147,27 +149,27 @@ class Settings(BaseSettings):
     oidc_issuers: Issuers = Field(
         (),
         alias="BOT_OIDC_ISSUER",
-        description="OpenID Connect issuers whose tokens are taken, exactly as the tokens name them, parted by commas.",
+        description="OpenID Connect issuers whose tokens are accepted, exactly as in their tokens, comma-separated.",
     )
     oidc_audiences: Words = Field(
         (),
         alias="BOT_OIDC_AUDIENCE",
-        description="For whom their tokens must be made: one of these, parted by commas; for Cognito, the app client's "
-        "id.",
+        description="Audiences, comma-separated: a token must be issued for one of them; for Cognito, the app "
+        "client's id.",
     )
     oidc_algorithms: Algorithms = Field(
         (),
         alias="BOT_OIDC_ALGORITHMS",
-        description="How their tokens may be signed, parted by commas; asymmetric algorithms alone. Unset, RS256 and "
+        description="The accepted signature algorithms, comma-separated; asymmetric ones only. By default RS256 and "
         "ES256.",
     )
     oidc_leeway: int = Field(
-        30, alias="BOT_OIDC_LEEWAY", ge=0, le=300, description="By how much an issuer's clock may differ from ours."
+        30, alias="BOT_OIDC_LEEWAY", ge=0, le=300, description="How far an issuer's clock may differ from ours."
     )
     oidc_admin_claim: Annotated[str, StringConstraints(pattern=r"^[^=]+=.+$")] | None = Field(
         None,
         alias="BOT_OIDC_ADMIN_CLAIM",
-        description="The claim that makes an administrator, such as `cognito:groups=admins`; unset, no token does.",
+        description="The claim of an administrator's token, such as `cognito:groups=admins`; none by default.",
     )
 
     secret_key: SecretStr | None = Field(
@@ -175,40 +177,40 @@ class Settings(BaseSettings):
         alias="BOT_SECRET_KEY",
         min_length=32,
         description="Signs cursors and encrypts integration details; the same on all hosts. "
-        "Unset, a key is made once under BOT_DATA_DIR.",
+        "If unset, a key is generated once under BOT_DATA_DIR.",
     )
     old_secret_keys: tuple[Annotated[SecretStr, Field(min_length=1)], ...] = Field(
         (),
         alias="BOT_OLD_SECRET_KEYS",
-        description="Earlier values of BOT_SECRET_KEY as a JSON list: they are still read, until `bot secrets rotate` "
-        "has ended.",
+        description="Earlier values of BOT_SECRET_KEY as a JSON list, still needed for decryption until "
+        "`bot secrets rotate` has completed.",
     )
     kms_key_id: str | None = Field(
         None,
         alias="BOT_KMS_KEY_ID",
         description="The KMS key that encrypts integration details: an id, an ARN or an alias (`alias/turntable`). "
-        "Unset, BOT_SECRET_KEY does.",
+        "If unset, BOT_SECRET_KEY does.",
     )
     kms_endpoint_url: str | None = Field(
         None,
         validation_alias=AliasChoices("AWS_ENDPOINT_URL_KMS", "AWS_ENDPOINT_URL"),
-        description="Where KMS answers: LocalStack, or unset for AWS itself.",
+        description="The KMS endpoint, such as LocalStack; unset for AWS.",
     )
     kms_context_table: str | None = Field(
         None,
         alias="BOT_KMS_CONTEXT_TABLE",
-        description="The table's name that encryption contexts carry, where the table was restored under another "
-        "name; unset, BOT_TABLE_NAME.",
+        description="The table name in encryption contexts, if the table was restored under another name; by default "
+        "BOT_TABLE_NAME.",
     )
     message_bucket: str | None = Field(
         None,
         alias="BOT_MESSAGE_BUCKET",
-        description="The S3 bucket for messages and state that are too large for an item; unset, they are refused.",
+        description="The S3 bucket for messages and state that are too large for an item; if unset, those are refused.",
     )
     s3_endpoint_url: str | None = Field(
         None,
         validation_alias=AliasChoices("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),
-        description="Where S3 answers: LocalStack, or unset for AWS itself.",
+        description="The S3 endpoint, such as LocalStack; unset for AWS.",
     )
     data_dir: Path = Field(Path(".turntable"), alias="BOT_DATA_DIR", description="Where local files are kept.")
 
@@ -216,12 +218,12 @@ class Settings(BaseSettings):
         None, alias="OPENAI_API_KEY", description="The deployment's key for the provider `openai`."
     )
     openai_base_url: str | None = Field(
-        None, alias="OPENAI_BASE_URL", description="Any OpenAI-compatible endpoint; unset, OpenAI itself."
+        None, alias="OPENAI_BASE_URL", description="Any OpenAI-compatible endpoint; by default OpenAI itself."
     )
     default_model: str | None = Field(
         None,
         alias="BOT_DEFAULT_MODEL",
-        description="The model of an agent of `openai` that names none; unset, OpenAI's smallest.",
+        description="The model of `openai` agents that name none; by default OpenAI's smallest.",
     )
     allow_private_base_urls: bool = Field(
         False,
@@ -231,8 +233,8 @@ class Settings(BaseSettings):
     allowed_base_url_hosts: Hosts = Field(
         (),
         alias="BOT_ALLOWED_BASE_URL_HOSTS",
-        description="The only hosts that a user's own base URL may name, parted by commas; `*.example.com` is all "
-        "below it. Unset, any host with a public address.",
+        description="The only hosts that a user's own base URL may name, comma-separated; `*.example.com` allows all "
+        "its subdomains. By default any host with a public address.",
     )
     provider_timeout: float = Field(
         60.0, alias="BOT_PROVIDER_TIMEOUT", gt=0, le=3600, description="How long a provider may be silent."
@@ -241,7 +243,11 @@ class Settings(BaseSettings):
         2, alias="BOT_PROVIDER_RETRIES", ge=0, le=10, description="Retries of a provider call before its first byte."
     )
     lease: float = Field(
-        30.0, alias="BOT_LEASE_SECONDS", ge=1, le=900, description="How long a dead worker blocks its conversation."
+        30.0,
+        alias="BOT_LEASE_SECONDS",
+        ge=1,
+        le=900,
+        description="The lease of a turn: how long a dead worker blocks it.",
     )
 
     retention_days: int | None = Field(
@@ -249,30 +255,30 @@ class Settings(BaseSettings):
         alias="BOT_RETENTION_DAYS",
         ge=1,
         le=36500,
-        description="After how many days what is said expires; an agent can shorten it. Unset, it is kept.",
+        description="After how many days conversations and messages expire; an agent can shorten it. By default never.",
     )
 
     quota_tokens_per_day: int | None = Field(
         None,
         alias="BOT_QUOTA_TOKENS_PER_DAY",
         ge=0,
-        description="How many tokens a user's turns may take on a day (UTC). Unset, any.",
+        description="How many tokens a user's turns may use per day (UTC). Unlimited by default.",
     )
     quota_tokens_per_month: int | None = Field(
         None,
         alias="BOT_QUOTA_TOKENS_PER_MONTH",
         ge=0,
-        description="How many tokens a user's turns may take in a month (UTC). Unset, any.",
+        description="How many tokens a user's turns may use per month (UTC). Unlimited by default.",
     )
     turns_at_once: int | None = Field(
         None,
         alias="BOT_LIMIT_TURNS_AT_ONCE",
         ge=0,
         le=1000,
-        description="How many turns of a user may run at one moment. Unset, any.",
+        description="How many turns of a user may run at once. Unlimited by default.",
     )
 
-    # Set by `bot serve --local`, not by the environment.
+    # Set by `bot serve --local`, not from the environment.
     embedded_base_url: str | None = Field(None, exclude=True)
     embedded_model: str | None = Field(None, exclude=True)
     embedded_context: int = Field(2048, exclude=True)
@@ -281,23 +287,23 @@ class Settings(BaseSettings):
         None,
         alias="BOT_LIMIT_REQUESTS_PER_MINUTE",
         ge=1,
-        description="How many requests a user may make in a minute, with all keys and tokens. Unset, any.",
+        description="How many requests a user may make per minute, with all keys and tokens. Unlimited by default.",
     )
     requests_per_minute_of_a_key: int | None = Field(
         None,
         alias="BOT_LIMIT_REQUESTS_PER_MINUTE_OF_A_KEY",
         ge=1,
-        description="How many requests may be made in a minute with one API key. Unset, any.",
+        description="How many requests may be made per minute with one API key. Unlimited by default.",
     )
 
     @property
     def limits(self) -> Limits:
-        """What a user without own limits may use."""
+        """The limits of users who have none of their own."""
         return Limits(self.quota_tokens_per_day, self.quota_tokens_per_month, self.turns_at_once)
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What must never be written anywhere."""
+        """The values that must never appear in a log, an error or an answer."""
         values = [getattr(self, name) for name in type(self).model_fields]
         found = [*values, *self.old_secret_keys]
         return tuple(value.get_secret_value() for value in found if isinstance(value, SecretStr))
@@ -331,9 +337,9 @@ class Settings(BaseSettings):
         )
 
     def invented_credential(self, endpoint_url: str | None) -> str | None:
-        """Return what stands for both halves of a credential at an endpoint on this machine, else None.
+        """Return a placeholder for both halves of a credential at an endpoint on this machine, else None.
 
-        Such an engine takes any; a laptop without some should not need to make them up.
+        Local engines accept any credentials; a developer without some should not have to invent them.
         """
         return "local" if self.access_key_id is None and endpoint_url and _loopback(endpoint_url) else None
 

@@ -72,8 +72,8 @@ def test_the_command_knows_what_is_not_there() -> None:
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["--messages", "many"], "must be numbers"),
-        (["--messages", "1"], "10 at the least"),
+        (["--messages", "many"], "must be comma-separated numbers"),
+        (["--messages", "1"], "must be at least 10"),
         (["--messages", "10", "--save", "."], "needs --messages 10,100,1000,10000"),
     ],
 )

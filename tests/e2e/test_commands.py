@@ -38,7 +38,9 @@ def test_from_an_empty_account_to_a_key_that_works(engine: str, tmp_path: Path) 
     env = environment(tmp_path / "data", table)
     missing = run_bot("users", "create", "--email", "ann@example.com", env=env)
     assert (missing.status, missing.out) == (1, "")
-    assert missing.err == "Error: There is no such table. `bot table create` makes it; BOT_TABLE_NAME says which.\n"
+    assert missing.err == (
+        "Error: The table does not exist. Create it with `bot table create`; BOT_TABLE_NAME is its name.\n"
+    )
 
     assert run_bot("table", "create", env=env).out == f"Created the table {table.name}.\n"
     made = run_bot("users", "create", "--email", "Ann@example.com", "--name", "Ann", "--admin", env=env)
@@ -88,7 +90,7 @@ def test_usage_at_the_terminal_is_that_of_the_api(bot: Callable[..., str], serve
     assert lines[0].startswith(f"{found['since']} to ")
     assert lines[1].split() == ["day", "agent", "model", "turns", "input", "tokens", "output", "tokens"]
     assert lines[2].split() == [found["data"][0]["day"], agent["id"], "echo", *numbers]
-    assert lines[3].split() == ["in", "all", *numbers]
+    assert lines[3].split() == ["total", *numbers]
     assert len({len(line) for line in lines[1:]}) == 1, "the numbers stand below each other"
     assert bot("usage", user.email, "--month", "2024-02").startswith("2024-02-01 to 2024-02-29 (UTC)\n")
 
@@ -112,7 +114,7 @@ def test_without_credentials_the_way_out_is_told(tmp_path: Path) -> None:
     done = run_bot("usage", "ann@example.com", env=env)
     assert (done.status, done.out) == (1, "")
     assert done.err == (
-        "Error: No AWS credentials were found: set them as for any AWS program, or add --local for the table of "
+        "Error: No AWS credentials were found. Set them as for any AWS program, or add --local for the table of "
         "`bot serve --local`.\n"
     )
 

@@ -1,1 +1,1 @@
-"""REST under `/api/v1`: a blueprint a resource. A route parses, calls and answers; it decides nothing."""
+"""REST under `/api/v1`: one blueprint per resource. A route parses, calls and answers; it has no logic of its own."""

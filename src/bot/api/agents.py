@@ -1,4 +1,4 @@
-"""Agents: what answers, and how."""
+"""Agents: what answers, and how it is configured."""
 
 from typing import Annotated, Any, Literal
 
@@ -19,7 +19,7 @@ from models.agent import Agent
 from models.table.errors import ItemNotFound
 from models.table.reading import Page
 
-api = resource("agents", "What answers: a provider, a model, a system message, functions, settings.")
+api = resource("agents", "What answers: a provider, a model, a system message, functions and settings.")
 
 ProviderName = Literal["embedded", "openai", "echo"]
 FunctionName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
@@ -42,7 +42,7 @@ class Function(Body):
 
 
 class AgentSettings(Body):
-    """How the model is asked. What is not set is left to the provider."""
+    """The parameters of model requests. Those that are not set are left to the provider."""
 
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
@@ -54,18 +54,18 @@ class AgentSettings(Body):
     tool_choice: Literal["auto", "none", "required"] | None = None
     parallel_tool_calls: bool | None = None
     window: Annotated[int, Field(ge=1, le=200), WHOLE] | None = Field(
-        None, description="How many messages the model sees at the most; 20 if not set."
+        None, description="The most messages that the model sees; 20 by default."
     )
     context_tokens: Annotated[int, Field(ge=256, le=2_000_000), WHOLE] | None = Field(
-        None, description="How many tokens the context may take; 16,000 if not set, or what the embedded model has."
+        None, description="The most tokens of context; by default 16,000, or what the embedded model has."
     )
     images: bool | None = Field(
         None,
-        description="Whether the model looks at images. `false`: it is only told that there was one. Not set: they are "
-        "shown, and those of earlier messages no more once the provider has refused images.",
+        description="Whether images are sent to the model. `false`: it only learns that there was one. Not set: they "
+        "are sent; once the provider has refused images, those of earlier messages are not.",
     )
     retention_days: Annotated[int, Field(ge=1, le=36_500), WHOLE] | None = Field(
-        None, description="After how many days what is said with it expires, if the deployment keeps it longer."
+        None, description="After how many days its conversations expire, if the deployment keeps them longer."
     )
 
 
@@ -73,20 +73,20 @@ Functions = Annotated[list[Function], Field(max_length=128)]
 
 
 _LENT = (
-    "Whether the owner's own credentials are used for other people's turns too, where the agent is shared; only at the "
-    "deployment's base URL, never at one of the owner's own. If not, the deployment's credentials are."
+    "Whether a shared agent uses the owner's own credentials for other users' turns too; only with the deployment's "
+    "base URL, never with one of the owner's own. If not, those turns use the deployment's credentials."
 )
 
 
 class AgentCreate(Body):
-    """A new agent. A name is enough; the rest has the deployment's defaults."""
+    """A new agent. Only `name` is required; the rest has defaults."""
 
     name: Name
     description: Description | None = None
-    provider: ProviderName | None = Field(None, description="The deployment's default provider if not set.")
-    model: ModelName | None = Field(None, description="The provider's default model if not set.")
+    provider: ProviderName | None = Field(None, description="By default the deployment's default provider.")
+    model: ModelName | None = Field(None, description="By default the provider's default model.")
     credentials: Literal["deployment", "own"] = Field(
-        "deployment", description="Whose credentials are used: the deployment's, or the user's own."
+        "deployment", description="Which credentials are used: the deployment's, or the user's own."
     )
     share_credentials: bool = Field(False, description=_LENT)
     system_message: SystemMessage | None = None
@@ -95,7 +95,7 @@ class AgentCreate(Body):
 
 
 class AgentPatch(Body):
-    """What is to change. A setting with null is removed; settings that are not sent stay."""
+    """Changes to an agent. A setting with null is removed; settings that are not sent stay."""
 
     name: Name | None = None
     description: Description | None = None
@@ -114,11 +114,11 @@ AgentViewList = list_of(AgentView)
 @api.post("/agents", responses=answers({201: AgentView}, 400, 404, 413, 415), summary="Create an agent")
 @repeatable()
 def create(body: AgentCreate) -> tuple[dict[str, Any], int]:
-    """A name is enough."""
+    """Only `name` is required."""
     provider, model = _provider_and_model(body.provider, body.model)
     details = body.model_dump(exclude={"name", "provider", "model"}, exclude_none=True)
     details["functions"] = _plain(body.functions)
-    # Absent is false: what most agents are takes no room.
+    # Absent means false: the common case takes no space in the item.
     details["share_credentials"] = body.share_credentials or None
     agent = agents.create_agent(
         caller().user_id, name=body.name, provider=provider, model=model, once=once(_created), **details
@@ -131,7 +131,7 @@ def _created(agent: Agent) -> tuple[dict[str, Any], int]:
 
 
 def _provider_and_model(provider: str | None, model: str | None) -> tuple[str, str]:
-    """Return the provider and model, with the deployment's defaults for what is not named."""
+    """Return the provider and model, with the deployment's defaults for those that are not named."""
     default_provider, default_model = services().providers.default()
     provider = provider or default_provider
     if model is None and provider != default_provider:
@@ -149,7 +149,7 @@ def _plain(functions: list[Function]) -> list[dict[str, Any]]:
 
 @api.get("/agents", responses=answers({200: AgentViewList}, 400), summary="List agents")
 def list_all(query: PageQuery) -> dict[str, Any]:
-    """The caller's, oldest first; with a key of one agent, that one."""
+    """The caller's agents, oldest first; with an API key for one agent, only that one."""
     only = caller().agent_id
     listing = Listing("agents", query.cursor, only=only)
     if only is not None:
@@ -168,17 +168,17 @@ def _alone(agent_id: str) -> Page[Agent]:
 
 @api.get("/agents/<agent_id>", responses=answers({200: AgentView}, 404), summary="Read an agent")
 def read(path: AgentPath) -> dict[str, Any]:
-    """One of the caller's."""
+    """One of the caller's agents."""
     return show_agent(agents.get_agent(caller().user_id, path.agent_id)).model_dump(mode="json")
 
 
 @api.patch("/agents/<agent_id>", responses=answers({200: AgentView}, 400, 404, 413, 415), summary="Update an agent")
 def update(path: AgentPath, body: AgentPatch) -> dict[str, Any]:
-    """Fields that are not sent stay as they are; the next turn uses the new ones."""
+    """Fields that are not sent stay unchanged. Changes apply from the next turn on."""
     changes = body.model_dump(exclude_unset=True)
     if body.functions is not None:
         changes["functions"] = _plain(body.functions)
-    # These an agent always has; null leaves them alone.
+    # An agent always has these; null leaves them unchanged.
     kept = {"name", "provider", "model", "credentials", "share_credentials", "settings"}
     changes = {name: value for name, value in changes.items() if value is not None or name not in kept}
     if changes:
@@ -190,9 +190,9 @@ def update(path: AgentPath, body: AgentPatch) -> dict[str, Any]:
 
 @api.delete("/agents/<agent_id>", responses=answers(DELETED, 404), summary="Delete an agent")
 def delete(path: AgentPath) -> Response:
-    """With all conversations that the caller had with it.
+    """Also deletes all conversations that the caller had with it.
 
-    204 when all is removed. 202 when it is much: it is unreachable at once, and `Location` tells when it is removed.
+    204 if everything is removed. 202 if that takes longer: it is unreachable at once; `Location` shows the progress.
     """
     user_id = caller().user_id
     return deleted(services().erasures.agent(user_id, path.agent_id, asked_by=user_id))

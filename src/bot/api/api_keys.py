@@ -1,4 +1,4 @@
-"""API keys of the caller: made and shown once, listed by their hints, revoked."""
+"""API keys of the caller: created and shown once, listed by their hints, revoked."""
 
 from functools import partial
 from typing import Any
@@ -19,21 +19,21 @@ from models.access_patterns.users import get_user
 from models.api_key import ApiKeyEntry, Scope
 from models.table import clock
 
-# The calendar ends there, and a moment is rounded up to the second.
+# The last year of the calendar; a time is rounded up to the second.
 _LAST_YEAR = 9999
 
-api = resource("api-keys", "What a program presents to be let in.")
+api = resource("api-keys", "The credentials of programs.")
 
 
 class KeyCreate(Body):
     """A new key for the caller."""
 
-    name: Name | None = Field(None, description="What it is for.")
+    name: Name | None = Field(None, description="The purpose of the key.")
     expires_at: MomentIn | None = Field(
-        None, description="When it stops to work; if not set, never, or with the key that makes it."
+        None, description="When it expires; by default never, or together with the key that creates it."
     )
     scope: Scope = Field("full", description=SCOPES)
-    agent_id: AgentId | None = Field(None, description="The one agent of a key of the scope `agent`.")
+    agent_id: AgentId | None = Field(None, description="The agent, with the scope `agent`.")
 
 
 class KeyPath(Parameters):
@@ -43,7 +43,7 @@ class KeyPath(Parameters):
 
 
 class NewKeyView(KeyView):
-    """A key that was just made. `key` is shown this once."""
+    """A key that was just created. `key` is shown only this once."""
 
     key: str
 
@@ -54,7 +54,7 @@ KeyViewList = list_of(KeyView)
 @api.post("/api-keys", responses=answers({201: NewKeyView}, 400, 404, 413, 415), summary="Create an API key")
 @repeatable()
 def create(body: KeyCreate) -> tuple[dict[str, Any], int]:
-    """The key itself is in this answer and nowhere else. It reaches no further than the key that makes it."""
+    """The key itself is shown only in this answer. Its scope cannot exceed that of the key that creates it."""
     if (body.scope == "agent") != (body.agent_id is not None):
         problem = "is required with the scope 'agent'" if body.scope == "agent" else "is only for the scope 'agent'"
         raise ValidationFailed(f"agent_id: {problem}", fields=(FieldError("agent_id", problem),))
@@ -82,7 +82,7 @@ def _created(key: str, entry: ApiKeyEntry) -> tuple[dict[str, Any], int]:
 
 @api.get("/api-keys", responses=answers({200: KeyViewList}, 400), summary="List API keys")
 def list_all(query: PageQuery) -> dict[str, Any]:
-    """The caller's, oldest first."""
+    """The caller's keys, oldest first."""
     listing = Listing("api-keys", query.cursor)
     after = listing.position[0] if listing.position else None
     page = api_keys.list_api_keys(caller().user_id, query.limit, after)
@@ -91,6 +91,6 @@ def list_all(query: PageQuery) -> dict[str, Any]:
 
 @api.delete("/api-keys/<key_id>", responses=answers({204: None}, 404), summary="Revoke an API key")
 def delete(path: KeyPath) -> Response:
-    """From now on it opens nothing; also the one that makes this request."""
+    """Takes effect at once. A key may revoke itself."""
     revoke_key(caller().user_id, path.key_id)
     return Response(status=204)

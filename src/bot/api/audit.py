@@ -1,4 +1,4 @@
-"""The audit trail: what was done to a user's things. One's own for everybody, anybody's for an administrator."""
+"""The audit trail: what was done to a user's resources. Users read their own; administrators read any."""
 
 from typing import Any
 
@@ -11,15 +11,15 @@ from bot.http.types import PageQuery
 from models.access_patterns.audit import list_events
 from models.table.tenancy import UserId
 
-api = resource("audit", "What was done to a user's things, by whom, and from where.")
+api = resource("audit", "What was done to a user's resources, by whom, and from where.")
 
 
 EventViewList = list_of(EventView)
 
 
-@api.get("/audit", responses=answers({200: EventViewList}, 400), summary="Read one's own audit trail")
+@api.get("/audit", responses=answers({200: EventViewList}, 400), summary="Read your audit trail")
 def list_own(query: PageQuery) -> dict[str, Any]:
-    """The caller's, newest first."""
+    """The caller's own, newest first."""
     return _list(caller().user_id, query)
 
 
@@ -27,7 +27,7 @@ def list_own(query: PageQuery) -> dict[str, Any]:
     "/users/<user_id>/audit", responses=answers({200: EventViewList}, 400, 404), summary="Read a user's audit trail"
 )
 def list_of_user(path: UserPath, query: PageQuery) -> dict[str, Any]:
-    """`me` is the caller; anybody's is for an administrator, also that of a user who was deleted."""
+    """`me` is the caller. An administrator may read any user's, even that of a deleted user."""
     return _list(reachable(path.user_id), query)
 
 

@@ -1,4 +1,4 @@
-"""Conversations: started, opened, listed by latest activity, renamed, put away, deleted."""
+"""Conversations: started, opened, listed by latest activity, renamed, archived, deleted."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -41,7 +41,7 @@ from models.table.errors import ItemNotFound
 from models.table.reading import Page
 from models.table.side_by_side import both
 
-api = resource("conversations", "A user talks with an agent.")
+api = resource("conversations", "Conversations between a user and an agent.")
 
 Title = Annotated[str, Field(min_length=1, max_length=200)]
 NEWEST = 20
@@ -56,7 +56,7 @@ class ConversationCreate(Body):
 
 
 class ConversationPatch(Body):
-    """What is to change. In `metadata` a name with null is removed, and names that are not sent stay."""
+    """Changes to a conversation. In `metadata` a name with null is removed, and names that are not sent stay."""
 
     title: Title | None = None
     status: ConversationStatus | None = None
@@ -74,7 +74,7 @@ ConversationEntryList = list_of(ConversationEntry)
 
 
 class OpenQuery(Parameters):
-    """How much of it."""
+    """How much of the conversation to return."""
 
     messages: int = Field(NEWEST, ge=0, le=1000, description="How many of the newest messages to return.")
 
@@ -86,7 +86,7 @@ class ConversationQuery(PageQuery):
 
 
 def _list_entries(listing: Listing, read: Callable[[Position | None], Page[Conversation]]) -> dict[str, Any]:
-    """Answer a list of conversations, which `read` reads from a position on."""
+    """Answer a list of conversations; `read` reads it from a position on."""
     after = None
     if listing.position:
         after = Position(datetime.fromisoformat(listing.position[0]), listing.position[1])
@@ -110,7 +110,7 @@ def _list_with_agent(agent_id: str, query: PageQuery) -> dict[str, Any]:
 )
 @repeatable()
 def create(body: ConversationCreate) -> tuple[dict[str, Any], int]:
-    """With one of the caller's agents, or one that somebody shares with the caller."""
+    """With one of the caller's agents, or one that is shared with the caller."""
     caller().check_agent(body.agent_id)
     start = partial(
         conversations.create_conversation,
@@ -138,14 +138,14 @@ def _created(conversation: Conversation) -> tuple[dict[str, Any], int]:
 
 @api.get("/conversations", responses=answers({200: ConversationEntryList}, 400), summary="List conversations")
 def list_all(query: ConversationQuery) -> dict[str, Any]:
-    """The caller's, latest activity first; of one status, or of all.
+    """The caller's conversations, latest activity first; with one status, or all.
 
-    With a key of one agent, those with that agent; they are sorted by activity alone, so `status` is refused there.
+    With an API key for one agent, only those with that agent; `status` is refused there.
     """
     only = caller().agent_id
     if only is not None:
         if query.status is not None:
-            problem = "cannot be chosen with a key of one agent"
+            problem = "cannot be used with an API key for one agent"
             raise ValidationFailed(f"status: {problem}", fields=(FieldError("status", problem),))
         return _list_with_agent(only, query)
     return _list_entries(
@@ -160,7 +160,7 @@ def list_all(query: ConversationQuery) -> dict[str, Any]:
     summary="List an agent's conversations",
 )
 def list_agents_conversations(path: AgentPath, query: PageQuery) -> dict[str, Any]:
-    """The caller's with this agent, latest activity first; nobody else's, whoever owns the agent."""
+    """The caller's conversations with this agent, latest activity first; never other users', even for the owner."""
     user_id = caller().user_id
 
     def check() -> None:
@@ -169,7 +169,7 @@ def list_agents_conversations(path: AgentPath, query: PageQuery) -> dict[str, An
         except ItemNotFound:
             get_shared_agent(user_id, path.agent_id)
 
-    # The list is the caller's own part of the index, so it needs no leave.
+    # The list reads only the caller's own partition of the index, so it need not wait for the check.
     return both(check, partial(_list_with_agent, path.agent_id, query))[1]
 
 
@@ -179,7 +179,7 @@ def list_agents_conversations(path: AgentPath, query: PageQuery) -> dict[str, An
     summary="Open a conversation",
 )
 def read(path: ConversationPath, query: OpenQuery) -> dict[str, Any]:
-    """The conversation and its newest messages, in one read."""
+    """Returns the conversation and its newest messages."""
     opened = conversations.open_conversation(caller().user_id, path.conversation_id, query.messages)
     return OpenedConversation(
         **conversation_fields(opened.conversation),
@@ -194,7 +194,7 @@ def read(path: ConversationPath, query: OpenQuery) -> dict[str, Any]:
     summary="Rename, complete, archive or reopen a conversation",
 )
 def update(path: ConversationPath, body: ConversationPatch) -> dict[str, Any]:
-    """Fields that are not sent stay as they are; the place in the list does not move."""
+    """Fields that are not sent stay unchanged; the position in the list does not change."""
     changes = body.model_dump(exclude_unset=True)
     status = changes.pop("status", None)
     changes = {name: value for name, value in changes.items() if value is not None or name == "title"}
@@ -210,9 +210,9 @@ def update(path: ConversationPath, body: ConversationPatch) -> dict[str, Any]:
 
 @api.delete("/conversations/<conversation_id>", responses=answers(DELETED, 404), summary="Delete a conversation")
 def delete(path: ConversationPath) -> Response:
-    """With its messages, its state and the records of its turns.
+    """Also deletes its messages, its state and its turns.
 
-    204 when all is removed. 202 when it is much: it is unreachable at once, and `Location` tells when it is removed.
+    204 if everything is removed. 202 if that takes longer: it is unreachable at once; `Location` shows the progress.
     """
     user_id = caller().user_id
     return deleted(services().erasures.conversation(user_id, path.conversation_id, asked_by=user_id))

@@ -1,4 +1,4 @@
-"""The pages for people: the API page, and what each error code means."""
+"""The pages for people: the API reference, and the meaning of each error code."""
 
 from html import escape
 
@@ -16,7 +16,7 @@ _PAGE = """<!doctype html>
   :target {{ background: #ff9 }}
 </style>
 <h1>Errors</h1>
-<p>Every error is a problem document (RFC 9457). Its <code>code</code> is stable; its <code>type</code> leads here.</p>
+<p>Every error is a problem document (RFC 9457). Its <code>code</code> is stable; its <code>type</code> links here.</p>
 <dl>
 {entries}
 </dl>

@@ -1,9 +1,9 @@
-"""Everything of a user's as JSON Lines, in one order, with no more than a page of it in memory.
+"""All data of a user as JSON Lines, in a fixed order, with at most one page in memory.
 
 Each line is an object with a `type`. The last line has the type `end` and counts the others: an export without it was
-cut off. Conversations are found in the base table and not in an index, so none is missing that was there at the start.
+cut off. Conversations are read from the base table, not from an index, so none that existed at the start is missing.
 
-What is in it and what is left out stands in `bot.api.export_scope`.
+`bot.api.export_scope` declares what is exported and what is left out.
 """
 
 import json
@@ -38,13 +38,13 @@ Line = tuple[str, dict[str, Any]]
 
 
 def export(user: User, owner: UserId) -> Iterator[str]:
-    """Give the lines of a user's export: profile, identity, keys, agents, state, each conversation with what is in it,
-    turns, what turns took that are gone, and the audit trail, newest first.
+    """Yield the lines of a user's export: profile, identity, keys, agents, state, each conversation with its contents,
+    turns, the usage of deleted turns, and the audit trail, newest first.
 
-    Secrets are not in it: of keys and credentials the hints, as the API shows them.
+    It has no secrets: only the hints of keys and credentials, as the API shows them.
 
-    Cost: 1 Query for each 100 items of a kind or each MB; for each conversation 1 GetItem and 2 requests more; for the
-    identity of a user who came with a token 1 GetItem.
+    Cost: 1 Query for each 100 items of a kind or each MB; per conversation 1 GetItem and 2 more requests; for the
+    identity of a user who signed in with a token 1 GetItem.
     """
     counts: Counter[str] = Counter()
     for kind, content in _all(user, owner):
@@ -54,7 +54,7 @@ def export(user: User, owner: UserId) -> Iterator[str]:
 
 
 def _line(kind: str, content: dict[str, Any]) -> str:
-    # The kind's own `type`, which a message has, stands under another name.
+    # A message has a `type` of its own, which is renamed.
     renamed = {"message_type" if name == "type" else name: value for name, value in content.items()}
     return json.dumps({"type": kind, **renamed}, ensure_ascii=False, separators=(",", ":")) + "\n"
 
@@ -78,7 +78,7 @@ def _all(user: User, owner: UserId) -> Iterator[Line]:
 
 
 class IdentityView(View):
-    """Who a user is at the issuer whose token they came with."""
+    """The identity of a user at the issuer whose token they signed in with."""
 
     issuer: str
     subject: str
@@ -90,14 +90,14 @@ def _identity(user: User) -> Iterator[Line]:
         return
     with suppress(ItemNotFound):
         found = find_identity(user.identity_hash)
-        # One that was closed meanwhile is nobody's any more.
+        # One that was closed meanwhile no longer belongs to the user.
         if found.user_id == user.user_id:
             view = IdentityView(issuer=found.issuer, subject=found.subject, created_at=found.created_at)
             yield "identity", view.model_dump(mode="json")
 
 
 class TurnCountView(View):
-    """What a turn took whose own line may be gone."""
+    """The usage of a turn, which itself may have been deleted."""
 
     turn_id: TurnId
     agent_id: AgentId
@@ -122,7 +122,7 @@ def _conversation(owner: UserId, entry: ConversationEntry) -> Iterator[Line]:
         for message in _each(page):
             yield "message", messages.show_message(message).model_dump(mode="json")
     except ItemNotFound:
-        # It has expired, or is being deleted at this moment: there is no more of it.
+        # It has expired, or is being deleted right now: there is nothing more to export.
         return
 
 
@@ -137,7 +137,7 @@ def _state(owner: Owner, of: dict[str, Any]) -> Iterator[Line]:
 
 
 def _each(read: Callable[[T | None], Page[T]]) -> Iterator[T]:
-    """Give the items of all pages; `read` reads the page after an item."""
+    """Yield the items of all pages; `read` reads the page after an item."""
     page = read(None)
     yield from _whole(page.items)
     while page.more:
@@ -146,7 +146,7 @@ def _each(read: Callable[[T | None], Page[T]]) -> Iterator[T]:
 
 
 def _whole(items: Iterable[T]) -> Iterator[T]:
-    """Give items with their texts: one that was too much for its page is fetched by itself, and dropped after it."""
+    """Yield items with their texts. One that was too large for its page is fetched alone, and dropped afterwards."""
     for item in items:
         if isinstance(item, LongItem) and item.unavailable is not None and item.unavailable.left_out:
             load([item])

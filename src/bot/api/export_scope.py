@@ -1,6 +1,6 @@
 """Which entities a user's export contains, and which it leaves out, and why. Each entity is in one of the two.
 
-A test makes a user with an item of each entity and looks for them in the export; docs/erasure.md quotes the reasons.
+A test creates a user with an item of each entity and checks the export; docs/erasure.md quotes the reasons.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""A user's export: everything of theirs in one stream."""
+"""Data export: all data of a user in one stream."""
 
 from typing import Any
 
@@ -10,10 +10,10 @@ from bot.http.blueprint import answers, resource
 from models.access_patterns.audit import record_event
 from models.access_patterns.users import get_user
 
-api = resource("exports", "Everything of a user's, to take along.")
+api = resource("exports", "All data of a user, in a portable format.")
 
 _JSON_LINES: dict[str, Any] = {
-    "description": "JSON Lines: an object a line, each with its `type`. The last line has the type `end` and counts "
+    "description": "JSON Lines: one object per line, each with its `type`. The last line has the type `end` and counts "
     "the others; an export without it was cut off.",
     "content": {"application/jsonl": {"schema": {"type": "string"}}},
 }
@@ -21,10 +21,10 @@ _JSON_LINES: dict[str, Any] = {
 
 @api.get("/users/<user_id>/export", responses=answers({200: _JSON_LINES}, 404), summary="Export a user")
 def read(path: UserPath) -> Response:
-    """Profile, identity, keys (their hints), agents, state, conversations with their messages and state, turns, what
-    turns took that are gone, and the audit trail.
+    """Profile, identity, keys (their hints), agents, state, conversations with their messages and state, turns, the
+    usage of deleted turns, and the audit trail.
 
-    `me` is the caller; another's export is for an administrator.
+    `me` is the caller; only an administrator may export another user.
     """
     owner = reachable(path.user_id)
     # Read before the answer begins, while it can still be a 404.

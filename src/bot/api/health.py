@@ -1,4 +1,4 @@
-"""Whether the process lives, and whether it can do its work."""
+"""Liveness and readiness."""
 
 import logging
 from typing import Any, Literal
@@ -18,25 +18,25 @@ api = Resource("health", __name__, abp_tags=[Tag(name="health", description="For
 
 
 class Health(BaseModel):
-    """The process answers."""
+    """The process is healthy."""
 
     status: Literal["ok"]
     version: str
 
 
-@api.get("/healthz", responses={200: Health, 500: problem_response()}, summary="Is the process alive?")
+@api.get("/healthz", responses={200: Health, 500: problem_response()}, summary="Check liveness")
 def healthz() -> dict[str, Any]:
-    """Touches nothing but the process."""
+    """The process answers; nothing else is checked."""
     return {"status": "ok", "version": __version__}
 
 
 @api.get(
     "/readyz",
     responses={200: Health, 500: problem_response(), 503: problem_response()},
-    summary="Can it do its work?",
+    summary="Check readiness",
 )
 def readyz() -> dict[str, Any]:
-    """Asks whether the table is there and active: 1 DescribeTable, no capacity."""
+    """Checks that the table exists and is active: 1 DescribeTable, no capacity."""
     try:
         ready = reachable()
     except (ClientError, BotoCoreError) as error:

@@ -1,4 +1,4 @@
-"""Limits: how much a user may use, and how much of it is claimed."""
+"""Limits: how much a user may use, and how much of it is used."""
 
 from typing import Annotated, Any
 
@@ -13,14 +13,14 @@ from models.access_patterns.allowances import change_limits, get_allowance
 from models.allowance import Allowance, Limits, period_end
 from models.table import clock
 
-api = resource("limits", "How much a user may use, and has.")
+api = resource("limits", "Token quotas and limits of users, and how much of them is used.")
 
 _MOST = 10**15
-_OWN = "Instead of the deployment's; null gives that back."
+_OWN = "Overrides the deployment's limit; null restores it."
 
 
 class LimitsPatch(Body):
-    """A user's own limits; those that are not sent stay as they are."""
+    """A user's own limits; those that are not sent stay unchanged."""
 
     tokens_per_day: Annotated[int, Field(ge=0, le=_MOST, description=_OWN), WHOLE] | None = None
     tokens_per_month: Annotated[int, Field(ge=0, le=_MOST, description=_OWN), WHOLE] | None = None
@@ -28,9 +28,9 @@ class LimitsPatch(Body):
 
 
 class TokenLimitView(View):
-    """Tokens of a day or a month: `used` counts those of turns that have ended, and the reservations of those that run.
+    """Tokens per day or month: `used` counts those of ended turns, and the reservations of running ones.
 
-    Turns that began while tokens were not limited are not counted.
+    Turns that started while tokens were not limited are not counted.
     """
 
     limit: int | None
@@ -39,19 +39,19 @@ class TokenLimitView(View):
 
 
 class TurnLimitView(View):
-    """Turns that run."""
+    """Running turns."""
 
     limit: int | None
     used: int
 
 
 class LimitsView(View):
-    """A user's limits, their own or the deployment's; null is without a limit."""
+    """A user's limits, their own or the deployment's; null means unlimited."""
 
     tokens_per_day: TokenLimitView
     tokens_per_month: TokenLimitView
     turns_at_once: TurnLimitView
-    own: list[str] = Field(description="Which of them are the user's own.")
+    own: list[str] = Field(description="Which limits are the user's own.")
 
 
 def show(allowance: Allowance, deployment: Limits) -> LimitsView:
@@ -72,7 +72,7 @@ def show(allowance: Allowance, deployment: Limits) -> LimitsView:
 
 @api.get("/users/<user_id>/limits", responses=answers({200: LimitsView}, 404), summary="Read a user's limits")
 def read(path: UserPath) -> dict[str, Any]:
-    """`me` is the caller; another's are for an administrator."""
+    """`me` is the caller; only an administrator may read another user's."""
     return show(get_allowance(reachable(path.user_id)), settings().limits).model_dump(mode="json")
 
 
@@ -82,7 +82,7 @@ def read(path: UserPath) -> dict[str, Any]:
     summary="Change a user's limits",
 )
 def update(path: UserPath, body: LimitsPatch) -> dict[str, Any]:
-    """For an administrator. They count where the deployment limits anything at all."""
+    """Administrators only. A user's own limits apply only if the deployment sets any limit at all."""
     user_id = reachable(path.user_id)
     require_admin()
     allowance = change_limits(user_id, body.model_dump(exclude_unset=True))

@@ -1,4 +1,4 @@
-"""Messages: said, read again, taken back. A new one makes the agent answer, unless told otherwise."""
+"""Messages: sent, read, deleted. A new one makes the agent answer, unless `reply` is false."""
 
 from datetime import datetime
 from typing import Any, Literal
@@ -23,7 +23,7 @@ from models.idempotency import IdempotencyRecord
 from models.message import Message
 from models.table.errors import ItemTooLarge
 
-api = resource("messages", "What was said.")
+api = resource("messages", "The messages of a conversation.")
 
 
 class MessageQuery(PageQuery):
@@ -53,10 +53,10 @@ def _replay(record: IdempotencyRecord, path: ConversationPath, query: TurnQuery,
 @api.post("/conversations/<conversation_id>/messages", responses=TURN_ANSWERS, summary="Send a message")
 @repeatable(_replay)
 def send(path: ConversationPath, query: TurnQuery, body: MessageCreate) -> Any:
-    """The message is stored, and the agent answers: as JSON when it is done, or as a stream while it speaks.
+    """Stores the message; the agent answers, as JSON when it is done or as a stream while it answers.
 
-    If the model fails, the message stays, and the problem document says what the provider said. A client that goes
-    away does not stop the turn.
+    If the model fails, the message stays stored, and the problem document has the provider's reason. The turn continues
+    if the client disconnects.
     """
     body.check()
     try:
@@ -85,7 +85,7 @@ def _stored(stored: list[Message]) -> tuple[dict[str, Any], int]:
     summary="List messages",
 )
 def list_all(path: ConversationPath, query: MessageQuery) -> dict[str, Any]:
-    """In order, or newest first; all of them, or those between two times."""
+    """Oldest or newest first; all of them, or those between two times."""
     listing = Listing(
         "messages",
         query.cursor,
@@ -125,6 +125,6 @@ def read(path: MessagePath) -> dict[str, Any]:
     summary="Delete a message",
 )
 def delete(path: MessagePath) -> Response:
-    """It is gone from the conversation and from what the agent sees."""
+    """Removes it from the conversation, and from what the agent sees."""
     messages.delete_message(caller().user_id, path.conversation_id, path.message_id)
     return Response(status=204)

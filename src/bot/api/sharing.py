@@ -1,4 +1,4 @@
-"""Sharing: an agent's owner lets others talk to it; they see what it is called and what it is for, and no more."""
+"""Sharing: an agent's owner lets others talk to it; they see only its name and description."""
 
 from typing import Any
 
@@ -19,9 +19,9 @@ from models.access_patterns.users import get_user_by_email
 from models.agent import Agent
 from models.table.errors import ItemNotFound
 
-api = resource("sharing", "Agents that others may talk to, without seeing how they are set up.")
+api = resource("sharing", "Agents that others may talk to, without seeing their configuration.")
 
-_NOBODY = "must be that of another user of this deployment"
+_NOBODY = "must be another user of this deployment"
 
 
 # As `_grantee` checks it.
@@ -34,7 +34,7 @@ _ONE_OF_THEM: dict[str, Any] = {
 
 
 class ShareCreate(Body):
-    """With whom: one other user, by id or by email."""
+    """The user to share with, by id or by email."""
 
     model_config = ConfigDict(json_schema_extra=_ONE_OF_THEM)
 
@@ -56,7 +56,7 @@ class Publication(Body):
 
 
 class SharedAgentView(View):
-    """An agent that the caller may talk to, as everybody sees it who may."""
+    """A shared agent, as the users who may talk to it see it."""
 
     id: AgentId
     name: str
@@ -81,8 +81,8 @@ def show_shared(agent: Agent) -> SharedAgentView:
 )
 @repeatable()
 def create(path: AgentPath, body: ShareCreate) -> tuple[dict[str, Any], int]:
-    """From now on that user may talk to it; one who may already stays one who may."""
-    # Whether it is the caller's comes first: a stranger's agent must not answer by whom it could be shared with.
+    """Takes effect at once; sharing again with the same user changes nothing."""
+    # Ownership is checked first: another user's agent must not reveal which users exist.
     get_agent(caller().user_id, path.agent_id)
     field, grantee_id = _grantee(body)
     try:
@@ -126,7 +126,7 @@ def _refused(field: str) -> ValidationFailed:
     summary="Stop sharing an agent with a user",
 )
 def delete(path: SharePath) -> Response:
-    """No turn of theirs begins with it any more; what was said stays theirs."""
+    """The user can start no more turns with it, but keeps the conversations."""
     sharing.unshare_agent(caller().user_id, path.agent_id, path.user_id)
     return Response(status=204)
 
@@ -137,14 +137,14 @@ def delete(path: SharePath) -> Response:
     summary="Publish or withdraw an agent",
 )
 def publish(path: AgentPath, body: Publication) -> dict[str, Any]:
-    """To all users of this deployment; withdrawn, those it is shared with by name may still talk to it."""
+    """Publishes to all users of this deployment. Once withdrawn, only users it is shared with have access."""
     agent = sharing.publish_agent(caller().user_id, path.agent_id, published=body.published)
     return show_agent(agent).model_dump(mode="json")
 
 
 @api.get("/shared-agents", responses=answers({200: SharedAgentViewList}, 400), summary="List shared agents")
 def list_all(query: PageQuery) -> dict[str, Any]:
-    """Those that are published, and those that others share with the caller; oldest first."""
+    """Published agents and those shared with the caller, oldest first."""
     listing = Listing("shared-agents", query.cursor)
     after = listing.position[0] if listing.position else None
     page = sharing.list_shared_agents(caller().user_id, query.limit, after)
@@ -153,5 +153,5 @@ def list_all(query: PageQuery) -> dict[str, Any]:
 
 @api.get("/shared-agents/<agent_id>", responses=answers({200: SharedAgentView}, 404), summary="Read a shared agent")
 def read(path: AgentPath) -> dict[str, Any]:
-    """What it is called and what it is for; never how it is set up."""
+    """Its name and description, never its configuration."""
     return show_shared(sharing.get_shared_agent(caller().user_id, path.agent_id)).model_dump(mode="json")

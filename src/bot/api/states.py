@@ -1,4 +1,4 @@
-"""State: what a bot remembers under a key, for the caller or for one of the caller's conversations."""
+"""State: a value under a key, for the caller or for one of the caller's conversations."""
 
 from datetime import timedelta
 from typing import Annotated, Any
@@ -66,53 +66,53 @@ class StatePath(StatesPath):
 
 
 class NewStatePath(StatesPath):
-    """Under which key of a conversation."""
+    """The key of a new value in a conversation."""
 
     key: NewStateKey
 
 
 class UserKind(Parameters):
-    """Which kind; a user's state is `application` state unless told otherwise."""
+    """Which kind; for a user's state, `application` by default."""
 
     kind: StateKind = "application"
 
 
 class ConversationKind(Parameters):
-    """Which kind; a conversation's state is `session` state unless told otherwise."""
+    """Which kind; for a conversation's state, `session` by default."""
 
     kind: StateKind = "session"
 
 
 class UserKindVersion(UserKind):
-    """Which kind, and on which condition."""
+    """Which kind, and the condition."""
 
     if_version: int | None = Field(None, ge=1, description="Only if this is the stored version.")
 
 
 class ConversationKindVersion(ConversationKind):
-    """Which kind, and on which condition."""
+    """Which kind, and the condition."""
 
     if_version: int | None = Field(None, ge=1, description="Only if this is the stored version.")
 
 
 class StateQuery(PageQuery):
-    """Which kind; both if not set."""
+    """Which kind; both by default."""
 
     kind: StateKind | None = None
 
 
 class StatePut(Body):
-    """What to remember."""
+    """The value to store."""
 
     value: Json = Field(
-        description="Any JSON value. Whole numbers keep all their digits; others are IEEE 754 doubles, and one with "
-        "more digits than a double has is refused."
+        description="Any JSON value. Integers keep all their digits; other numbers are IEEE 754 doubles, and one with "
+        "more digits than a double holds is refused."
     )
     if_version: Annotated[int, Field(ge=0), WHOLE] | None = Field(
-        None, description="Only if this is the stored version; 0: only if there is none."
+        None, description="Only if this is the stored version; 0: only if the key does not exist."
     )
     ttl_seconds: Annotated[int, Field(ge=1, le=10 * _YEAR), WHOLE] | None = Field(
-        None, description="Forget it after so many seconds, at least 1; without it, it stays."
+        None, description="Seconds until it expires, at least 1; by default never."
     )
 
 
@@ -128,7 +128,7 @@ def _list(owner: Owner, query: StateQuery) -> dict[str, Any]:
 
 def _get(owner: Owner, kind: StateKind, key: str) -> dict[str, Any]:
     state = states.get_state(owner, kind, key)
-    # In a list a value may be missing; where it is all that was asked for, that is an error and no null.
+    # In a list a value may be missing; if it is the only thing requested, that is an error, not null.
     if state.unavailable is not None:
         raise state.unavailable
     return show_state(state).model_dump(mode="json")
@@ -147,29 +147,29 @@ def _delete(owner: Owner, kind: StateKind, key: str, if_version: int | None) -> 
 
 @api.get("/users/me/state", responses=answers({200: StateViewList}, 400), summary="List the caller's state")
 def list_own(query: StateQuery) -> dict[str, Any]:
-    """By kind and key."""
+    """Sorted by kind and key."""
     return _list(Owner(caller().user_id), query)
 
 
-@api.get("/users/me/state/<key>", responses=answers({200: StateView}, 404), summary="Read state of the caller")
+@api.get("/users/me/state/<key>", responses=answers({200: StateView}, 404), summary="Read the caller's state")
 def get_own(path: UserStatePath, query: UserKind) -> dict[str, Any]:
-    """What is remembered under a key."""
+    """The value under a key, and its version."""
     return _get(Owner(caller().user_id), query.kind, path.key)
 
 
 @api.put(
     "/users/me/state/<key>",
     responses=answers({200: StateView}, 400, 404, 409, 413, 415),
-    summary="Put state of the caller",
+    summary="Put the caller's state",
 )
 def put_own(path: NewUserStatePath, query: UserKind, body: StatePut) -> dict[str, Any]:
-    """With `if_version`, only if nobody changed it since."""
+    """With `if_version`, only if that is still the stored version."""
     return _put(Owner(caller().user_id), query.kind, path.key, body)
 
 
-@api.delete("/users/me/state/<key>", responses=answers({204: None}, 404, 409), summary="Delete state of the caller")
+@api.delete("/users/me/state/<key>", responses=answers({204: None}, 404, 409), summary="Delete the caller's state")
 def delete_own(path: UserStatePath, query: UserKindVersion) -> Response:
-    """With `if_version`, only if nobody changed it since."""
+    """With `if_version`, only if that is still the stored version."""
     return _delete(Owner(caller().user_id), query.kind, path.key, query.if_version)
 
 
@@ -179,35 +179,35 @@ def delete_own(path: UserStatePath, query: UserKindVersion) -> Response:
     summary="List a conversation's state",
 )
 def list_of_conversation(path: StatesPath, query: StateQuery) -> dict[str, Any]:
-    """By kind and key."""
+    """Sorted by kind and key."""
     return _list(Owner(caller().user_id, path.conversation_id), query)
 
 
 @api.get(
     "/conversations/<conversation_id>/state/<key>",
     responses=answers({200: StateView}, 404),
-    summary="Read state of a conversation",
+    summary="Read a conversation's state",
 )
 def get_of_conversation(path: StatePath, query: ConversationKind) -> dict[str, Any]:
-    """What is remembered under a key."""
+    """The value under a key, and its version."""
     return _get(Owner(caller().user_id, path.conversation_id), query.kind, path.key)
 
 
 @api.put(
     "/conversations/<conversation_id>/state/<key>",
     responses=answers({200: StateView}, 400, 404, 409, 413, 415),
-    summary="Put state of a conversation",
+    summary="Put a conversation's state",
 )
 def put_of_conversation(path: NewStatePath, query: ConversationKind, body: StatePut) -> dict[str, Any]:
-    """With `if_version`, only if nobody changed it since."""
+    """With `if_version`, only if that is still the stored version."""
     return _put(Owner(caller().user_id, path.conversation_id), query.kind, path.key, body)
 
 
 @api.delete(
     "/conversations/<conversation_id>/state/<key>",
     responses=answers({204: None}, 404, 409),
-    summary="Delete state of a conversation",
+    summary="Delete a conversation's state",
 )
 def delete_of_conversation(path: StatePath, query: ConversationKindVersion) -> Response:
-    """With `if_version`, only if nobody changed it since."""
+    """With `if_version`, only if that is still the stored version."""
     return _delete(Owner(caller().user_id, path.conversation_id), query.kind, path.key, query.if_version)

@@ -1,4 +1,4 @@
-"""A turn as the answer to a request: run for it, told at its end, as a stream, or at once."""
+"""A turn as the answer to a request: at its end, as a stream, or at once for a background turn."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -23,15 +23,15 @@ from models.idempotency import IdempotencyRecord
 from models.message import Message
 from models.turn import Turn
 
-# How long a repeated request waits for the end of the first one.
+# How many seconds a repeated request waits for the first one to end.
 _JOINED = 30.0
 
 
 class TurnQuery(Parameters):
-    """How a busy conversation is met."""
+    """What to do if the conversation is busy."""
 
     wait: float = Field(
-        0, ge=0, le=60, allow_inf_nan=False, description="Seconds to wait where another turn runs; then 409."
+        0, ge=0, le=60, allow_inf_nan=False, description="Seconds to wait while another turn is running; then 409."
     )
 
 
@@ -44,14 +44,14 @@ def replay_turn(
     query: TurnQuery,  # noqa: ARG001
     body: MessageCreate | TurnCreate,
 ) -> Any:
-    """Answer again for a turn that another request with this key has begun; join it while it runs.
+    """Answer for a turn that an earlier request with this key started; join it while it runs.
 
     Cost: AP-53 and AP-58, and AP-54 while it runs.
 
     Raises:
         ItemNotFound: it was deleted with its conversation.
         IdempotencyInProgress: it still runs.
-        BotError: it did not complete, and that is told again.
+        BotError: it did not complete; its error is reported again.
     """
     user_id = caller().user_id
     turn = following.find_turn(user_id, record.effect_id)
@@ -62,12 +62,12 @@ def replay_turn(
         return _accepted(turn.as_begun(), begun)
     turn = following.await_end(turn, _JOINED)
     if turn.status == "running":
-        raise IdempotencyInProgress("The first request with this key still runs; ask again.", retry_after=2)
+        raise IdempotencyInProgress("The first request with this key is still running; ask again.", retry_after=2)
     return answer_end(following.ended_event(turn)), 201
 
 
 def answer_turn(conversation_id: str, question: Question, wait: float, *, stream: bool, background: bool) -> Any:
-    """Run a turn for the present request, and answer it: with the result, with a stream, or at once."""
+    """Run a turn for the current request, and answer it: with the result, with a stream, or at once."""
     turns, streams = services().turns, services().streams
     user_id = caller().user_id
     agent = agent_read_along() or turns.agent_of(user_id, conversation_id)
@@ -101,7 +101,7 @@ def _accepted(turn: Turn, begun: Sequence[Message]) -> Any:
 
 
 def answer_end(ended: TurnEnded) -> dict[str, Any]:
-    """Return what is told of a turn that completed.
+    """Return the result of a turn that completed.
 
     Raises:
         BotError: it did not; the turn is in the problem document.

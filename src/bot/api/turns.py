@@ -1,4 +1,4 @@
-"""Turns, in which the agent answers: run, read while they run or later, followed from any process, cancelled."""
+"""Turns, in which the agent answers: run, read while running or later, followed from any process, cancelled."""
 
 from typing import Any
 
@@ -19,9 +19,9 @@ from bot.http.types import Parameters, TurnId
 from bot.turns import following
 from bot.turns.service import Question
 
-api = resource("turns", "One run of an agent each: how it stands, what it says, how it ended.")
+api = resource("turns", "Single runs of an agent: status, streamed text, result.")
 
-# How long a cancelled turn is waited for: its worker hears of it within a second.
+# How many seconds to wait for a cancelled turn to stop: its worker learns of it within a second.
 _PATIENCE = 5.0
 _LONGEST_EVENT_ID = 10
 
@@ -33,42 +33,43 @@ class TurnPath(Parameters):
 
 
 class EventsQuery(Parameters):
-    """From where on."""
+    """Where to resume."""
 
-    after: int = Field(0, ge=0, le=9_999_999_999, description="The id of the last event that was seen; 0 for none.")
+    after: int = Field(0, ge=0, le=9_999_999_999, description="The id of the last event received, or 0.")
 
 
 @api.post("/conversations/<conversation_id>/turns", responses=TURN_ANSWERS, summary="Run a turn")
 @repeatable(replay_turn)
 def run(path: ConversationPath, query: TurnQuery, body: TurnCreate) -> Any:
-    """The agent answers what is there, without a new message."""
+    """The agent answers the conversation as it is, without a new message."""
     body.check()
     return answer_turn(path.conversation_id, Question(), query.wait, stream=body.stream, background=body.background)
 
 
 @api.get("/turns/<turn_id>", responses=answers({200: TurnView}, 404), summary="Read a turn")
 def read(path: TurnPath) -> dict[str, Any]:
-    """How a turn stands, whether it runs or has ended. One whose worker died is `interrupted`."""
+    """The state of a turn, running or ended. One whose worker died is `interrupted`."""
     return show_turn(following.find_turn(caller().user_id, path.turn_id)).model_dump(mode="json")
 
 
 @api.get(
     "/turns/<turn_id>/events",
     responses=answers(
-        {**STREAM_DOCUMENT, 204: {"description": "The turn has ended, and the client has seen that event."}}, 404
+        {**STREAM_DOCUMENT, 204: {"description": "The turn has ended, and the client has received its last event."}},
+        404,
     ),
-    summary="Read streamed text",
+    summary="Follow a turn",
 )
 def events(path: TurnPath, query: EventsQuery) -> Response:
-    """The events of a turn after a given one, to its end; from any process, while it runs and for a day after.
+    """The events of a turn after a given one, until its end; from any process, while it runs and for a day after.
 
-    `Last-Event-ID`, as browsers send it when they connect again, says the same as `after`; the higher one counts.
+    `Last-Event-ID`, which browsers send when they reconnect, is equivalent to `after`; the higher one counts.
     """
     after = max(query.after, _last_event_id())
     user_id = caller().user_id
     turn = following.find_turn(user_id, path.turn_id)
     if not following.has_more(turn, after):
-        # It ends an EventSource, which would connect again for ever.
+        # 204 stops an EventSource, which would otherwise reconnect forever.
         return Response(status=204)
     return turn_stream(following.follow_turn(turn, after))
 
@@ -89,9 +90,9 @@ def _last_event_id() -> int:
     summary="Cancel a turn",
 )
 def cancel(path: TurnPath, body: Cancellation) -> Any:  # noqa: ARG001 - its fields are checked: there are none
-    """The model is heard no longer, and what it had said is kept on the turn.
+    """Stops the model; its partial answer is kept on the turn.
 
-    A turn that has ended stays as it is: the answer's `status` tells. 202 says that its worker has not stopped yet.
+    A turn that has already ended is unchanged; see `status` in the answer. 202: its worker has not stopped yet.
     """
     turn = following.cancel_turn(caller().user_id, path.turn_id, services().leases, _PATIENCE)
     return show_turn(turn).model_dump(mode="json"), 202 if turn.status == "running" else 200

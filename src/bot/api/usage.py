@@ -1,4 +1,4 @@
-"""Usage: what a user's turns took."""
+"""Usage: the tokens of a user's turns."""
 
 from dataclasses import asdict
 from datetime import date
@@ -15,18 +15,18 @@ from models.access_patterns import usage
 from models.table import clock
 from models.table.tenancy import UserId
 
-api = resource("usage", "What a user's turns took.")
+api = resource("usage", "The tokens of a user's turns.")
 
 
 class UsageQuery(Parameters):
-    """Which days, in UTC; by default the present month."""
+    """Which days, in UTC; by default the current month."""
 
     since: DayIn | None = Field(None, description="The first day; by default the first of the month of `until`.")
     until: DayIn | None = Field(None, description="The last day; by default today.")
 
 
 class UsageEntry(View):
-    """The turns of a day with one agent and model. Tokens are the provider's count, or ours where it gave none."""
+    """The turns of one day, agent and model. Tokens are the provider's count, or an estimate if it gave none."""
 
     day: date
     agent_id: str
@@ -37,7 +37,7 @@ class UsageEntry(View):
 
 
 class UsageView(View):
-    """What the turns of these days took, also those whose messages or conversations were deleted or have expired."""
+    """The usage of these days, including turns whose messages or conversations were deleted or have expired."""
 
     since: date
     until: date
@@ -47,7 +47,7 @@ class UsageView(View):
     data: list[UsageEntry]
 
 
-@api.get("/usage", responses=answers({200: UsageView}), summary="Read one's own usage")
+@api.get("/usage", responses=answers({200: UsageView}), summary="Read your usage")
 def read_own(query: UsageQuery) -> dict[str, Any]:
     """By day, agent and model; the same as `users/me/usage`."""
     return show(caller().user_id, query.since, query.until).model_dump(mode="json")
@@ -55,12 +55,12 @@ def read_own(query: UsageQuery) -> dict[str, Any]:
 
 @api.get("/users/<user_id>/usage", responses=answers({200: UsageView}, 404), summary="Read a user's usage")
 def read(path: UserPath, query: UsageQuery) -> dict[str, Any]:
-    """By day, agent and model. `me` is the caller; another's is for an administrator."""
+    """By day, agent and model. `me` is the caller; only an administrator may read another user's."""
     return show(reachable(path.user_id), query.since, query.until).model_dump(mode="json")
 
 
 def show(owner: UserId, since: date | None = None, until: date | None = None) -> UsageView:
-    """Return what a user's turns took, as the API shows it; by default in the present month.
+    """Return a user's usage as the API shows it; by default of the current month.
 
     Cost: AP-83.
 

@@ -1,4 +1,4 @@
-"""Users: an administrator makes them; each manages their own profile under `users/me`."""
+"""Users: created by administrators; each manages their own profile under `users/me`."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -24,7 +24,7 @@ from models.table.reading import Page
 from models.table.side_by_side import both
 from models.user import Role, User
 
-api = resource("users", "People, and programs that act as one.")
+api = resource("users", "People, and programs that have an account of their own.")
 
 
 class UserQuery(PageQuery):
@@ -34,7 +34,7 @@ class UserQuery(PageQuery):
 
 
 class IntegrationDetails(Body):
-    """A user's own credentials for a provider. The key is encrypted, and never shown again."""
+    """A user's own credentials for a provider. The key is stored encrypted, and never shown again."""
 
     api_key: Annotated[str, Field(max_length=512, pattern=r"^[!-~]+$")]
     base_url: Annotated[str, Field(max_length=512, pattern=r"^https?://[!-~]+$")] | None = Field(
@@ -58,7 +58,7 @@ IntegrationPatch = Annotated[
 
 
 class UserPatch(Body):
-    """What is to change. In the maps a name with null is removed, and names that are not sent stay."""
+    """Changes to a user. In the maps a name with null is removed, and names that are not sent stay."""
 
     email: Email | None = None
     name: Name | None = None
@@ -68,7 +68,7 @@ class UserPatch(Body):
 
 
 class UserEntry(View):
-    """A user, as the list shows one."""
+    """A user, as shown in a list."""
 
     id: UserId
     email: str | None
@@ -87,7 +87,7 @@ def _entry(user: User) -> UserEntry:
 @api.post("/users", responses=answers({201: UserView}, 403, 409, 413, 415, 400), summary="Create a user")
 @repeatable()
 def create(body: UserCreate) -> tuple[dict[str, Any], int]:
-    """For an administrator."""
+    """Administrators only."""
     require_admin()
     return _created(users.create_user(**body.model_dump(), once=once(_created)))
 
@@ -98,7 +98,7 @@ def _created(user: User) -> tuple[dict[str, Any], int]:
 
 @api.get("/users", responses=answers({200: UserEntryList}, 400, 403), summary="List users")
 def list_all(query: UserQuery) -> dict[str, Any]:
-    """Oldest first; for an administrator. With `email`, the one user who has it, or none."""
+    """Oldest first; administrators only. With `email`, only the user who has it, if any."""
     require_admin()
     listing = Listing("users", query.cursor, email=query.email)
     if query.email is not None:
@@ -116,9 +116,9 @@ def _by_email(email: str) -> Page[User]:
 
 @api.get("/users/<user_id>", responses=answers({200: UserView}, 404), summary="Read a user")
 def read(path: UserPath) -> dict[str, Any]:
-    """`me` is the caller; another's profile is for an administrator."""
+    """`me` is the caller; only an administrator may read another user."""
     user_id = reachable(path.user_id)
-    # The profile is not written with each message; the newest conversation knows better.
+    # The profile is not written with each message; the newest conversation is more recent.
     user, newest = both(partial(users.get_user, user_id), lambda: list_conversations(user_id, 1).items)
     if newest:
         user.last_active_at = max(user.last_active_at, newest[0].listed_at)
@@ -127,11 +127,11 @@ def read(path: UserPath) -> dict[str, Any]:
 
 @api.patch("/users/<user_id>", responses=answers({200: UserView}, 400, 404, 409, 413, 415), summary="Update a user")
 def update(path: UserPath, body: UserPatch) -> dict[str, Any]:
-    """Fields that are not sent stay as they are."""
+    """Fields that are not sent stay unchanged."""
     user_id = reachable(path.user_id)
     changes = body.model_dump(exclude_unset=True)
     email, _ = changes.pop("email", None), changes.pop("api_integration_details", None)
-    # A map that is sent as null is left alone: emptying it is done name by name.
+    # A map that is sent as null is left unchanged: entries are removed by name.
     changes = {name: value for name, value in changes.items() if value is not None or name == "name"}
     details = _sealed(user_id, body.api_integration_details or {})
     user = users.change_email(user_id, email) if email else None
@@ -160,9 +160,9 @@ def _sealed(user_id: str, details: Mapping[str, IntegrationDetails | None]) -> d
 
 @api.delete("/users/<user_id>", responses=answers(DELETED, 404), summary="Delete a user")
 def delete(path: UserPath) -> Response:
-    """With everything that is theirs: keys, agents, conversations, messages and state.
+    """Also deletes everything that belongs to them: keys, agents, conversations, messages and state.
 
-    204 when all is removed. 202 when it is much: it is unreachable at once, and `Location` tells when it is removed;
-    after the caller's own deletion an administrator can read that.
+    204 if everything is removed. 202 if that takes longer: it is unreachable at once; `Location` shows the progress;
+    if the caller is the deleted user, only an administrator can read that.
     """
     return deleted(services().erasures.user(reachable(path.user_id), asked_by=caller().user_id))

@@ -14,7 +14,7 @@ from bot.local.children import EmbeddedUnavailable
 from bot.printable import printable
 from models.table.errors import TableError
 
-# Each is read when it is asked for: `bot chat` need not wait for what `bot serve` imports.
+# Each is imported on demand: `bot chat` need not wait for the imports of `bot serve`.
 COMMANDS = (
     *("serve", "chat", "seed", "table", "users", "keys", "agents", "audit", "usage"),
     *("secrets", "blobs", "erasures", "patterns", "docs", "openapi"),
@@ -22,14 +22,14 @@ COMMANDS = (
 
 
 class Commands(click.Group):
-    """The commands, each the function of its own name in the module of its own name."""
+    """The commands; each is the function in `bot.cli` with the same name as its module."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        """Return the names, in the order in which a newcomer meets them."""
+        """Return the names, in the order in which a newcomer needs them."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        """Return a command, or None where there is none of that name."""
+        """Return a command, or None if there is none of that name."""
         if cmd_name not in COMMANDS:
             return None
         found: click.Command = getattr(import_module(f"bot.cli.{cmd_name}"), cmd_name)
@@ -46,7 +46,7 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the command; what a person can mend is said in one line, without a traceback."""
+    """Run the command; errors that a person can fix are reported in one line, without a traceback."""
     try:
         cli()
     except ValidationError as error:
@@ -64,10 +64,10 @@ def main() -> None:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, ClientError) and error.response["Error"]["Code"] == "ResourceNotFoundException":
-        return "There is no such table. `bot table create` makes it; BOT_TABLE_NAME says which."
+        return "The table does not exist. Create it with `bot table create`; BOT_TABLE_NAME is its name."
     if isinstance(error, NoCredentialsError):
         return (
-            "No AWS credentials were found: set them as for any AWS program, or add --local for the table of "
+            "No AWS credentials were found. Set them as for any AWS program, or add --local for the table of "
             "`bot serve --local`."
         )
     return f"DynamoDB: {error}"

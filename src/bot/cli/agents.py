@@ -1,4 +1,4 @@
-"""`bot agents`: agents, from the operator's side."""
+"""`bot agents`: agents, for the operator."""
 
 import click
 
@@ -13,7 +13,7 @@ from models.table.tenancy import UserId, acting_for
 
 @click.group()
 def agents() -> None:
-    """Look at agents, and say who may talk to them."""
+    """Show agents, and share them with users."""
 
 
 def _owner_of(agent_id: str) -> UserId:
@@ -29,7 +29,7 @@ def _one_of(email: str | None, everyone: bool) -> None:
 @click.argument("agent_id")
 @with_table
 def show(settings: Settings, agent_id: str) -> None:  # noqa: ARG001
-    """Show whose an agent is, how it is set up and who may talk to it; its system message stays its owner's."""
+    """Show an agent's owner, configuration and shares, but not its system message."""
     owner = _owner_of(agent_id)
     agent = get_agent(owner, agent_id)
     friends = ", ".join(sorted(agent.shared_with_users))
@@ -52,7 +52,7 @@ def show(settings: Settings, agent_id: str) -> None:  # noqa: ARG001
 @click.option("--everyone", is_flag=True, help="Publish it to all users of this deployment.")
 @with_table
 def share(settings: Settings, agent_id: str, email: str | None, everyone: bool) -> None:  # noqa: ARG001
-    """Let others talk to an agent: one user, or everyone. They never see how it is set up."""
+    """Share an agent with one user, or with everyone. They never see its configuration."""
     _one_of(email, everyone)
     owner = _owner_of(agent_id)
     if email is None:
@@ -61,24 +61,24 @@ def share(settings: Settings, agent_id: str, email: str | None, everyone: bool) 
     else:
         grantee = get_user_by_email(email).user_id
         if grantee == owner:
-            raise click.UsageError("It is that user's own.")
+            raise click.UsageError("That user owns the agent.")
         sharing.share_agent(owner, agent_id, grantee)
         click.echo(f"Shared {agent_id} with {grantee}.")
 
 
 @agents.command()
 @click.argument("agent_id")
-@click.option("--with", "email", help="Take it back from the user who has this email.")
-@click.option("--everyone", is_flag=True, help="Withdraw it; those it is shared with by name keep it.")
+@click.option("--with", "email", help="Revoke the share of the user who has this email.")
+@click.option("--everyone", is_flag=True, help="Unpublish it; users it is shared with individually keep access.")
 @with_table
 def unshare(settings: Settings, agent_id: str, email: str | None, everyone: bool) -> None:  # noqa: ARG001
-    """Let others talk to an agent no more, from now on; what was said stays theirs."""
+    """Stop sharing an agent, effective immediately. Users keep their conversations with it."""
     _one_of(email, everyone)
     owner = _owner_of(agent_id)
     if email is None:
         sharing.publish_agent(owner, agent_id, published=False)
-        click.echo(f"Withdrew {agent_id}.")
+        click.echo(f"Unpublished {agent_id}.")
     else:
         grantee = get_user_by_email(email).user_id
         sharing.unshare_agent(owner, agent_id, grantee)
-        click.echo(f"Took {agent_id} back from {grantee}.")
+        click.echo(f"Revoked the share of {agent_id} with {grantee}.")

@@ -1,4 +1,4 @@
-"""`bot audit`: what was done to a user's things."""
+"""`bot audit`: a user's audit trail."""
 
 import json
 
@@ -13,12 +13,12 @@ from models.table.tenancy import acting_for
 
 
 @click.command()
-@click.option("--email", help="Of the user who has this email.")
-@click.option("--user-id", help="Of the user with this id, also one who was deleted.")
-@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="The newest so many.")
+@click.option("--email", help="The user with this email.")
+@click.option("--user-id", help="The user with this id, even if deleted.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="How many records.")
 @with_table
 def audit(settings: Settings, email: str | None, user_id: str | None, limit: int) -> None:  # noqa: ARG001
-    """Show what was done to a user's things, newest first: when, what, by whom, to what, from where."""
+    """Show a user's audit trail, newest first: time, action, actor, target, address, details."""
     if (email is None) == (user_id is None):
         raise click.UsageError("Choose one of --email and --user-id.")
     whose = acting_for(user_id if user_id is not None else get_user_by_email(email or "").user_id)

@@ -1,4 +1,4 @@
-"""`bot blobs`: large texts in the bucket, from the operator's side."""
+"""`bot blobs`: large texts in the bucket, for the operator."""
 
 import sys
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from models.table import clock
 
 @click.group()
 def blobs() -> None:
-    """Look after the texts that are too large for an item."""
+    """Manage the texts in S3 that are too large for an item."""
 
 
 @blobs.command()
@@ -25,18 +25,18 @@ def blobs() -> None:
     type=click.IntRange(1),
     default=24,
     show_default=True,
-    help="Hours. A younger object may belong to an item that is just being written.",
+    help="Hours. A younger object may belong to an item that is still being written.",
 )
-@click.option("--dry-run", is_flag=True, help="Remove nothing; say what would be removed.")
+@click.option("--dry-run", is_flag=True, help="Remove nothing; report what would be removed.")
 @with_table
 def sweep(settings: Settings, older_than: int, dry_run: bool) -> None:
-    """Remove objects that no item names: what crashes and items that expired have left behind.
+    """Remove orphaned objects, which no item references: left behind by crashes and expired items.
 
-    It lists the whole bucket, 1,000 objects a request, and reads the items of 100 objects in one. It can be stopped at
-    any moment and run again. Objects that are not Turntable's own are left alone.
+    It lists the whole bucket, 1,000 objects per request, and reads the items of 100 objects per request. It can be
+    stopped at any time and run again. Objects that are not Turntable's are left alone.
     """
     if settings.message_bucket is None:
-        raise ValueError("There is no bucket: BOT_MESSAGE_BUCKET names it.")
+        raise ValueError("There is no bucket: set BOT_MESSAGE_BUCKET.")
     before = clock.now() - timedelta(hours=older_than)
     seen = foreign = young = removed = size = 0
     everything = bucket.every()

@@ -1,4 +1,4 @@
-"""The few calls of the API that the terminal needs."""
+"""A small API client for the terminal."""
 
 import json
 from collections.abc import Iterator
@@ -7,21 +7,21 @@ from uuid import uuid4
 
 import httpx2
 
-# An answer may take its time; what matters is that something arrives now and then (the server sends signs of life).
+# An answer may take long, but something must arrive regularly: the server sends keep-alive comments.
 _TRIES = 3
 _TIMEOUT = httpx2.Timeout(10.0, read=60.0)
 
 
 class ApiProblem(Exception):
-    """A problem document of the server's."""
+    """A problem document from the server."""
 
     def __init__(self, document: dict[str, Any]) -> None:
-        """Say what the document says."""
+        """Take the message from the document."""
         super().__init__(f"{document.get('detail', 'the server gave no reason')} ({document.get('code', 'unknown')})")
 
 
 class ApiClient:
-    """Calls a server in the name of one API key."""
+    """Calls a server with one API key."""
 
     def __init__(self, url: str, key: str) -> None:
         """Take the server's address and the key."""
@@ -39,7 +39,7 @@ class ApiClient:
         self._http.close()
 
     def agent(self, agent_id: str | None) -> dict[str, Any]:
-        """Return an agent, or the caller's first one, which is made if there is none."""
+        """Return an agent, by default the caller's first one; it is created if there is none."""
         if agent_id is not None:
             return self._call("GET", f"/agents/{agent_id}")
         found = self._call("GET", "/agents?limit=1")["data"]
@@ -57,10 +57,10 @@ class ApiClient:
         return self._call("GET", f"/conversations/{conversation_id}")
 
     def send(self, conversation_id: str, text: str) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Send a message, and give the events of the answer as they come.
+        """Send a message, and yield the events of the answer as they arrive.
 
-        Where the connection breaks it asks again, under the same key: the message is sent once, and each event given
-        once.
+        If the connection breaks, it retries with the same idempotency key: the message is stored once, and each event
+        is yielded once.
         """
         key, seen = str(uuid4()), 0
         for left in reversed(range(_TRIES)):

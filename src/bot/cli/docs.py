@@ -1,4 +1,4 @@
-"""`bot docs`: what is generated from the declarations."""
+"""`bot docs`: the documentation that is generated from the declarations."""
 
 import json
 from pathlib import Path
@@ -24,13 +24,13 @@ _FOLDER = click.option(
     type=click.Path(path_type=Path, file_okay=False, exists=True),
     default="docs",
     show_default=True,
-    help="The folder of the documentation.",
+    help="The documentation folder.",
 )
 
 
 @click.group()
 def docs() -> None:
-    """Write and export the documentation of the table."""
+    """Generate and export the documentation of the table."""
 
 
 def routes() -> list[site.Route]:
@@ -51,13 +51,13 @@ def routes() -> list[site.Route]:
 
 
 def pages(folder: Path) -> dict[str, str]:
-    """Return every generated file by its path in the folder of the documentation."""
+    """Return every generated file by its path in the documentation folder."""
     measured, examples = (json.loads((folder / f"{name}.json").read_text()) for name in ("measured", "examples"))
     return site.pages(measured, examples, routes(), BUDGETS)
 
 
 def stale(folder: Path, made: dict[str, str]) -> list[str]:
-    """Return the generated files that are in the folder and are generated no longer."""
+    """Return the generated files in the folder that are no longer generated."""
     found = []
     for path in sorted((folder / site.FOLDER).rglob("*.md")):
         name = path.relative_to(folder).as_posix()
@@ -68,15 +68,15 @@ def stale(folder: Path, made: dict[str, str]) -> list[str]:
 
 @docs.command()
 @_FOLDER
-@click.option("--check", is_flag=True, help="Change nothing; fail if something would be changed.")
+@click.option("--check", is_flag=True, help="Change nothing; fail if a file is out of date.")
 def write(folder: Path, check: bool) -> None:
-    """Write the generated pages and exports into the documentation."""
+    """Write the generated pages and exports into the documentation folder."""
     made = pages(folder)
     gone = stale(folder, made)
     changed = [name for name, text in made.items() if _read(folder / name) != text]
     if check:
         for name in changed + gone:
-            click.echo(f"{folder / name} is not what the declarations say; run `make docs`.", err=True)
+            click.echo(f"{folder / name} is out of date; run `make docs`.", err=True)
         raise SystemExit(bool(changed + gone))
     for name in changed:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -91,10 +91,10 @@ def _read(path: Path) -> str | None:
 
 
 @docs.command()
-@click.option("--format", "kind", type=click.Choice([*FORMATS]), required=True, help="For which tool.")
+@click.option("--format", "kind", type=click.Choice([*FORMATS]), required=True, help="The tool's format.")
 @click.option("--docs", "folder", type=click.Path(path_type=Path), default="docs", help="Where measured.json is.")
 def export(kind: str, folder: Path) -> None:
-    """Print the declarations in another tool's form."""
+    """Print the declarations in another tool's format."""
     measured: dict[str, Any] | None = None
     if (folder / "measured.json").exists():
         measured = json.loads((folder / "measured.json").read_text())

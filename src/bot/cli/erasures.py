@@ -1,4 +1,4 @@
-"""`bot erasures`: what is being removed, and what was, from the operator's side."""
+"""`bot erasures`: running and completed erasures, for the operator."""
 
 from collections.abc import Callable
 
@@ -11,27 +11,27 @@ from bot.settings import Settings
 from models.access_patterns.erasure import find_erasure, list_pending_erasures
 from models.erasure import Erasure
 
-# Who asked, in the receipt of what an operator's command removes.
+# The `asked_by` in the receipt of an operator's command.
 OPERATOR = "operator"
 _PAGE = 100
 
 
 @click.group()
 def erasures() -> None:
-    """List, show and go on with the removal of conversations, agents and users."""
+    """List, show and resume erasures of conversations, agents and users."""
 
 
 @erasures.command(name="list")
 @with_table
 def list_(settings: Settings) -> None:  # noqa: ARG001
-    """List what is not completely removed: id, kind, what, since when, whether somebody goes on with it."""
+    """List erasures that are not complete: id, kind, target, when requested, whether a worker is on it."""
     after = None
     while True:
         page = list_pending_erasures(_PAGE, after)
         for pending in page.items:
             after = pending.erasure_id
             job = find_erasure(after)
-            state = "goes on" if job.leased else "waits"
+            state = "running" if job.leased else "waiting"
             click.echo(f"{after}  {job.kind}  {job.target_id}  {job.asked_at:%Y-%m-%dT%H:%M:%SZ}  {state}")
         if not page.more:
             return
@@ -41,14 +41,14 @@ def list_(settings: Settings) -> None:  # noqa: ARG001
 @click.argument("erasure_id")
 @with_table
 def show_erasure(settings: Settings, erasure_id: str) -> None:  # noqa: ARG001
-    """Show an erasure, as JSON: how far it is, or its receipt."""
+    """Show an erasure as JSON: its progress, or its receipt."""
     click.echo(view(find_erasure(erasure_id)).model_dump_json(indent=2))
 
 
 @erasures.command()
 @with_table
 def run(settings: Settings) -> None:
-    """Go on with all that waits: the jobs whose worker has died."""
+    """Resume all waiting erasures: those whose worker has died."""
     service = Erasures(settings.lease)
     jobs = list(service.remaining(_tell))
     for job in jobs:
@@ -58,17 +58,17 @@ def run(settings: Settings) -> None:
 
 
 def remove(settings: Settings, ask: Callable[[Erasures], Erasure]) -> Erasure:
-    """Remove something to its end, and tell how far it is on standard error.
+    """Remove something completely, and report progress on standard error.
 
     Raises:
-        SystemExit: another worker goes on with it, or DynamoDB put it off.
+        SystemExit: another worker has taken it over, or DynamoDB failed.
     """
     service = Erasures(settings.lease, within_request=0, background=False)
     job = ask(service)
     for own in service.remaining(_tell, others=False):
         job = own
     if not job.completed:
-        click.echo(f"Erasure {job.erasure_id} is not completed; `bot erasures run` goes on with it.", err=True)
+        click.echo(f"Erasure {job.erasure_id} is not complete; `bot erasures run` resumes it.", err=True)
         raise SystemExit(1)
     return job
 

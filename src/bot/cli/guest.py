@@ -1,4 +1,4 @@
-"""An application inside of a command, which serves nobody."""
+"""An application inside a command, which serves no requests from outside."""
 
 from pydantic import SecretStr
 
@@ -8,5 +8,5 @@ from bot.settings import Settings
 
 
 def guest_application(settings: Settings | None = None) -> Application:
-    """Make an application without a secret of the deployment: none is read or made for it."""
+    """Make an application without the deployment's secret: none is read or generated for it."""
     return create_app((settings or Settings()).model_copy(update={"secret_key": SecretStr("x" * 32)}))

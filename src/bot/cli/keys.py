@@ -1,4 +1,4 @@
-"""`bot keys`: API keys, from the operator's side."""
+"""`bot keys`: API keys, for the operator."""
 
 from datetime import UTC, datetime, timedelta
 from typing import get_args
@@ -24,17 +24,17 @@ def keys() -> None:
 
 
 @keys.command()
-@click.option("--email", required=True, help="Whose key it will be.")
+@click.option("--email", required=True, help="The email of the key's user.")
 @click.option("--name", help="What it is for.")
-@click.option("--days", type=click.IntRange(1, 3650), help="It stops to work after this many days; never if not set.")
+@click.option("--days", type=click.IntRange(1, 3650), help="Days until it expires; never if not set.")
 @click.option(
     "--scope",
     type=click.Choice(get_args(Scope)),
     default="full",
     show_default=True,
-    help="What it may be used for: all that the user may, reads alone, or one agent.",
+    help="What it may be used for: everything the user may do, reads only, or one agent.",
 )
-@click.option("--agent", "agent_id", help="The one agent of a key of the scope 'agent'.")
+@click.option("--agent", "agent_id", help="The agent, with the scope 'agent'.")
 @with_table
 def create(
     settings: Settings,  # noqa: ARG001
@@ -44,19 +44,19 @@ def create(
     scope: Scope,
     agent_id: str | None,
 ) -> None:
-    """Create an API key, and print it alone on standard output. It is not shown again."""
+    """Create an API key and print it, and nothing else, on standard output. It is not shown again."""
     if (scope == "agent") != (agent_id is not None):
-        raise click.UsageError("--scope agent and --agent belong together.")
+        raise click.UsageError("--scope agent and --agent must be used together.")
     expires = clock.now() + timedelta(days=days) if days else None
     key, _ = issue_key(get_user_by_email(email), name=name, expires=expires, scope=scope, agent_id=agent_id)
     click.echo(key)
 
 
 @keys.command(name="list")
-@click.option("--email", required=True, help="Whose.")
+@click.option("--email", required=True, help="The email of the keys' user.")
 @with_table
 def list_(settings: Settings, email: str) -> None:  # noqa: ARG001
-    """List a user's keys: id, last characters, when made, when they end, when last used, scope, name."""
+    """List a user's keys: id, last characters, when created, expiry, last use, scope, name."""
     user, after = get_user_by_email(email), None
     while True:
         page = list_api_keys(acting_for(user.user_id), _PAGE, after)
@@ -74,10 +74,10 @@ def list_(settings: Settings, email: str) -> None:  # noqa: ARG001
 
 
 @keys.command()
-@click.option("--email", required=True, help="Whose.")
+@click.option("--email", required=True, help="The email of the keys' user.")
 @click.argument("key_id")
 @with_table
 def revoke(settings: Settings, email: str, key_id: str) -> None:  # noqa: ARG001
-    """Revoke a key: from now on it opens nothing."""
+    """Revoke a key, effective immediately."""
     revoke_key(acting_for(get_user_by_email(email).user_id), key_id)
     click.echo(f"Revoked {key_id}.")

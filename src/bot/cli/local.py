@@ -1,4 +1,4 @@
-"""What `bot serve --local` leaves for the other commands: where it answers, and the key that it printed."""
+"""What `bot serve --local` stores for the other commands: its address, and the API key that it printed."""
 
 import json
 import os
@@ -28,7 +28,7 @@ class LocalServer:
     endpoint_url: str
 
     def save(self, data_dir: Path) -> None:
-        """Write it where `load` finds it, readable by its owner alone, whole or not at all."""
+        """Write it atomically where `load` finds it, readable only by its owner."""
         draft = data_dir / f"{_FILE}.{os.getpid()}"
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
             json.dump(asdict(self), file, indent=2)
@@ -36,7 +36,7 @@ class LocalServer:
 
 
 def load(data_dir: Path) -> LocalServer | None:
-    """Return what the last local server left, or None."""
+    """Return what the last local server stored, or None."""
     try:
         return LocalServer(**json.loads((data_dir / _FILE).read_text()))
     except (OSError, ValueError, TypeError):
@@ -65,7 +65,7 @@ def _table(settings: Settings, *, local: bool) -> Iterator[Settings]:
 
 
 def with_table(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the option `--local`, and the settings of the table that it works on as its first argument."""
+    """Give a command the option `--local`, and the settings of its table as the first argument."""
 
     @click.option("--local", is_flag=True, help="Use the table of `bot serve --local`, running or not.")
     @wraps(command)

@@ -1,4 +1,4 @@
-"""`bot patterns`: the access patterns, as they are declared and as they are measured."""
+"""`bot patterns`: the access patterns, as declared and as measured."""
 
 import json
 from collections.abc import Iterator
@@ -55,7 +55,7 @@ def list_patterns(as_json: bool) -> None:
 @patterns.command()
 @click.argument("pattern_id")
 def show(pattern_id: str) -> None:
-    """Show one access pattern: what it answers, how, and what it may take."""
+    """Show one access pattern: its question, its requests and its budget."""
     pattern = next((each for each in declare.patterns() if each.id == pattern_id.upper()), None)
     if pattern is None:
         raise click.BadParameter(f"There is no {pattern_id}; `bot patterns list` shows all.", param_hint="PATTERN_ID")
@@ -81,7 +81,7 @@ def _request(request: Request) -> str:
 
 @contextmanager
 def throw_away_table(settings: Settings) -> Iterator[Settings]:
-    """Make a table beside the configured one, point the models at it, and drop it in the end."""
+    """Create a temporary table next to the configured one, point the models at it, and drop it at the end."""
     temporary = settings.model_copy(update={"table_name": f"{settings.table_name[:200]}-measure-{uuid4().hex[:12]}"})
     before = connection.settings()
     connection.configure(temporary.table)
@@ -94,25 +94,25 @@ def throw_away_table(settings: Settings) -> Iterator[Settings]:
 
 
 @patterns.command("measure")
-@click.option("--messages", default=_QUICK, show_default=True, help="How many messages the conversations have.")
+@click.option("--messages", default=_QUICK, show_default=True, help="Messages per conversation, comma-separated.")
 @click.option("--only", multiple=True, metavar="PATTERN_ID", help="Measure only this one; may be repeated.")
 @click.option(
     "--save",
     type=click.Path(path_type=Path, file_okay=False, exists=True),
-    help="Put the figures and examples into measured.json and examples.json in this directory.",
+    help="Save figures and examples in measured.json and examples.json in this directory.",
 )
 @with_table
 def measure_patterns(settings: Settings, messages: str, only: tuple[str, ...], save: Path | None) -> None:
-    """Run every pattern in a throw-away table of the configured engine; print measured against budget.
+    """Run every pattern on a temporary table of the configured engine; print the measured cost and the budget.
 
-    The capacity is computed from the sizes of what goes over the wire, by DynamoDB's rules. At AWS, this costs money.
+    The capacity is computed from the sizes on the wire, by DynamoDB's rules. On AWS, this costs money.
     """
     try:
         sizes = sorted({int(size) for size in messages.replace("_", "").split(",")})
     except ValueError:
-        raise click.BadParameter("must be numbers with commas between them", param_hint="--messages") from None
+        raise click.BadParameter("must be comma-separated numbers", param_hint="--messages") from None
     if sizes[0] < 10:
-        raise click.BadParameter("10 at the least", param_hint="--messages")
+        raise click.BadParameter("must be at least 10", param_hint="--messages")
     if save and tuple(sizes) != SIZES:
         raise click.BadParameter(f"needs --messages {','.join(map(str, SIZES))}", param_hint="--save")
     with throw_away_table(settings) as temporary:
@@ -120,7 +120,7 @@ def measure_patterns(settings: Settings, messages: str, only: tuple[str, ...], s
     if save:
         _save(save, found)
     for problem in problems:
-        click.echo(f"Over or against: {problem}", err=True)
+        click.echo(f"Over budget or contract: {problem}", err=True)
     if problems:
         raise SystemExit(1)
 
@@ -173,5 +173,5 @@ def run_all(settings: Settings, sizes: list[int], only: tuple[str, ...] = ()) ->
 
 def _tell(name: str, messages: int, cost: Cost, budget: Budget) -> None:
     taken = f"{_requests(cost.requests)}, {cost.rcu:g} RCU, {cost.all_wcu} WCU, {cost.items} items"
-    most = "grows with what there is" if budget.grows and messages > min(SIZES) else f"budget {_budget(budget)}"
+    most = "grows with the data" if budget.grows and messages > min(SIZES) else f"budget {_budget(budget)}"
     click.echo(f"{name:46} {messages:>6} messages: {taken:44} {most}")

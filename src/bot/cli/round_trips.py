@@ -1,8 +1,8 @@
-"""What each route that reads sends to DynamoDB, trip after trip: the documentation shows it, and a test holds it.
+"""The round trips of each route that reads: what it sends to DynamoDB. Shown in the documentation; a test checks them.
 
-A trip is what goes out at once. The first one is the API key, with which every route begins. Where requests are limited
-by the minute (`BOT_REQUESTS_PER_MINUTE`), each limit is one trip more; so is the conversation or the turn that a key of
-one agent asks for, with which a process meets a conversation for the first time.
+A round trip is what is sent in parallel. The first one reads the API key, for every route. Each rate limit that is set
+(`BOT_LIMIT_REQUESTS_PER_MINUTE`, `…_OF_A_KEY`) adds one. With a key of one agent, a turn adds one, and so does a
+conversation that the process has not seen before.
 """
 
 from collections.abc import Mapping

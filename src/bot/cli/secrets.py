@@ -1,4 +1,4 @@
-"""`bot secrets`: the keys that users' integration details are encrypted with, and their change."""
+"""`bot secrets`: the keys that encrypt users' integration details, and their rotation."""
 
 import sys
 
@@ -16,13 +16,13 @@ from bot.settings import Settings
 
 @click.group()
 def secrets() -> None:
-    """Change the key that users' credentials are encrypted with: new-key, rotate, drop-old-keys."""
+    """Rotate the key that encrypts users' credentials: new-key, rotate, drop-old-keys."""
 
 
 @secrets.command()
 @with_table
 def status(settings: Settings) -> None:
-    """Show the keys, and how many values are under each. Reads every user; writes nothing."""
+    """Show the keys, and how many values each one encrypts. Reads every user; writes nothing."""
     ring = key_ring_of(settings)
     vault = Vault(ring, data_keys_of(settings))
     newest = vault.newest()
@@ -38,38 +38,38 @@ def status(settings: Settings) -> None:
 
 @secrets.command(name="new-key")
 def new_key() -> None:
-    """Add a new key to the key file; running servers of this machine write with it from now on."""
+    """Add a new key to the key file; running servers on this machine encrypt with it from now on."""
     made = _file_of(key_ring_of(Settings())).add()
-    click.echo(f"Added secret {made.id}. `bot secrets rotate` brings what is stored under it.")
+    click.echo(f"Added secret {made.id}. `bot secrets rotate` re-encrypts stored values with it.")
 
 
 @secrets.command()
-@click.option("--dry-run", is_flag=True, help="Write nothing; say what would be done.")
+@click.option("--dry-run", is_flag=True, help="Write nothing; report what would be done.")
 @with_table
 def rotate(settings: Settings, dry_run: bool) -> None:
-    """Encrypt all users' integration details with the newest key.
+    """Re-encrypt all users' integration details with the newest key.
 
-    It can be stopped at any moment and run again: what is under the newest key already is left alone. Users may change
-    their details meanwhile. It exits with 1 where something could not be done.
+    It can be stopped at any time and run again: values under the newest key are left alone. Users may change their
+    details meanwhile. It exits with 1 if a value could not be re-encrypted.
     """
     vault = Vault(key_ring_of(settings), data_keys_of(settings))
     newest = vault.newest()
     rotated = _run(vault, dry_run=dry_run)
     before = sum(count for name, count in rotated.found.items() if name != newest)
-    click.echo(f"Looked at {rotated.users:,} users with {rotated.found.total():,} values; the newest key is {newest}.")
+    click.echo(f"Read {rotated.users:,} users with {rotated.found.total():,} values; the newest key is {newest}.")
     if dry_run:
-        click.echo(f"Would encrypt {before:,} values anew.")
+        click.echo(f"Would re-encrypt {before:,} values.")
         return
-    click.echo(f"Encrypted {rotated.replaced:,} of {before:,} values anew.")
+    click.echo(f"Re-encrypted {rotated.replaced:,} of {before:,} values.")
     _report(rotated)
 
 
 @secrets.command(name="drop-old-keys")
 @with_table
 def drop_old_keys(settings: Settings) -> None:
-    """Remove all keys but the newest from the key file, once nothing is under them. Reads every user.
+    """Remove all keys but the newest from the key file, once no value is encrypted with them. Reads every user.
 
-    Cursors that were signed with a removed key are refused from then on; who pages through a list begins it anew.
+    Cursors that were signed with a removed key are refused from then on; clients that are paging must start over.
     """
     file = _file_of(key_ring_of(settings))
     vault = Vault(file, data_keys_of(settings))
@@ -89,7 +89,7 @@ def _run(vault: Vault, *, dry_run: bool) -> Rotated:
 
 def _report(rotated: Rotated) -> None:
     for user_id, name in rotated.unreadable:
-        click.echo(f"No key at hand opens '{printable_line(name)}' of {user_id}; it was left as it is.", err=True)
+        click.echo(f"No available key decrypts '{printable_line(name)}' of {user_id}; it was left unchanged.", err=True)
     for user_id, name in rotated.contended:
         click.echo(f"'{printable_line(name)}' of {user_id} kept changing; run this again.", err=True)
     if not rotated.complete:
@@ -100,6 +100,6 @@ def _file_of(ring: KeyRing) -> KeyFile:
     if not isinstance(ring, KeyFile):
         raise ValueError(
             "The key comes from BOT_SECRET_KEY: set that to a new value, and BOT_OLD_SECRET_KEYS to a list with the "
-            "old one, on all hosts."
+            "old value, on all hosts."
         )
     return ring

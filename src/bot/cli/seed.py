@@ -15,23 +15,23 @@ from models import schema
 @click.command()
 @click.option("--users", type=click.IntRange(1, 10_000), default=3, show_default=True, help="How many users.")
 @click.option(
-    "--conversations", type=click.IntRange(0, 10_000), default=4, show_default=True, help="How many for each user."
+    "--conversations", type=click.IntRange(0, 10_000), default=4, show_default=True, help="How many per user."
 )
 @click.option(
     "--messages",
     type=click.IntRange(0, 1_000_000),
     default=12,
     show_default=True,
-    help="How many in each conversation.",
+    help="How many per conversation.",
 )
 @click.option("--seed", type=int, default=1, show_default=True, help="The same number gives the same texts.")
-@click.option("--who", is_flag=True, help="Write nothing; print the first user's email alone on standard output.")
+@click.option("--who", is_flag=True, help="Write nothing; print only the first user's email on standard output.")
 @with_table
 def seed(settings: Settings, users: int, conversations: int, messages: int, seed: int, who: bool) -> None:
-    """Fill the table with sample users, agents and conversations; the table is created where it is missing.
+    """Fill the table with sample users, agents and conversations; the table is created if it does not exist.
 
-    Names, emails, titles and texts depend on --seed alone; ids and times are new. A second run adds only what is not
-    there yet, so it may be repeated, broken off and made larger.
+    Names, emails, titles and texts depend only on --seed; ids and times are new. A second run adds only what is
+    missing, so it can be repeated, interrupted and enlarged.
     """
     first, _ = person(seed, 0)
     if who:

@@ -1,4 +1,4 @@
-"""`bot serve`: the server; with `--local`, with everything that it needs on this machine."""
+"""`bot serve`: the server; with `--local`, everything that it needs runs on this machine."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -29,11 +29,11 @@ FIRST_USER = "you@example.com"
 @click.option(
     "--local",
     is_flag=True,
-    help="Start an embedded DynamoDB engine and a small language model here, where the environment names no others, "
-    "create the table, and make a first user.",
+    help="Start an embedded DynamoDB engine and a small language model unless the environment names others, "
+    "create the table, and create a first user.",
 )
 @click.option("--host", help="The address to listen on.  [HOST; 127.0.0.1]")
-@click.option("--port", type=click.IntRange(0, 65535), help="The port to listen on; 0 is any free one.  [PORT; 8000]")
+@click.option("--port", type=click.IntRange(0, 65535), help="The port to listen on; 0 for any free one.  [PORT; 8000]")
 @click.option("--workers", type=click.IntRange(1, 64), help="Server processes.  [BOT_WORKERS; 1]")
 def serve(local: bool, host: str | None, port: int | None, workers: int | None) -> None:
     """Serve the API until Ctrl-C."""
@@ -49,7 +49,7 @@ def serve(local: bool, host: str | None, port: int | None, workers: int | None) 
             settings, children = _start_children(settings, stack)
             server = _prepare(settings)
             announce = lambda: _announce_local(settings, server)  # noqa: E731
-        # Settings that do not work are told here, in one line, and not by each worker that stumbles over them.
+        # Invalid settings are reported here, in one line, and not by every worker.
         create_app(settings)
         run_server(
             lambda: _application(settings),
@@ -78,7 +78,7 @@ def _look_after(children: list[EmbeddedService]) -> None:
 
 
 def _start_children(settings: Settings, stack: ExitStack) -> tuple[Settings, list[EmbeddedService]]:
-    """Start what the environment does not name, and return the settings that lead to it."""
+    """Start the services that the environment does not name, and return settings that point to them."""
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     children: list[EmbeddedService] = []
     found: dict[str, object] = {}
@@ -102,7 +102,7 @@ def _start_children(settings: Settings, stack: ExitStack) -> tuple[Settings, lis
 
 
 def _prepare(settings: Settings) -> LocalServer:
-    """Create the table and the first user where they are missing; the key of an earlier run is kept while it works."""
+    """Create the table and the first user if missing; the key of an earlier run is kept while it is valid."""
     connection.configure(settings.table)
     schema.create_table()
     try:
@@ -110,7 +110,7 @@ def _prepare(settings: Settings) -> LocalServer:
     except EmailTaken:
         user = get_user_by_email(FIRST_USER)
     earlier = load(settings.data_dir)
-    # The banner tells of the key, and is the first that a newcomer shall see; the audit trail has its record.
+    # The banner shows the key and should be the first thing a newcomer sees; the audit trail has its record.
     with warnings_alone("models.audit"):
         key = earlier.api_key if earlier and _works(earlier.api_key) else issue_key(user, name="bot serve --local")[0]
     server = LocalServer(f"http://{_bracketed(settings.host)}:{settings.port}", key, settings.endpoint_url or "")

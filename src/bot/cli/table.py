@@ -11,7 +11,7 @@ from models.table.indexes import INDEXES
 
 @click.group()
 def table() -> None:
-    """Create and describe the table, and look into it."""
+    """Create, describe and browse the table."""
 
 
 table.add_command(browse)
@@ -20,7 +20,7 @@ table.add_command(browse)
 @table.command()
 @with_table
 def create(settings: Settings) -> None:
-    """Create the table with its indexes, TTL and stream; one that is there already is checked and left as it is."""
+    """Create the table with its indexes, TTL and stream; an existing table is checked and left unchanged."""
     created = schema.create_table()
     click.echo(f"{'Created' if created else 'Found'} the table {settings.table_name}.")
 
@@ -38,7 +38,7 @@ def describe(settings: Settings) -> None:
     click.echo(f"  keys      {_keys(found['KeySchema'])}")
     click.echo(f"  billing   {'on demand' if billing == 'PAY_PER_REQUEST' else 'provisioned'}")
     click.echo(
-        f"  items     {found.get('ItemCount', 0):,} in {found.get('TableSizeBytes', 0):,} bytes, as counted last"
+        f"  items     {found.get('ItemCount', 0):,} in {found.get('TableSizeBytes', 0):,} bytes, as last counted"
     )
     on = ttl["TimeToLiveStatus"] in ("ENABLED", "ENABLING")
     click.echo(f"  TTL       {'on ' + ttl.get('AttributeName', '') if on else 'off'}")

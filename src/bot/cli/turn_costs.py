@@ -1,4 +1,4 @@
-"""What a turn costs from end to end: a request to the API of an application in this process, and all that it sends."""
+"""The cost of a turn from end to end: an API request to an application in this process, and all that it sends."""
 
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -35,7 +35,7 @@ BUDGETS = {
 
 @dataclass(frozen=True)
 class MeasuredRequest:
-    """What one request to the API took with so many messages in the conversation."""
+    """What one API request took in a conversation of a given size."""
 
     name: str
     messages: int
@@ -69,7 +69,7 @@ class _Scripted(Providers):
 def _application(settings: Settings) -> Flask:
     app = guest_application(settings)
     services: Services = app.extensions[EXTENSION]
-    # A turn that takes long costs more for each second; how long it takes on this machine is not what is measured.
+    # A longer turn costs more because of lease renewals; its duration on this machine is not what is measured.
     leases = LeaseKeeper(duration=24 * 3600, beat=3600)
     turns = TurnService(
         _Scripted(),

@@ -1,4 +1,4 @@
-"""`bot usage`: what a user's turns took."""
+"""`bot usage`: a user's token usage."""
 
 from calendar import monthrange
 from datetime import datetime
@@ -16,12 +16,12 @@ from models.table.tenancy import acting_for
 @click.command()
 @click.argument("user")
 @click.option(
-    "--month", type=click.DateTime(["%Y-%m"]), help="Which month (UTC), as 2026-11; the present one if not set."
+    "--month", type=click.DateTime(["%Y-%m"]), help="The month (UTC), such as 2026-11; by default the current one."
 )
-@click.option("--json", "as_json", is_flag=True, help="As `GET /api/v1/usage` answers.")
+@click.option("--json", "as_json", is_flag=True, help="Print the JSON of `GET /api/v1/usage`.")
 @with_table
 def usage(settings: Settings, user: str, month: datetime | None, as_json: bool) -> None:  # noqa: ARG001
-    """Show what the turns of USER, an id or an email, took in a month, by day, agent and model."""
+    """Show the token usage of USER, an id or an email, in a month: by day, agent and model."""
     owner = acting_for((get_user_by_email(user) if "@" in user else get_user(acting_for(user))).user_id)
     first = month.date() if month else None
     found = show(owner, first, first.replace(day=monthrange(first.year, first.month)[1]) if first else None)
@@ -29,7 +29,7 @@ def usage(settings: Settings, user: str, month: datetime | None, as_json: bool) 
 
 
 def _table(found: UsageView) -> str:
-    """Return the usage in columns, the numbers to the right, and the sums below."""
+    """Return the usage in columns, numbers right-aligned, with totals below."""
     rows = [("day", "agent", "model", "turns", "input tokens", "output tokens")]
     rows += [
         (
@@ -40,7 +40,7 @@ def _table(found: UsageView) -> str:
         )
         for each in found.data
     ]
-    rows.append(("in all", "", "", *_numbers(found.turns, found.input_tokens, found.output_tokens)))
+    rows.append(("total", "", "", *_numbers(found.turns, found.input_tokens, found.output_tokens)))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = (
         "  ".join(

@@ -1,4 +1,4 @@
-"""How a resource's blueprint is made, with the answers that all its routes can give."""
+"""The blueprint of a resource, with the answers that all its routes can give."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,14 +12,14 @@ from bot.http.problems import Problem
 from bot.http.requests import check_parameters, require_caller
 from bot.http.scopes import check_scope
 
-# Either will do.
+# Either one is enough.
 SECURITY: list[dict[str, list[Any]]] = [{"api_key": []}, {"token": []}]
 SECURITY_SCHEMES: dict[str, Any] = {
     "api_key": {
         "type": "http",
         "scheme": "bearer",
-        "description": "An API key, `tt_…`. One of the scope `read` may GET; one of the scope `agent` may use its "
-        "agent and the conversations with it; everything else answers 403 `insufficient_scope`.",
+        "description": "An API key, `tt_…`. With the scope `read` it may only GET; with `agent` it may use only its "
+        "agent and the conversations with it. Everything else answers 403 `insufficient_scope`.",
     },
     "token": {
         "type": "http",
@@ -98,13 +98,13 @@ def resource(name: str, description: str, *, prefix: str = "/api/v1") -> Resourc
 
 
 _LINE_TOO_LONG: dict[str, Any] = {
-    "description": "The request line is over 4,094 bytes; the HTTP server says so before the application is asked.",
+    "description": "The request line exceeds 4,094 bytes; the HTTP server refuses it before the application.",
     "content": {"text/html": {"schema": {"type": "string"}}},
 }
 
 
 def _retry_after(*, required: bool) -> dict[str, Any]:
-    said = "After how many seconds another try makes sense; `retry_after` of the document."
+    said = "After how many seconds to retry; the document's `retry_after`."
     return {"headers": {"Retry-After": {"description": said, "required": required, "schema": {"type": "integer"}}}}
 
 
@@ -112,7 +112,7 @@ _RETRY_AFTER = {409: _retry_after(required=False), 429: _retry_after(required=Tr
 
 
 def answers(success: Mapping[int, type[BaseModel] | dict[str, Any] | None], *problems: int) -> ResponseDict:
-    """Return a route's documented answers: its own, and the problems it can meet beside those that any can."""
+    """Return a route's documented answers: its own, and its problems in addition to those of every route."""
     documented: ResponseDict = {}
     for status, model in success.items():
         documented[status] = model

@@ -1,4 +1,4 @@
-"""What routes take from the application that runs them."""
+"""The services that routes use."""
 
 from dataclasses import dataclass
 
@@ -22,7 +22,7 @@ from bot.turns.streams import TurnStreams
 
 @dataclass(frozen=True)
 class Services:
-    """Everything that is made once for a process, by `bot.app.create_app`."""
+    """Everything that is created once per process, by `bot.app.create_app`."""
 
     settings: Settings
     authentication: Authentication

@@ -1,7 +1,7 @@
-"""Which web pages of other origins may call the API: none, or exactly those that the deployment names.
+"""CORS: which other origins may call the API. None, or exactly those that the deployment names.
 
-A caller is known by a header that a script must set, never by a cookie, so no answer allows credentials. Origins are
-compared as whole strings: there are no patterns that could match more than was meant.
+A caller is authenticated by a header, which a script must set, never by a cookie, so no answer allows credentials.
+Origins are compared as whole strings, without patterns.
 
 Source: https://fetch.spec.whatwg.org/#http-cors-protocol
 """
@@ -11,16 +11,16 @@ from flask import Flask, Response, request
 _METHODS = "GET, POST, PUT, PATCH, DELETE"
 _SENT = "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, X-Request-Id"
 _SHOWN = "Idempotent-Replayed, Location, Retry-After, WWW-Authenticate, X-Request-Id"
-_REMEMBERED = 600  # seconds for which a browser need not ask again
+_REMEMBERED = 600  # seconds for which a browser caches a preflight
 
 
 def install(app: Flask, origins: tuple[str, ...]) -> None:
-    """Let pages of these origins call the application; of no others, which is told by saying nothing."""
+    """Let pages of these origins call the application. Others get no CORS headers."""
     if not origins:
         return
     allowed = frozenset(origins)
 
-    # Before the routes look for a key: a preflight carries none.
+    # Before the routes check for a key: a preflight has none.
     @app.before_request
     def _preflight() -> Response | None:
         asked = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
@@ -28,7 +28,7 @@ def install(app: Flask, origins: tuple[str, ...]) -> None:
 
     @app.after_request
     def _tell(response: Response) -> Response:
-        # Also where nothing is allowed: a cache must not give one origin's answer to another.
+        # Even if nothing is allowed: a cache must not serve one origin's answer to another.
         response.vary.add("Origin")
         if request.origin not in allowed:
             return response

@@ -1,4 +1,4 @@
-"""What every answer tells a browser: run nothing but our own, frame nothing, send our address nowhere.
+"""Security headers of every answer: run only our own scripts, frame nothing, send no referrer.
 
 Sources: https://owasp.org/www-project-secure-headers/, https://cheatsheetseries.owasp.org/cheatsheets/REST_Security_Cheat_Sheet.html
 """
@@ -20,8 +20,8 @@ _EVERYWHERE = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
 _CLOSED = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-# The API page writes style attributes and small images as data; scripts are our own files, and those of the page's own
-# inline scripts whose hash is named.
+# The API page uses style attributes and small images as data: URLs. Scripts are our own files, and the page's own
+# inline scripts by their hash.
 _PAGE = (
     "default-src 'none'; script-src 'self'{hashes}; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -30,11 +30,11 @@ _INLINE_SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 
 
 def install(app: Flask, *, hsts_seconds: int = 0) -> None:
-    """Add the headers to every answer, errors too; what an answer sets itself stays.
+    """Add the headers to every answer, including errors; a header that the answer has already set is kept.
 
     Args:
         app: the application.
-        hsts_seconds: for how long a browser that came by TLS shall use nothing else; 0 says nothing of it.
+        hsts_seconds: the max-age of Strict-Transport-Security, over TLS; 0 sends no such header.
     """
 
     @app.after_request
@@ -58,6 +58,6 @@ def _policy(response: Response) -> str:
 
 @lru_cache(maxsize=32)
 def page_policy(page: str) -> str:
-    """Return the policy of an HTML page of ours; none of them holds anything that a request brought."""
+    """Return the policy of one of our HTML pages; none of them contains anything from a request."""
     digests = (hashlib.sha256(script.encode()).digest() for script in _INLINE_SCRIPT.findall(page))
     return _PAGE.format(hashes="".join(f" 'sha256-{base64.b64encode(digest).decode()}'" for digest in digests))

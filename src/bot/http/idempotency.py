@@ -1,8 +1,8 @@
-"""`Idempotency-Key`: a POST that is sent again is answered as the first time, and has no second effect.
+"""`Idempotency-Key`: a POST that is retried gets the first answer again, and has no second effect.
 
-A key belongs to a caller and a route. What it did is remembered for 24 hours, in a record that is written in the
-transaction of the effect (`models.idempotency`); a request that was refused before any effect leaves none. Without the
-header nothing is looked up and nothing more is written.
+A key belongs to a caller and a route. Its effect is recorded for 24 hours, in an item that is written in the effect's
+own transaction (`models.idempotency`); a request that was refused before any effect leaves no record. Without the
+header, nothing is looked up and nothing extra is written.
 """
 
 import base64
@@ -25,7 +25,7 @@ from models.idempotency import IdempotencyRecord
 HEADER = "Idempotency-Key"
 LONGEST = 255
 FORM = rf"^[ -~]{{1,{LONGEST}}}$"
-# Says that an answer is the first one's.
+# Marks an answer as a replay of the first one.
 REPLAYED = "Idempotent-Replayed"
 
 View = Callable[..., Any]
@@ -33,7 +33,7 @@ Answer = tuple[dict[str, Any], int]
 
 
 def check_key() -> None:
-    """Check the header's form; a blueprint's `before_request`.
+    """Check the header's format; a blueprint's `before_request`.
 
     Raises:
         ValidationFailed: it is not 1 to 255 printable ASCII characters.
@@ -45,10 +45,10 @@ def check_key() -> None:
 
 
 def once(show: Callable[[Any], Answer] | None = None) -> Once | None:
-    """Return what makes the present request's effect happen once, for its transaction; None where it has no key.
+    """Return what makes the current request's effect happen once, for its transaction; None without a key.
 
     Args:
-        show: gives the answer in view of what was made, to be kept as it is; None where a replay reads it again.
+        show: gives the answer from what was created, to be stored as it is; None if a replay reads it again.
     """
     found: Once | None = g.get("once")
     if found is not None and show is not None:
@@ -57,7 +57,7 @@ def once(show: Callable[[Any], Answer] | None = None) -> Once | None:
 
 
 def stored_answer(record: IdempotencyRecord, **_: Any) -> Answer:
-    """Return the answer that was kept: how a request is repeated whose effect could look different by now.
+    """Return the stored answer: the replay of a request whose effect may have changed since.
 
     Raises:
         NotConfigured: this deployment does not have the key that it was encrypted with.
@@ -65,16 +65,18 @@ def stored_answer(record: IdempotencyRecord, **_: Any) -> Answer:
     try:
         kept = vault().open(caller().user_id, _name(record.fingerprint), record.answer)
     except ValueError as error:
-        raise NotConfigured("The answer to this Idempotency-Key was encrypted with a key that is gone.") from error
+        raise NotConfigured(
+            "The answer to this Idempotency-Key was encrypted with a key that this deployment no longer has."
+        ) from error
     body, status = json.loads(zlib.decompress(base64.b85decode(kept["answer"])))
     return body, status
 
 
 def repeatable(replay: View = stored_answer) -> Callable[[View], View]:
-    """Make a route's handler take `Idempotency-Key`. Its effect must take `once()` into its transaction.
+    """Make a route's handler support `Idempotency-Key`. Its effect must include `once()` in its transaction.
 
     Args:
-        replay: answers again as the first time; it gets the record, and what the handler gets.
+        replay: gives the first answer again; it gets the record and the handler's arguments.
 
     Cost, with a key: AP-64; a replay costs what `replay` reads.
     """
@@ -93,13 +95,13 @@ def repeatable(replay: View = stored_answer) -> Callable[[View], View]:
                 try:
                     return handler(**arguments)
                 except Exception:
-                    # Refused, perhaps only because another request with this key was first by a hair: it holds the
-                    # conversation, has the email, or has sent these results.
+                    # Refused, perhaps only because another request with this key was slightly earlier: it holds the
+                    # conversation's lease, has taken the email, or has sent these results.
                     found = None if mine.written else find_repeated(mine.user_id, mine.fingerprint)
                     if found is None:
                         raise
             if found.body_hash != mine.body_hash:
-                problem = "was sent before with another body"
+                problem = "was already used with a different body"
                 raise IdempotencyKeyReused(f"{HEADER}: {problem}", fields=(FieldError(HEADER, problem),))
             response: Response = make_response(replay(found, **arguments))
             response.headers[REPLAYED] = "true"
@@ -113,14 +115,14 @@ def repeatable(replay: View = stored_answer) -> Callable[[View], View]:
 def _fingerprint(key: str) -> str:
     """Return the hash of the caller, the route with its ids, and the key.
 
-    What the credential may do is part of the caller: an answer is replayed only to who could have had it.
+    The credential's role and scope are part of the caller: a replay goes only to one who could have had the answer.
     """
     who = caller()
     return _hash([who.role, who.scope, who.agent_id, request.method, request.path, key])
 
 
 def _hash(value: Any) -> str:
-    """Return the hash of a JSON value, whatever the order of its names and the space in it was."""
+    """Return the hash of a JSON value, independent of the order of its names and of white space."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 

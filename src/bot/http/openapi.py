@@ -1,4 +1,4 @@
-"""The OpenAPI document: what flask-openapi makes of the routes, and what it leaves out."""
+"""The OpenAPI document: what flask-openapi generates from the routes, and what it leaves out."""
 
 from collections.abc import Iterator
 from threading import Lock
@@ -13,7 +13,7 @@ from bot.http.types import MAP_NAME
 _IDEMPOTENCY_KEY: dict[str, Any] = {
     "name": HEADER,
     "in": "header",
-    "description": "The same key and body within 24 hours are answered as the first time, without a second effect; "
+    "description": "A retry with the same key and body within 24 hours gets the first answer, without a second effect; "
     "the same key with another body is refused. See the guide on idempotency.",
     "schema": {"type": "string", "minLength": 1, "maxLength": LONGEST, "pattern": FORM},
 }
@@ -42,14 +42,14 @@ class Application(OpenAPI):
                 if method == "post" and operation.get("security"):
                     operation.setdefault("parameters", []).append(_IDEMPOTENCY_KEY)
                 if not operation.get("security"):
-                    # flask-openapi adds this answer everywhere, in a form of its own; the probes check no parameters.
+                    # flask-openapi adds this answer everywhere, in its own form; the probes have no parameters.
                     operation["responses"].pop("422", None)
                 if body := operation.get("requestBody"):
-                    # A body of which nothing is required may be left out as a whole.
+                    # A body without required fields may be omitted.
                     name = body["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
                     body["required"] = bool({"required", "anyOf", "oneOf"} & schemas[name].keys())
         for schema in _objects(schemas):
-            # flask-openapi knows no `propertyNames`. The maps that are limited are those of a user's own making.
+            # flask-openapi does not support `propertyNames`. Only user-defined maps have `maxProperties`.
             if "maxProperties" in schema:
                 schema["propertyNames"] = {"pattern": MAP_NAME}
 

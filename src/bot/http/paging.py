@@ -1,4 +1,4 @@
-"""Lists: `{"data": […], "next_cursor": …}`, where the cursor is null on the last page and on no other."""
+"""Lists: `{"data": […], "next_cursor": …}`, where only the last page has a null cursor."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -18,16 +18,16 @@ def list_of(view: type[BaseModel]) -> type[BaseModel]:
     return create_model(
         f"{view.__name__}List",
         __doc__=f"A page of {view.__name__}.",
-        data=(list[view], Field(description="The page, full unless it is the last one.")),  # type: ignore[valid-type]
-        next_cursor=(str | None, Field(description="Where the next page begins; null on the last one.")),
+        data=(list[view], Field(description="The items; always `limit` of them, except on the last page.")),  # type: ignore[valid-type]
+        next_cursor=(str | None, Field(description="The cursor of the next page; null on the last one.")),
     )
 
 
 class Listing:
-    """One list as one caller sees it: reads the cursor it was sent, and signs the next one."""
+    """One list as one caller sees it; reads the given cursor and signs the next one."""
 
     def __init__(self, route: str, cursor: str | None, **filters: Any) -> None:
-        """Take the list's `route` and `filters`, to which its cursors are bound.
+        """Take the list's `route` and `filters`, which its cursors are bound to.
 
         Raises:
             InvalidCursor: the cursor was issued for something else.
@@ -38,6 +38,6 @@ class Listing:
     def answer(
         self, page: Page[T], show: Callable[[T], BaseModel], position: Callable[[T], list[str]]
     ) -> dict[str, Any]:
-        """Return the page as it is answered; `position` gives what its last item goes on after."""
+        """Return the page as JSON; `position` gives the position of its last item, after which the next page begins."""
         following = cursors().sign(self._scope, position(page.items[-1])) if page.more else None
         return {"data": [show(item).model_dump(mode="json") for item in page.items], "next_cursor": following}

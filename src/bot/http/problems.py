@@ -25,7 +25,7 @@ _BRANCH = re.compile(r"str|int|float|bool|none|\[key\]|(list|dict|function-|tagg
 
 
 class FieldProblem(BaseModel):
-    """One field that is wrong."""
+    """One invalid field."""
 
     field: str = Field(description="A dotted path into the request.")
     message: str = Field(description="What is allowed there.")
@@ -34,19 +34,19 @@ class FieldProblem(BaseModel):
 class Problem(BaseModel):
     """An RFC 9457 problem document."""
 
-    type: str = Field(description="A URI reference that names the kind of problem.")
-    title: str = Field(description="The kind of problem, in words.")
+    type: str = Field(description="A URI reference that identifies the kind of problem.")
+    title: str = Field(description="The kind of problem, for people.")
     status: int = Field(description="The HTTP status.")
-    code: str = Field(description="A stable name of the kind of problem, for programs.")
+    code: str = Field(description="The kind of problem, for programs; it never changes.")
     detail: str = Field(description="What went wrong this time.")
-    request_id: str | None = Field(None, description="Names this request in the log.")
-    errors: list[FieldProblem] | None = Field(None, description="The fields that are wrong.")
+    request_id: str | None = Field(None, description="Identifies this request in the log.")
+    errors: list[FieldProblem] | None = Field(None, description="The invalid fields.")
     limit: str | None = Field(None, description="Which limit was hit.")
     limit_size: int | None = Field(None, description="How much that limit allows.")
-    limit_used: int | None = Field(None, description="How much of it is claimed.")
-    wanted: int | None = Field(None, description="How many tokens the turn would have claimed.")
-    resets_at: str | None = Field(None, description="When it begins anew.")
-    retry_after: int | None = Field(None, description="After how many seconds another try makes sense.")
+    limit_used: int | None = Field(None, description="How much of it is used, reservations included.")
+    wanted: int | None = Field(None, description="How many tokens the turn would have reserved.")
+    resets_at: str | None = Field(None, description="When the limit resets.")
+    retry_after: int | None = Field(None, description="After how many seconds to retry.")
 
 
 def document(error: BotError) -> dict[str, Any]:
@@ -62,7 +62,7 @@ def document(error: BotError) -> dict[str, Any]:
     if error.fields:
         found["errors"] = [{"field": each.field, "message": each.message} for each in error.fields]
     if error.retry_after is not None:
-        # In a stream there is no header to say it in.
+        # A stream has no header for it.
         found["retry_after"] = max(1, math.ceil(error.retry_after))
     return {**found, **error.extra}
 
@@ -93,12 +93,12 @@ def from_table(error: table.TableError) -> BotError:
             )
         case table.VersionMismatch():
             return errors.VersionConflict(
-                f"The stored version is {error.current}; read it, and try again with that.",
+                f"The stored version is {error.current}; read it and retry with that version.",
                 fields=(FieldError("if_version", f"must be the stored version, {error.current}"),),
                 extra={"current_version": error.current},
             )
         case table.ConversationNotActive():
-            return errors.ConversationClosed(f"{error} PATCH its status to 'active' to go on with it.")
+            return errors.ConversationClosed(f"{error} PATCH its status to 'active' to continue it.")
         case table.TooManyShares():
             return errors.Conflict(str(error))
         case LeaseHeld():
@@ -123,27 +123,27 @@ def from_table(error: table.TableError) -> BotError:
 def _limit_reached(error: table.LimitReached) -> BotError:
     extra: dict[str, object] = {"limit": error.limit, "limit_size": error.size, "limit_used": error.used}
     if error.resets_at is None:
-        detail = f"{error.used} turns run, and {error.limit} is {error.size}. Try again when one has ended."
+        detail = f"{error.used} turns are running, and {error.limit} is {error.size}. Try again when one has ended."
         return errors.RateLimited(detail, retry_after=1, extra=extra)
     if error.limit.startswith("requests"):
         extra |= {"resets_at": to_timestamp(error.resets_at)}
         return errors.RateLimited(
-            f"This minute has had {error.used:,} requests, as many as {error.limit} allows.",
+            f"{error.used:,} requests were made in this minute, as many as {error.limit} allows.",
             retry_after=(error.resets_at - table_now()).total_seconds(),
             extra=extra,
         )
     extra |= {"wanted": error.wanted, "resets_at": to_timestamp(error.resets_at)}
     return errors.QuotaExceeded(
-        f"This turn may take {error.wanted:,} tokens; of {error.limit} = {error.size:,}, {error.used:,} are claimed.",
+        f"This turn may take {error.wanted:,} tokens; {error.used:,} of {error.limit} = {error.size:,} are used.",
         retry_after=(error.resets_at - now()).total_seconds(),
         extra=extra,
     )
 
 
 def from_aws(error: Exception) -> BotError:
-    """Return what a failure of DynamoDB itself means for a caller; its text stays in the log."""
+    """Return what a failure of DynamoDB means for a caller; its text goes to the log only."""
     log.error("DynamoDB failed: %s", error)
-    return errors.TableUnavailable("DynamoDB did not do what it was asked; try again.", retry_after=1)
+    return errors.TableUnavailable("DynamoDB could not process the request; try again.", retry_after=1)
 
 
 def from_validation(error: ValidationError, body: object) -> BotError:
@@ -154,7 +154,7 @@ def from_validation(error: ValidationError, body: object) -> BotError:
     fields = tuple(
         FieldError(field, "; or: ".join(found))
         for field, found in messages.items()
-        # Of a union, the branch that was meant is the one in which the error lies deeper.
+        # In a union, the branch that was meant is the one with the deeper error.
         if not any(other.startswith(f"{field}.") for other in messages)
     )
     return errors.ValidationFailed(
@@ -197,11 +197,11 @@ def from_http(error: HTTPException) -> BotError:
         415: errors.UnsupportedMediaType,
     }
     kind = kinds.get(error.code, BotError if (error.code or 500) >= 500 else errors.MalformedRequest)
-    return kind("There is nothing here." if error.code == 404 else error.description or "")
+    return kind("There is nothing at this path." if error.code == 404 else error.description or "")
 
 
 def install(app: Flask) -> None:
-    """Make every error of the application leave it as a problem document."""
+    """Report every error of the application as a problem document."""
 
     @app.errorhandler(BotError)
     def _ours(error: BotError) -> Response:
@@ -232,4 +232,4 @@ def install(app: Flask) -> None:
     @app.errorhandler(Exception)
     def _bug(error: Exception) -> Response:
         log.exception("%s %s failed", request.method, request.path, exc_info=error)
-        return respond(BotError("An unexpected error; the log has it under the request id."))
+        return respond(BotError("An unexpected error; the log has its cause under the request id."))

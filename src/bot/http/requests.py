@@ -1,4 +1,4 @@
-"""What is true of every request: its id, its caller, and that its body is what it says it is."""
+"""What every request has: an id, a caller, and a body that is checked to be valid JSON."""
 
 import inspect
 import json
@@ -42,22 +42,22 @@ _DEEPEST = 64
 
 
 class JsonRequest(Request):
-    """A request whose JSON is read strictly: what is not JSON is refused, and never taken for an empty body."""
+    """A request whose JSON is parsed strictly: invalid JSON is refused, never treated as an empty body."""
 
     def get_json(self, force: bool = False, silent: bool = False, cache: bool = True) -> Any:  # noqa: ARG002
-        """Return the body, which must be a JSON object; nothing at all counts as an empty one.
+        """Return the body, which must be a JSON object; a missing body counts as an empty one.
 
         Raises:
-            RequestEntityTooLarge: it is over the limit.
-            UnsupportedMediaType: the content is not said to be JSON.
+            RequestEntityTooLarge: it exceeds the limit.
+            UnsupportedMediaType: its Content-Type is not JSON.
             MalformedRequest: it is not JSON, or not an object; or it did not arrive.
         """
         try:
             data = self.get_data(cache=True)
         except ClientDisconnected as error:
-            problem = "must arrive whole, and in time"
+            problem = "must arrive completely and in time"
             raise MalformedRequest(f"body: {problem}.", fields=(FieldError("body", problem),)) from error
-        # Of a body whose length was not announced, Werkzeug gives what is within the limit, as if that were all.
+        # If the length of a body was not announced, Werkzeug returns what is within the limit as if it were all.
         if len(data) >= (self.max_content_length or math.inf) and self.content_length != len(data):
             raise RequestEntityTooLarge
         if not data:
@@ -65,7 +65,7 @@ class JsonRequest(Request):
         if (encoding := self.headers.get("Content-Encoding", "identity").strip().lower()) not in ("", "identity"):
             # Unpacking would be a way around the limit on the body's size.
             raise UnsupportedMediaType(
-                f"The body is sent as {encoding[:20]!r}; send it as it is, without Content-Encoding.",
+                f"The body is encoded as {encoding[:20]!r}; send it uncompressed, without Content-Encoding.",
                 fields=(FieldError("Content-Encoding", "must not be sent"),),
             )
         if not self.is_json:
@@ -89,7 +89,9 @@ def _parse(data: bytes) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise MalformedRequest("The body is not UTF-8.", fields=(FieldError("body", "must be UTF-8"),)) from error
     except RecursionError as error:
-        raise MalformedRequest("The body is nested too deep.", fields=(FieldError("body", "fewer levels"),)) from error
+        raise MalformedRequest(
+            "The body is nested too deeply.", fields=(FieldError("body", "must have fewer levels"),)
+        ) from error
     except ValueError as error:
         detail = f"The body is not valid JSON: {error}."
         raise MalformedRequest(detail, fields=(FieldError("body", "must be valid JSON"),)) from error
@@ -97,13 +99,13 @@ def _parse(data: bytes) -> dict[str, Any]:
         raise MalformedRequest("The body must be a JSON object.", fields=(FieldError("body", "must be an object"),))
     for name, value in body.items():
         if deeper_than(_DEEPEST, value):
-            raise MalformedRequest(f"{name}: nested too deep.", fields=(FieldError(name, "fewer levels"),))
-    # The walks are spared where nothing can be found.
+            raise MalformedRequest(f"{name}: nested too deeply.", fields=(FieldError(name, "must have fewer levels"),))
+    # The walks are skipped if there is nothing to find.
     if rounded and (field := _path_of(body, lambda value: isinstance(value, Rounded))) is not None:
         raise MalformedRequest(f"{field}: {TOO_EXACT}", fields=(FieldError(field, TOO_EXACT),))
-    # Only an escape can smuggle half a character in.
+    # Only an escape can contain an unpaired surrogate.
     if b"\\u" in data and (field := _path_of(body, _is_broken_text)) is not None:
-        raise MalformedRequest(f"{field}: half a character.", fields=(FieldError(field, "must be valid Unicode"),))
+        raise MalformedRequest(f"{field}: is not valid Unicode.", fields=(FieldError(field, "must be valid Unicode"),))
     return body
 
 
@@ -123,12 +125,12 @@ def _path_of(value: object, is_meant: Callable[[object], bool], path: str = "") 
 
 
 def _is_broken_text(value: object) -> bool:
-    """Whether a text holds an unpaired surrogate: no such text can be stored or sent."""
+    """Whether a text has an unpaired surrogate: no such text can be stored or sent."""
     return isinstance(value, str) and _SURROGATE.search(value) is not None
 
 
 def install(app: Flask) -> None:
-    """Read every body strictly, and give every request its id."""
+    """Parse every body strictly, and give every request its id."""
     app.request_class = JsonRequest
 
     @app.before_request
@@ -143,7 +145,7 @@ def install(app: Flask) -> None:
 
 
 def sent() -> Any:
-    """Return the body of the present request as it was sent, to find a wrong field in; None where it is no JSON."""
+    """Return the body of the current request as it was sent, to locate an invalid field; None if it is not JSON."""
     try:
         return request.get_json()
     except (BotError, HTTPException):
@@ -151,7 +153,7 @@ def sent() -> Any:
 
 
 def check_parameters() -> None:
-    """Check that no query parameter would be dropped without a word; a blueprint's `before_request`.
+    """Check that no query parameter would be silently ignored; a blueprint's `before_request`.
 
     Raises:
         ValidationFailed: one was sent twice, or to a route that takes none.
@@ -172,15 +174,15 @@ def _takes_query(view: Callable[..., Any]) -> bool:
 
 
 def require_caller() -> None:
-    """Find out who calls; a blueprint's `before_request`.
+    """Authenticate the caller; a blueprint's `before_request`.
 
-    Where a turn will run in a conversation that this process knows, its agent is read along.
+    If a turn will run in a conversation that this process knows, its agent is read in the same request.
 
     Cost: AP-21, 1 GetItem, or AP-24, 1 BatchGetItem.
 
     Raises:
-        Unauthenticated: no valid API key or token was sent; the log tells it.
-        AccountClosed: the token's user was deleted; the log tells it.
+        Unauthenticated: no valid API key or token was sent; the log has the reason.
+        AccountClosed: the token's user was deleted; it is logged.
     """
     expected = None
     if request.endpoint in _TURNS and request.view_args:
@@ -188,24 +190,24 @@ def require_caller() -> None:
     try:
         g.caller, g.agent = services().authentication.caller(request.headers.get("Authorization"), expected)
     except (Unauthenticated, AccountClosed) as error:
-        # The rule and not the path, in which anything may stand.
+        # The rule and not the path, which may contain anything.
         route = f"{request.method} {request.url_rule}"
         services().auth_failures.note(error.reason, route, request.remote_addr, g.request_id)
         raise
     actor = Actor(g.caller.user_id, g.caller.key_id, g.request_id, request.remote_addr)
-    # A thread serves one request after the other, and each that acts comes by here.
+    # A thread serves one request at a time, and every request that acts passes through here.
     acting.set(actor)
     services().sign_in_log.note(g.caller, actor)
     _check_rate(g.caller)
 
 
 def _check_rate(who: Caller) -> None:
-    """Count the request where requests are limited: for its key first, so that one key cannot use up the user's.
+    """Count the request against the rate limits: its key's first, so that one key cannot use up the user's.
 
-    Cost: AP-98 for each of the two limits that is set.
+    Cost: AP-98 for each of the two limits if set.
 
     Raises:
-        LimitReached: the minute has had as many requests as it may.
+        LimitReached: the limit of this minute is reached.
     """
     settings = services().settings
     if settings.requests_per_minute_of_a_key is not None and who.key_id is not None:
@@ -215,7 +217,7 @@ def _check_rate(who: Caller) -> None:
 
 
 def caller() -> Caller:
-    """Return who makes the present request."""
+    """Return the caller of the current request."""
     found: Caller = g.caller
     return found
 
@@ -224,16 +226,16 @@ def require_admin() -> None:
     """Check that the caller may manage users.
 
     Raises:
-        Forbidden: the caller is no administrator.
+        Forbidden: the caller is not an administrator.
     """
     if not acts_as_admin():
-        raise Forbidden("Only an administrator may do that.")
+        raise Forbidden("Only an administrator may do this.")
 
 
 def acts_as_admin() -> bool:
-    """Whether the caller may manage users at this moment: an administrator's key is one as long as its user is.
+    """Whether the caller may manage users now: a key is an administrator's only while its user is one.
 
-    Cost: AP-02 once in a request with an administrator's key; nothing else.
+    Cost: AP-02 once per request with an administrator's key, else nothing.
     """
     who = caller()
     if not who.is_admin or who.key_id is None:
@@ -247,7 +249,7 @@ def acts_as_admin() -> bool:
 
 
 def agent_read_along() -> Agent | None:
-    """Return the agent that was read together with the caller's key, if one was."""
+    """Return the agent that was read together with the caller's key, if any."""
     found: Agent | None = g.agent
     return found
 
@@ -266,7 +268,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the name {twice[:64]!r} stands twice in one object")
+        raise ValueError(f"the name {twice[:64]!r} occurs twice in one object")
     return found
 
 

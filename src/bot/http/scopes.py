@@ -1,4 +1,4 @@
-"""How far a key reaches: all that its user may, reads alone, or one agent and the conversations with it."""
+"""The scopes of API keys: everything the user may do, reads only, or one agent and the conversations with it."""
 
 import re
 
@@ -16,8 +16,8 @@ from models.table.errors import ItemNotFound
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 _ID = re.compile(ID_PATTERN)
 
-# What a key of one agent may ask for. Everything else is refused, also a route that is added tomorrow: who adds it here
-# sees to it that its agent, conversation or turn stands in the path, or that it asks `Caller.check_agent` itself.
+# The routes that a key of one agent may use. Everything else is refused, including routes that are added later. A route
+# that is added here must have its agent, conversation or turn in the path, or must call `Caller.check_agent` itself.
 FOR_ONE_AGENT = frozenset(
     {
         "agents.list_all",
@@ -45,14 +45,14 @@ FOR_ONE_AGENT = frozenset(
 
 
 def check_scope() -> None:
-    """Check that the caller's key reaches as far as this request; a blueprint's `before_request`.
+    """Check that the scope of the caller's key covers this request; a blueprint's `before_request`.
 
-    Cost: nothing, but with a key of one agent AP-31 for a conversation that this process has not seen, and AP-53 for a
+    Cost: nothing; with a key of one agent, AP-31 for a conversation that this process has not seen, and AP-53 for a
     turn.
 
     Raises:
-        InsufficientScope: the key is for reading or for one agent, and this is something else.
-        ItemNotFound: to a key of one agent, there is no such agent, conversation or turn.
+        InsufficientScope: the key's scope does not cover this request.
+        ItemNotFound: for a key of one agent, there is no such agent, conversation or turn.
     """
     who = caller()
     match who.scope:
@@ -66,14 +66,14 @@ def check_scope() -> None:
                 raise InsufficientScope("This API key may only use its agent, and the conversations with it.")
             _check_path(who)
         case _:
-            raise InsufficientScope("This API key has a scope that this version does not know.")
+            raise InsufficientScope("This version does not know the scope of this API key.")
 
 
 def _check_path(who: Caller) -> None:
     """Check that what the path names belongs to the key's agent; what lies below a conversation belongs to that."""
     for slot, value in (request.view_args or {}).items():
         if not _ID.fullmatch(value):
-            continue  # the route itself says what is wrong with it
+            continue  # the route itself reports what is wrong with it
         match slot:
             case "agent_id":
                 who.check_agent(value)

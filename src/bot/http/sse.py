@@ -18,21 +18,21 @@ KEEP_ALIVE = ": keep-alive\n\n"
 
 @dataclass(frozen=True)
 class ServerSentEvent:
-    """One event: its name, its data as a JSON object, and the id after which a client that was cut off goes on."""
+    """One event: its name, its data as a JSON object, and the id after which a disconnected client resumes."""
 
     name: str
     data: dict[str, Any]
     id: str
 
     def __str__(self) -> str:
-        """Return it as it is sent."""
+        """Return the event as it is sent."""
         data = json.dumps(self.data, ensure_ascii=False).translate(_NO_LINE_ENDS)
         return f"id: {self.id}\nevent: {self.name}\ndata: {data}\n\n"
 
 
 def event_stream(events: Iterable[ServerSentEvent | None]) -> Response:
-    """Return the answer that streams events; None is a comment, as a sign of life while nothing happens."""
-    # `X-Accel-Buffering` keeps proxies of nginx's kind from holding the events back.
+    """Return the answer that streams events; None is sent as a keep-alive comment."""
+    # `X-Accel-Buffering` keeps nginx and similar proxies from buffering the events.
     return Response(
         stream_with_context(_written(events)),
         content_type="text/event-stream; charset=utf-8",

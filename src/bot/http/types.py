@@ -1,4 +1,4 @@
-"""Types that requests and answers share. What is not allowed is refused with the field's name, never dropped."""
+"""Types shared by requests and answers. Invalid input is refused with the name of its field, never dropped."""
 
 import re
 from datetime import UTC, date, datetime
@@ -24,7 +24,7 @@ class Parameters(BaseModel):
 
     @classmethod
     def model_json_schema(cls, *args: Any, **options: Any) -> dict[str, Any]:
-        """Return the JSON Schema; flask-openapi asks for the plain one with each request, so that is made once."""
+        """Return the JSON Schema; flask-openapi asks for the plain one on each request, so it is cached."""
         if args or options:
             return super().model_json_schema(*args, **options)
         if cls not in _PLAIN_SCHEMAS:
@@ -82,13 +82,13 @@ def _in_utc(moment: datetime) -> datetime:
 
 
 Moment = Annotated[datetime, PlainSerializer(_rfc3339, when_used="json")]
-# Text in JSON and in a URL alike, so not strict.
+# A string both in JSON and in a URL, so not strict.
 MomentIn = Annotated[datetime, Field(strict=False), BeforeValidator(_with_zone), AfterValidator(_in_utc)]
 
 
 def _written_out(value: object) -> object:
     if isinstance(value, str) and not _DAY.fullmatch(value):
-        raise ValueError("must be a day, as 2026-11-22")
+        raise ValueError("must be a day, such as 2026-11-22")
     return value
 
 
@@ -102,7 +102,7 @@ MapName = Annotated[str, Field(pattern=MAP_NAME)]
 
 
 def deeper_than(levels: int, value: JsonValue) -> bool:
-    """Whether a value is nested deeper than that; found without recursion, which depth itself could exhaust."""
+    """Whether a value is nested deeper than that; without recursion, which deep nesting could exhaust."""
     layer: list[JsonValue] = [value]
     for _ in range(levels):
         layer = [
@@ -123,12 +123,12 @@ def _not_too_deep(value: JsonValue) -> JsonValue:
 
 
 def names_only(schema: dict[str, Any]) -> None:
-    """Say what the values of a map are in a way that the OpenAPI document can hold (see `bot.http.openapi`)."""
+    """Describe the values of a map in a form that OpenAPI supports (see `bot.http.openapi`)."""
     (schema["additionalProperties"],) = schema.pop("patternProperties").values()
 
 
 Json = Annotated[JsonValue, AfterValidator(_not_too_deep)]
-# A map of a user's own making; in a partial update a name with null is removed and the other names stay.
+# A user-defined map; in a partial update a name with null is removed and the other names stay.
 JsonMap = Annotated[dict[MapName, Json], Field(max_length=64, json_schema_extra=names_only)]
 
 
@@ -136,14 +136,14 @@ def _whole(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-# JSON has one kind of number: 5.0 is an integer there. To stand after the limits, which the document loses otherwise.
+# JSON has one kind of number: 5.0 is an integer. Must come after the limits, or the OpenAPI document loses them.
 WHOLE = BeforeValidator(_whole)
 
 
 class PageQuery(Parameters):
     """How a list is paged."""
 
-    limit: int = Field(DEFAULT_LIMIT, ge=1, le=MAX_LIMIT, description="How many to return at the most.")
+    limit: int = Field(DEFAULT_LIMIT, ge=1, le=MAX_LIMIT, description="The most to return.")
     cursor: str | None = Field(
-        None, max_length=1024, description="The `next_cursor` of the page before; only with the same filters."
+        None, max_length=1024, description="The `next_cursor` of the previous page; valid only with the same filters."
     )

@@ -28,7 +28,7 @@ def as_bot_error(error: Exception, begun: Begun) -> BotError:
             return TooLarge(f"The answer cannot be stored: {error}")
         case Contended() | PynamoDBException() | ClientError() | BotoCoreError():
             log.error("turn %s cannot be stored: %s", begun.lease.turn_id, error)
-            return TableUnavailable("DynamoDB did not do what it was asked; try again.", retry_after=1)
+            return TableUnavailable("DynamoDB could not process the request; try again.", retry_after=1)
         case _:
             log.exception("turn %s failed", begun.lease.turn_id, exc_info=error)
             return BotError("The turn failed on our side; the log has the reason.")

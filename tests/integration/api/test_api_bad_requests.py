@@ -133,7 +133,7 @@ def test_a_body_that_does_not_arrive_is_malformed_and_says_why(ann: Caller) -> N
         content_type="application/json",
         environ_overrides={"wsgi.input_terminated": True},
     )
-    assert fields == {"body": "must arrive whole, and in time"}
+    assert fields == {"body": "must arrive completely and in time"}
 
 
 def test_all_wrong_fields_are_named_at_once(ann: Caller) -> None:

@@ -1,4 +1,4 @@
-"""Conversations: started, opened, listed by latest activity, renamed, put away, deleted."""
+"""Conversations: started, opened, listed by latest activity, renamed, archived, deleted."""
 
 import json
 

@@ -102,7 +102,7 @@ def test_the_same_request_again_is_the_same_answer_and_nothing_is_written(
     assert again.headers["Idempotent-Replayed"] == "true"
     refused = post(admin, path, other, "the key")
     assert (refused.status_code, refused.get_json()["code"]) == (422, "idempotency_key_reused")
-    assert refused.get_json()["errors"] == [{"field": HEADER, "message": "was sent before with another body"}]
+    assert refused.get_json()["errors"] == [{"field": HEADER, "message": "was already used with a different body"}]
     assert whole_table() == before
 
 

@@ -75,5 +75,5 @@ def test_a_young_object_may_belong_to_an_item_that_is_being_written(bucket: Blob
 
 def test_without_a_bucket_there_is_nothing_to_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("BOT_MESSAGE_BUCKET")
-    with pytest.raises(ValueError, match="BOT_MESSAGE_BUCKET names it"):
+    with pytest.raises(ValueError, match="set BOT_MESSAGE_BUCKET"):
         sweep()

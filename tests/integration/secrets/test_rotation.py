@@ -215,12 +215,12 @@ class TestTheCommand:
         with pytest.raises(ValueError, match="3 values are still under an older key"):
             self.run("drop-old-keys")
         dry = self.run("rotate", "--dry-run")
-        assert "Would encrypt 3 values anew." in dry.stdout
+        assert "Would re-encrypt 3 values." in dry.stdout
         assert "Users" in dry.stderr
 
         done = self.run("rotate")
 
-        assert (done.exit_code, "Encrypted 3 of 3 values anew." in done.stdout) == (0, True)
+        assert (done.exit_code, "Re-encrypted 3 of 3 values." in done.stdout) == (0, True)
         assert opened(user_id, server) == {name: details(name) for name in NAMES}
         assert "Removed 1 old keys" in self.run("drop-old-keys").stdout
         assert KeyFile(file.path).secrets == (new,)
@@ -239,7 +239,7 @@ class TestTheCommand:
         lost = with_details(Vault(KeyRing(b"lost")), ("openai",))
         done = self.run("rotate")
         assert done.exit_code == 1
-        assert f"No key at hand opens 'openai' of {lost}; it was left as it is." in done.stderr
+        assert f"No available key decrypts 'openai' of {lost}; it was left unchanged." in done.stderr
 
     def test_a_key_of_the_settings_is_changed_in_the_settings(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("BOT_SECRET_KEY", "n" * 32)

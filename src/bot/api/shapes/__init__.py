@@ -1,1 +1,1 @@
-"""What several resources show or take: each shape has its home here, so that no resource imports another."""
+"""Request and answer shapes shared by several resources, so that no resource imports another."""

@@ -22,7 +22,7 @@ class AgentView(View):
     functions: list[dict[str, Json]]
     settings: dict[str, Json]
     published: bool = Field(description="Whether all users of this deployment may talk to it.")
-    shared_with: list[UserId] = Field(description="The users who may talk to it by name.")
+    shared_with: list[UserId] = Field(description="The users it is shared with individually.")
     share_credentials: bool
     version: int
     created_at: Moment

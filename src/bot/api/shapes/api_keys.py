@@ -1,4 +1,4 @@
-"""How an API key is shown: by its hint, never again as itself."""
+"""How an API key is shown: only by its hint."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -8,13 +8,11 @@ from pydantic import Field
 from bot.http.types import AgentId, KeyId, Moment, View
 from models.api_key import ApiKeyEntry, Scope
 
-SCOPES = (
-    "`full`: all that the user may; `read`: GET alone; `agent`: one agent and the conversations with it, nothing else."
-)
+SCOPES = "`full`: everything the user may do; `read`: GET only; `agent`: only one agent and the conversations with it."
 
 
 class KeyView(View):
-    """A key, by the hint of its last characters."""
+    """A key, identified by its last characters as `hint`."""
 
     id: KeyId
     name: str | None
@@ -23,7 +21,7 @@ class KeyView(View):
     agent_id: AgentId | None
     created_at: Moment
     expires_at: Moment | None
-    last_used_at: Moment | None = Field(description="Exact to the hour; null if it was not used yet.")
+    last_used_at: Moment | None = Field(description="Accurate to the hour; null if it has not been used yet.")
 
 
 def key_fields(entry: ApiKeyEntry) -> dict[str, Any]:

@@ -7,13 +7,13 @@ from models.audit import Action, AuditEvent
 
 
 class EventView(View):
-    """Something that was done. It never holds a secret, nor anything that was said."""
+    """A record of the audit trail. It never contains a secret or the text of a message."""
 
     id: str
     action: Action
     actor_id: str = Field(description="A user's id; `operator` for a command on the server, `system` for the server.")
-    key_id: KeyId | None = Field(description="The API key with which it was done.")
-    target_id: str | None = Field(description="To what it was done.")
+    key_id: KeyId | None = Field(description="The API key that was used.")
+    target_id: str | None = Field(description="The id of the affected resource.")
     details: dict[str, Json]
     request_id: str | None
     address: str | None

@@ -1,4 +1,4 @@
-"""What is sent to make an agent speak: a message, the results of its function calls, or neither."""
+"""Bodies that make an agent answer: a message, the results of its function calls, or neither."""
 
 import json
 from typing import Annotated, Any, Literal, NoReturn
@@ -13,27 +13,27 @@ from models.access_patterns.messages import Draft
 from models.table.errors import ItemTooLarge
 
 _LENGTH = (
-    "Long texts are compressed; what then fits in no item goes to S3 where the deployment has a bucket, else it is 413."
+    "Long texts are compressed. Those still too large for an item go to S3 if the deployment has a bucket; else 413."
 )
 LongText = Annotated[str, Field(min_length=1, description=_LENGTH)]
 
 
 class TextPart(Body):
-    """A part that is text."""
+    """A text part."""
 
     type: Literal["text"]
     text: LongText
 
 
 class ImageReference(Body):
-    """Where an image is, or the image itself."""
+    """The URL of an image, or the image itself."""
 
     url: ImageUrl
     detail: Literal["auto", "low", "high"] | None = None
 
 
 class ImagePart(Body):
-    """A part that is an image."""
+    """An image part."""
 
     type: Literal["image_url"]
     image_url: ImageReference
@@ -44,24 +44,24 @@ Content = LongText | Annotated[list[Part], Field(min_length=1, max_length=64)]
 
 
 class FunctionResult(Body):
-    """What a function gave back."""
+    """The result of a function call."""
 
     call_id: Annotated[str, Field(min_length=1, max_length=256)]
     content: Annotated[str, Field(description=_LENGTH)]
 
 
-_BACKGROUND = "Answer at once with the running turn; read it, or follow its events, later."
-_EITHER = "must be false where background is true: follow the turn's events instead"
+_BACKGROUND = "Answer at once with the running turn; read it or follow its events later."
+_EITHER = "must be false if background is true: follow the turn's events instead"
 _STREAM_AND_BACKGROUND: dict[str, Any] = {
     "required": ["stream", "background"],
     "properties": {"stream": {"const": True}, "background": {"const": True}},
 }
-# What goes together, as `MessageCreate.check` checks it.
+# The valid combinations, as checked by `MessageCreate.check`.
 _COMBINATIONS: dict[str, Any] = {
     "not": _STREAM_AND_BACKGROUND,
     "anyOf": [
         {
-            "title": "A message that is answered",
+            "title": "A message that the agent answers",
             "required": ["content"],
             "properties": {"content": {"not": {"type": "null"}}, "reply": {"const": True}, "sender": {"const": "user"}},
         },
@@ -86,38 +86,38 @@ _COMBINATIONS: dict[str, Any] = {
 
 
 class MessageCreate(Body):
-    """A message, or the results of the functions that the agent has called (then with or without a message)."""
+    """A message, or the results of the agent's function calls, with or without a message."""
 
     model_config = ConfigDict(json_schema_extra=_COMBINATIONS)
 
     content: Content | None = None
     results: Annotated[list[FunctionResult], Field(max_length=MAX_CALLS)] = Field(
-        default_factory=list, description="One result for each function call that waits."
+        default_factory=list, description="One result for each pending function call."
     )
     reply: bool = Field(True, description="Whether the agent answers; `false` only stores the message.")
     stream: bool = Field(False, description="Answer as server-sent events.")
     background: bool = Field(False, description=_BACKGROUND)
-    sender: Literal["user", "agent", "system"] = Field("user", description="Another sender only with `reply: false`.")
+    sender: Literal["user", "agent", "system"] = Field("user", description="Not `user` only with `reply: false`.")
 
     def check(self) -> None:
-        """Check what no single field can tell.
+        """Check the fields in combination.
 
         Raises:
-            ValidationFailed: the fields do not go together.
+            ValidationFailed: the combination of fields is invalid.
             TooLarge: an image is too large.
         """
         if self.content is None and not self.results:
-            _refuse("content", "is required, unless there are results for the agent's function calls")
+            _refuse("content", "is required unless there are results for the agent's function calls")
         if self.sender != "user" and self.reply:
             _refuse("sender", "must be 'user' unless reply is false")
         if self.stream and not self.reply:
-            _refuse("stream", "must be false where reply is false")
+            _refuse("stream", "must be false if reply is false")
         if self.background and not self.reply:
-            _refuse("background", "must be false where reply is false")
+            _refuse("background", "must be false if reply is false")
         if self.stream and self.background:
             _refuse("stream", _EITHER)
         if self.results and not self.reply:
-            _refuse("results", "must be empty where reply is false: the agent waits to go on")
+            _refuse("results", "must be empty if reply is false: the agent is waiting for them to continue")
         for number, part in enumerate(self.content if isinstance(self.content, list) else ()):
             if isinstance(part, ImagePart) and (size := image_bytes(part.image_url.url)) > MAX_IMAGE_BYTES:
                 field, most = f"content.{number}.image_url.url", f"an image of at most {MAX_IMAGE_BYTES:,} bytes"
@@ -126,7 +126,7 @@ class MessageCreate(Body):
                 )
 
     def blame(self, error: ItemTooLarge) -> Exception:
-        """Return the error with the field of this body that it is about: the largest part of a message, or a result."""
+        """Return the error with the field of this body that caused it: the largest part of a message, or a result."""
         draft = self.draft()
         if draft is not None and error.size == len(draft.content.encode()):
             if not isinstance(self.content, list):
@@ -149,7 +149,7 @@ class MessageCreate(Body):
 
 
 def _long_of(part: TextPart | ImagePart) -> tuple[str, str]:
-    """Return the path in a part to what may be long there, and that."""
+    """Return the path of the long text in a part, and the text."""
     return ("text", part.text) if isinstance(part, TextPart) else ("image_url.url", part.image_url.url)
 
 
@@ -158,11 +158,11 @@ def _refuse(field: str, message: str) -> NoReturn:
 
 
 class Cancellation(Body):
-    """Nothing more is to be said: the path names the turn."""
+    """Has no fields: the path names the turn."""
 
 
 class TurnCreate(Body):
-    """A turn without a new message: the agent answers what is there. After one that failed, this tries again."""
+    """A turn without a new message: the agent answers the conversation as it is. Retries after a failed turn."""
 
     model_config = ConfigDict(json_schema_extra={"not": _STREAM_AND_BACKGROUND})
 
@@ -170,10 +170,10 @@ class TurnCreate(Body):
     background: bool = Field(False, description=_BACKGROUND)
 
     def check(self) -> None:
-        """Check what no single field can tell.
+        """Check the fields in combination.
 
         Raises:
-            ValidationFailed: the fields do not go together.
+            ValidationFailed: the combination of fields is invalid.
         """
         if self.stream and self.background:
             _refuse("stream", _EITHER)

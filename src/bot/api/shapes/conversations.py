@@ -1,4 +1,4 @@
-"""How a conversation is shown: as an entry of a list, or whole."""
+"""How a conversation is shown: as an entry of a list, or in full."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ from models.conversation import Conversation, ConversationStatus
 
 
 class ConversationEntry(View):
-    """A conversation, as a list shows one. `last_active_at` is exact to the minute here."""
+    """A conversation, as shown in a list. `last_active_at` is accurate to the minute here."""
 
     id: ConversationId
     user_id: UserId
@@ -35,7 +35,7 @@ class ConversationUsage(View):
 
 
 class ConversationView(ConversationEntry):
-    """A conversation. `active_turn_id` names the turn that runs at this moment."""
+    """A conversation. `active_turn_id` is the turn that is running now."""
 
     metadata: dict[str, Json]
     message_count: int
@@ -64,7 +64,7 @@ def entry_fields(conversation: Conversation) -> dict[str, Any]:
 
 
 def conversation_fields(conversation: Conversation) -> dict[str, Any]:
-    """Return what is shown of a conversation by itself."""
+    """Return what is shown of a single conversation."""
     return {
         **entry_fields(conversation),
         "metadata": conversation.metadata,

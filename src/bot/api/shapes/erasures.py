@@ -19,7 +19,7 @@ ErasureId = Annotated[
 
 
 class ErasureView(View):
-    """An erasure; with `completed_at` it is the receipt."""
+    """An erasure; once it has `completed_at`, it is the receipt."""
 
     id: ErasureId
     kind: ErasureKind
@@ -30,7 +30,7 @@ class ErasureView(View):
     status: ErasureStatus
     completed_at: Moment | None
     removed: dict[str, int] = Field(
-        description=f"How many items of the table went, by their kind; `{OBJECT}` are the objects of the bucket.",
+        description=f"How many items were removed, by kind; `{OBJECT}` counts the objects in the bucket.",
         examples=[{"Conversation": 1, "Message": 300, OBJECT: 2, "Turn": 140}],
     )
 
@@ -54,7 +54,7 @@ DELETED: dict[int, Any] = {204: None, 202: ErasureView}
 
 
 def deleted(job: Erasure) -> Response:
-    """Answer a DELETE: 204 where all is removed, 202 where the rest goes on; `Location` leads to the erasure."""
+    """Answer a DELETE: 204 if everything is removed, 202 if it continues; `Location` is the erasure."""
     headers = {"Location": f"/api/v1/erasures/{job.erasure_id}"}
     if job.completed:
         return Response(status=204, headers=headers)

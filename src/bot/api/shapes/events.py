@@ -17,10 +17,10 @@ EVENTS = ("turn.started", "message.delta", "turn.completed", "turn.failed", "tur
 STREAM_DOCUMENT: dict[int, Any] = {
     200: {
         "description": "With `stream: true`: server-sent events. `turn.started` has the stored input, `message.delta` "
-        "the next `text`, `turn.completed`, `turn.failed` and `turn.cancelled` the turn as stored. A comment is a "
-        "sign of life. `GET /api/v1/turns/{turn_id}/events?after=N` goes on after the event with the id N.",
+        "the next `text`, `turn.completed`, `turn.failed` and `turn.cancelled` the turn as stored. Comments are "
+        "keep-alives. `GET /api/v1/turns/{turn_id}/events?after=N` resumes after the event with the id N.",
         "content": {
-            # OpenAPI before 3.2 has no better place to say what each event is.
+            # Before 3.2, OpenAPI has no better place to describe the events.
             "text/event-stream": {
                 "schema": {
                     "type": "object",
@@ -39,7 +39,7 @@ STREAM_DOCUMENT: dict[int, Any] = {
 
 
 def turn_stream(events: Iterator[TurnEvent | None]) -> Response:
-    """Return the answer that streams a turn; None in `events` is a sign of life while nothing happens."""
+    """Return the answer that streams a turn; None in `events` is a keep-alive."""
     return event_stream(None if event is None else _shown(event) for event in events)
 
 

@@ -1,6 +1,6 @@
 """Images in messages: an address that the provider fetches, or the image itself as a `data:` URL (RFC 2397).
 
-Nothing is decoded but the base64: of the image, its first bytes must be those of the format that it is said to have.
+Only the base64 is decoded, not the image: its first bytes must match its media type.
 """
 
 import base64
@@ -10,8 +10,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-# The most bytes of one image; what the strictest of the common providers takes. In base64 a third more, which the
-# default of BOT_MAX_BODY_BYTES has room for.
+# The most bytes of one image: the limit of the strictest common provider. Base64 takes a third more, which the default
+# of BOT_MAX_BODY_BYTES allows for.
 MAX_IMAGE_BYTES = 5 * 1024 * 1024
 _MAX_ADDRESS = 8192
 
@@ -22,18 +22,18 @@ _FORMATS = {
     "image/gif": re.compile(rb"GIF8[79]a"),
 }
 _FORM = "data:image/png;base64,… (or image/jpeg, image/webp, image/gif)"
-# What many programs call it, and some providers do not know.
+# Common in programs, but unknown to some providers.
 _ALIASES = {"image/jpg": "image/jpeg"}
 
 
 def _checked(url: str) -> str:
-    """Return an image's URL as it is kept: that of a `data:` URL has its scheme and media type in lower case."""
+    """Return an image's URL as it is stored: a `data:` URL gets its scheme and media type in lower case."""
     if url[:5].lower() == "data:":
         return _checked_data(url)
     if not url.startswith("https://"):
-        raise ValueError(f"must begin with https://, or be the image itself as {_FORM}")
+        raise ValueError(f"must start with https://, or be the image itself as {_FORM}")
     if len(url) > _MAX_ADDRESS:
-        raise ValueError(f"must have at most {_MAX_ADDRESS:,} characters where it begins with https://")
+        raise ValueError(f"must have at most {_MAX_ADDRESS:,} characters if it starts with https://")
     return url
 
 
@@ -44,32 +44,32 @@ def _checked_data(url: str) -> str:
     if not comma or media_type not in _FORMATS:
         raise ValueError(f"must be a PNG, JPEG, WebP or GIF image as {_FORM}")
     if parameters != ["base64"]:
-        raise ValueError(f"must be in base64, and its media type without parameters: {_FORM}")
+        raise ValueError(f"must be base64, with no parameters in its media type: {_FORM}")
     image = _decoded(data)
     if not _FORMATS[media_type].match(image):
         found = next((name for name, magic in _FORMATS.items() if magic.match(image)), "none of the four formats")
-        raise ValueError(f"says {media_type}, but its bytes are {found}")
+        raise ValueError(f"claims {media_type}, but its bytes are {found}")
     return f"data:{media_type};base64,{data}"
 
 
 def _decoded(data: str) -> bytes:
     if not data:
-        raise ValueError("must hold an image; there is nothing after the comma")
+        raise ValueError("must contain an image; there is nothing after the comma")
     if "-" in data or "_" in data:
-        raise ValueError("must be in standard base64, with + and / and not the - and _ of its variant for URLs")
+        raise ValueError("must be standard base64 with + and /, not the URL-safe variant with - and _")
     try:
         image = base64.b64decode(data, validate=True)
     except (binascii.Error, ValueError) as error:
-        # The library's sentence is of bytes and offsets, and could quote what was sent.
-        raise ValueError("must be whole base64, with its padding, and without white space or line breaks") from error
-    # Bits that nobody reads could carry anything: only the one way to write these bytes will do.
+        # The library's message is about bytes and offsets, and could quote what was sent.
+        raise ValueError("must be complete base64, with padding and without white space or line breaks") from error
+    # Unused bits could carry anything: only the canonical encoding of these bytes is accepted.
     if base64.b64encode(image[-(len(image) % 3 or 3) :]).decode() != data[-4:]:
-        raise ValueError("must be whole base64: it ends in bits that belong to no byte")
+        raise ValueError("must be complete base64: its last bits belong to no byte")
     return image
 
 
 def image_bytes(url: str) -> int:
-    """Return how many bytes an image in a checked URL has; 0 for one that is elsewhere."""
+    """Return how many bytes an image in a checked URL has; 0 for an https URL."""
     if not url.startswith("data:"):
         return 0
     data = len(url) - url.index(",") - 1
@@ -77,7 +77,7 @@ def image_bytes(url: str) -> int:
 
 
 _BASE64 = "[A-Za-z0-9+/]"
-# By what base64 of the formats begins with, in whole groups of four characters; and what may follow.
+# How the base64 of each format begins, in whole groups of four characters; and what may follow.
 _BEGINNINGS = {
     "png": f"iVBORw0KGgo{_BASE64}",
     "jpeg": "/9j/",
@@ -91,12 +91,12 @@ ImageUrl = Annotated[
     str,
     AfterValidator(_checked),
     Field(
-        description=f"An https address, which the provider fetches and this server does not; or the image itself, as "
-        f"{_FORM}: at most {MAX_IMAGE_BYTES:,} bytes before base64, of the format that it says. The scheme and the "
-        "media type are kept in lower case.",
+        description=f"An https URL, which the provider fetches and this server does not; or the image itself, as "
+        f"{_FORM}: at most {MAX_IMAGE_BYTES:,} bytes before base64, matching its media type. The scheme and the "
+        "media type are stored in lower case.",
         json_schema_extra={
             "anyOf": [
-                {"title": "An address", "pattern": "^https://", "maxLength": _MAX_ADDRESS},
+                {"title": "An https URL", "pattern": "^https://", "maxLength": _MAX_ADDRESS},
                 {
                     "title": "The image itself",
                     "pattern": f"^data:image/(?:{_ONE_OF}){_REST}$",

@@ -1,4 +1,4 @@
-"""How a message is shown, and a large text that cannot be."""
+"""How a message is shown, and a large text that is unavailable."""
 
 from typing import Any, Literal
 
@@ -10,10 +10,10 @@ from models.table.long_text import LongItem
 
 
 class Unavailable(View):
-    """Why a large text is not shown, and what of it is known: how it begins, and its length in bytes."""
+    """Why a large text is not shown, with its beginning and its length in bytes, if known."""
 
     code: Literal["left_out", "unreachable", "lost"] = Field(
-        description="`left_out`: beside other large ones it was too much, read it alone; `unreachable`: try again; "
+        description="`left_out`: too large together with others, read it separately; `unreachable`: try again; "
         "`lost`: it is missing or damaged."
     )
     detail: str
@@ -24,19 +24,19 @@ class Unavailable(View):
 class MessageView(View):
     """A message. `content` is text, or the list of typed parts of a message of type `parts`.
 
-    It is null where `unavailable` says why.
+    It is null if `unavailable` says why.
     """
 
     id: MessageId
     conversation_id: ConversationId
     sender: Sender
-    role: str = Field(description="What models call the sender: user, assistant, system, tool.")
+    role: str = Field(description="The sender in the terms of model APIs: user, assistant, system, tool.")
     type: MessageType
     content: str | list[dict[str, Json]] | None
-    unavailable: Unavailable | None = Field(description="Null, unless a large text cannot be shown.")
+    unavailable: Unavailable | None = Field(description="Null unless a large text is unavailable.")
     attributes: dict[str, Json] = Field(
-        description="For a function call `is_function_call`, `function_name` and `call_id`; for an answer that did not "
-        "end by itself, its `finish_reason`."
+        description="For a function call `is_function_call`, `function_name` and `call_id`; for an answer that was cut "
+        "off, its `finish_reason`."
     )
     turn_id: TurnId | None
     llm_response_id: str | None
@@ -44,7 +44,7 @@ class MessageView(View):
 
 
 def show_unavailable(item: LongItem) -> Unavailable | None:
-    """Return why an item's text cannot be shown, or None where it can."""
+    """Return why an item's text cannot be shown, or None if it can."""
     reason = item.unavailable
     if reason is None:
         return None

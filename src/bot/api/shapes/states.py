@@ -11,13 +11,13 @@ from models.state import StateKind
 
 
 class StateView(View):
-    """What is remembered under a key. `version` starts at 1 and grows with each put."""
+    """The value under a key. `version` starts at 1 and grows with each put."""
 
     key: str
     kind: StateKind
     value: Json
     unavailable: Unavailable | None = Field(
-        description="Null, unless a large `value` cannot be shown; then that is null."
+        description="Null unless a large `value` is unavailable; then `value` is null."
     )
     version: int
     created_at: Moment

@@ -1,4 +1,4 @@
-"""How a turn is shown, and what it brought."""
+"""How a turn and its result are shown."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from models.turn import Turn, TurnCount, TurnStatus
 
 
 class TurnUsage(View):
-    """What the provider counted, in tokens; null where it did not."""
+    """The tokens that the provider counted; null if it gave no count."""
 
     input_tokens: int | None
     output_tokens: int | None
@@ -24,7 +24,7 @@ class TurnError(View):
 
 
 class TurnView(View):
-    """One run of an agent. An answer that did not come to its end is kept here as `partial_text`, not as a message."""
+    """One run of an agent. An answer that was not completed is kept here as `partial_text`, not as a message."""
 
     id: TurnId
     conversation_id: ConversationId
@@ -41,7 +41,7 @@ class TurnView(View):
 
 
 class TurnResult(View):
-    """What was stored: the messages that began the turn, and those of the agent. Without a reply, `turn` is null."""
+    """What was stored: the messages that started the turn, and the agent's. Without a reply, `turn` is null."""
 
     turn: TurnView | None
     input: list[MessageView]
@@ -67,7 +67,7 @@ def show_turn(turn: Turn) -> TurnView:
 
 
 def show_result(turn: Turn | None, begun: Sequence[Message], said: Sequence[Message] = ()) -> TurnResult:
-    """Return a turn with the messages that began it and those that it brought, as the API shows them."""
+    """Return a turn with the messages that started it and those that it produced, as the API shows them."""
     return TurnResult(
         turn=show_turn(turn) if turn else None,
         input=[show_message(message) for message in begun],
@@ -76,7 +76,7 @@ def show_result(turn: Turn | None, begun: Sequence[Message], said: Sequence[Mess
 
 
 def usage_of(record: Turn | TurnCount) -> TurnUsage:
-    """Return what a turn took."""
+    """Return the tokens of a turn."""
     return TurnUsage(input_tokens=_whole(record.input_tokens), output_tokens=_whole(record.output_tokens))
 
 

@@ -1,4 +1,4 @@
-"""How a user is shown, and whose profile a path may name."""
+"""How a user is shown, and which users a caller may reach."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -28,7 +28,7 @@ def _normal(email: str) -> str:
 Email = Annotated[
     str,
     Field(
-        description="Unique without regard to case. An internationalised domain is taken, and shown in its ASCII form.",
+        description="Unique, ignoring case. An internationalized domain is accepted, and shown in its ASCII form.",
         examples=["ann@example.com"],
         json_schema_extra={"format": "idn-email"},
     ),
@@ -43,10 +43,10 @@ class UserPath(Parameters):
 
 
 class IntegrationView(View):
-    """What is shown of a user's own credentials: a hint, by which a person tells keys apart."""
+    """What is shown of a user's own credentials: a hint, to tell keys apart."""
 
     api_key_hint: str | None = Field(
-        description="Null if this deployment does not have the key that it was stored with, or cannot reach it now."
+        description="Null if this deployment lacks the key that it was encrypted with, or cannot reach it now."
     )
     base_url: str | None
 
@@ -85,7 +85,7 @@ def show_user(user: User) -> UserView:
 
 
 def _hints(user: User) -> dict[str, IntegrationView]:
-    """Return what is shown of a user's details. A profile can be read without the key service, but without hints."""
+    """Return what is shown of a user's credentials. Without the key service, a profile is shown without hints."""
     shown = {name: IntegrationView(api_key_hint=None, base_url=None) for name in user.api_integration_details}
     with suppress(SecretsUnavailable, NotConfigured):
         for name, sealed in user.api_integration_details.items():
@@ -96,12 +96,12 @@ def _hints(user: User) -> dict[str, IntegrationView]:
 
 def _hint(details: Mapping[str, Any]) -> IntegrationView:
     key = details["api_key"]
-    # Of a short key, four characters would be too much.
+    # Four characters would reveal too much of a short key.
     return IntegrationView(api_key_hint=f"…{key[-4:]}" if len(key) >= 16 else "…", base_url=details.get("base_url"))
 
 
 def reachable(user_id: str) -> tenancy.UserId:
-    """Return the id of a user whom the caller may reach: oneself, or anybody for an administrator."""
+    """Return the id of a user whom the caller may reach: the caller, or any user for an administrator."""
     if user_id == ME:
         return caller().user_id
     if user_id != caller().user_id and not acts_as_admin():
