@@ -1,7 +1,7 @@
-"""Allowance: how much a user may use, what of it is claimed, and by which turns that run.
+"""Allowance: how much a user may use, how much of it is claimed, and by which running turns.
 
-A claim is made before the model is asked, with the most that the turn is expected to take, and settled with what it
-took. A limit is a condition of the write that claims, so turns that begin at one moment cannot pass it together.
+A turn claims its estimated maximum before the model is called and settles the claim with its actual use. Limits are
+conditions of the claiming write, so turns that begin at the same time cannot exceed them together.
 """
 
 from calendar import monthrange
@@ -28,10 +28,10 @@ _DAYS_KEPT = 3
 
 
 class Allowance(Item):
-    """A user's limits, where they differ from the deployment's, and what is claimed of them.
+    """A user's own limits, which override the deployment's, and what is claimed of them.
 
-    `tokens` has the tokens of a day (`2026-11-22`) and of a month (`2026-11`), in UTC: those of turns that have ended,
-    and the reservations of those that run. `running` has the turns that run, each as `{conversation_id} {turn_id}`.
+    `tokens` has the tokens by day (`2026-11-22`) and month (`2026-11`), in UTC: those of ended turns, and the
+    reservations of running ones. `running` has the running turns, each as `{conversation_id} {turn_id}`.
     """
 
     ENTITY = "Allowance"
@@ -48,7 +48,7 @@ class Allowance(Item):
 
 @dataclass(frozen=True)
 class Limits:
-    """What a user may use at the most; None is without a limit. A day and a month are those of UTC."""
+    """A user's limits; None means unlimited. Days and months are in UTC."""
 
     tokens_per_day: int | None = None
     tokens_per_month: int | None = None

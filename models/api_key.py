@@ -1,4 +1,4 @@
-"""API key: the door. Only the key's hash is stored, and it is the partition key: a lookup is one GetItem."""
+"""API key. Only the key's hash is stored, and it is the partition key: a lookup is one GetItem."""
 
 from typing import Literal
 
@@ -15,10 +15,10 @@ ID_PREFIX = "key"
 
 
 class ApiKey(Item):
-    """What a presented key is looked up by.
+    """An API key by its hash, for authentication.
 
-    Neither `scope` nor `role`, its user's when it was made, ever changes. An administrator's key is one as long as the
-    user's profile says so, too.
+    Neither `scope` nor `role` (the user's role when the key was created) ever changes. A key with the role `admin` is
+    an administrator's only as long as the user's profile has that role too.
     """
 
     ENTITY = "ApiKey"
@@ -35,7 +35,7 @@ class ApiKey(Item):
 
 
 class ApiKeyEntry(Item):
-    """What a user's list of keys shows, in the user's partition; written and deleted with the `ApiKey` together.
+    """An API key in its user's list, in the user's partition; written and deleted together with the `ApiKey`.
 
     `last_used_at` is coarse: it is written at most once an hour.
     """

@@ -1,4 +1,4 @@
-"""AuditEvent: who did what to whose things, when, and from where. Never what was said, and never a secret."""
+"""AuditEvent: who did what to whose data, when, and from where. Never message content, and never a secret."""
 
 from typing import Literal
 
@@ -33,9 +33,9 @@ Action = Literal[
 
 
 class AuditEvent(Item):
-    """One thing that was done to a user's things. `details` are ids and names of fields, never their values.
+    """An action on a user's data. `details` are ids and field names, never the fields' values.
 
-    It lies in a partition of its own for each user: it outlives the user, until its TTL, so that a deletion can be
+    Each user's records have their own partition. They outlive the user until they expire, so that a deletion can be
     accounted for.
     """
 

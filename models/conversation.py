@@ -76,7 +76,7 @@ class Conversation(Item):
 
 
 class ConversationEntry(Item):
-    """Leads from a user, and from an agent of theirs, to a conversation; in the base table, so read consistently.
+    """Leads from a user and an agent to a conversation, by strongly consistent reads of the base table.
 
     Lists come from the indexes, which follow a moment later; what must not miss a conversation (its removal, and the
     user's export) comes here. It is written with the conversation and deleted after it.

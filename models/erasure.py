@@ -1,7 +1,7 @@
-"""Erasure: the removal of a conversation, an agent or a user, as a job that any process can go on with.
+"""Erasure: the removal of a conversation, an agent or a user, as a job that any process can continue.
 
-The job and its receipt are one item; beside it stands a `PendingErasure` for as long as there is something to do, so
-that the open jobs of all users are one item collection and nobody has to search for them.
+The job and its receipt are one item. A `PendingErasure` exists until the job is completed, so the unfinished jobs of
+all users are one item collection, which one Query reads.
 """
 
 from datetime import timedelta
@@ -20,22 +20,22 @@ ErasureStatus = Literal["running", "completed"]
 ID_PREFIX = "era"
 
 RECEIPTS_KEPT = timedelta(days=400)
-"""How long the receipt of an erasure can be read. It names ids and counts, and nothing that anybody said."""
+"""How long the receipt of an erasure is kept. It has ids and counts, and no content."""
 
 
 OBJECT = "S3Object"
-"""What an object of the bucket is called in a receipt, beside the kinds of items."""
+"""The name for objects in the bucket in a receipt, next to the item types."""
 
 
 class Erasure(Item):
-    """What is removed, who asked, how far it has come; when `completed_at` is there, it is the receipt.
+    """What is removed, who requested it, and its progress; once `completed_at` is set, it is the receipt.
 
-    `removed` counts the items by their kind, and the objects of the bucket. `counted` is the place up to which they are
-    counted, a step of the walk and a sort key in it or an object's key: a page is counted before it is deleted, so that
-    a worker that comes after a dead one neither counts an item twice nor misses one.
+    `removed` counts the items by type, and the objects in the bucket. `counted` is the position up to which they are
+    counted: a step of the job, and a sort key or an object's key. Each page is counted before it is deleted, so a
+    worker that takes over from a dead one neither counts an item twice nor misses one.
 
-    The lease: `worker` goes on with the job until `lease_expires_at`, by the clock that the leases of turns are judged
-    by; `fence` grows with every worker, and who holds an older one counts nothing any more.
+    The lease: `worker` runs the job until `lease_expires_at`, by DynamoDB's clock; `fence`, the fencing number, grows
+    with every worker, and a worker with an older one can no longer count.
     """
 
     ENTITY = "Erasure"
@@ -59,23 +59,23 @@ class Erasure(Item):
 
     @property
     def completed(self) -> bool:
-        """Whether all is removed."""
+        """Whether everything has been removed."""
         return self.completed_at is not None
 
     def counts_to(self, step: str, sort_key: str) -> bool:
-        """Whether the item or object at this place of the walk is counted already."""
+        """Whether the item or object at this position of the job is counted already."""
         return self.counted is not None and self.counted[0] == step and sort_key <= self.counted[1]
 
     @property
     def leased(self) -> bool:
-        """Whether a worker goes on with it at this moment."""
+        """Whether a worker has the lease now."""
         return not self.completed and self.lease_expires_at is not None and self.lease_expires_at > clock.table_now()
 
 
 class PendingErasure(Item):
-    """Says that an erasure is not completed; written with it, and deleted by the transaction that completes it.
+    """Marks an erasure as unfinished; written with it, and deleted by the transaction that completes it.
 
-    The partition key is a constant: all open jobs are one item collection, and stay few.
+    The partition key is a constant: all unfinished jobs are one small item collection.
     """
 
     ENTITY = "PendingErasure"

@@ -1,4 +1,4 @@
-"""IdempotencyRecord: what came of a request that carried a key of the client's."""
+"""IdempotencyRecord: the result of a request with the client's idempotency key."""
 
 from datetime import timedelta
 
@@ -9,15 +9,14 @@ from models.table.item import Item
 from models.table.keys import Key, KeyField
 
 KEPT = timedelta(hours=24)
-"""How long a key is remembered."""
+"""How long an idempotency key is kept."""
 
 
 class IdempotencyRecord(Item):
-    """What came of the request that was the first with its key.
+    """The result of the first request with an idempotency key.
 
-    `fingerprint` is the hash of caller, route and key: no text of a client's stands in a key of the table. What was
-    made is led to by `effect_id`; `answer` is the first answer itself, sealed, where it cannot be read again later as
-    it was then.
+    `fingerprint` is the hash of caller, route and key, so no client's text is part of a key of the table. `effect_id`
+    identifies what was created; `answer` is the encrypted first response, if it cannot be reproduced later.
     """
 
     ENTITY = "IdempotencyRecord"

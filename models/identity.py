@@ -1,4 +1,4 @@
-"""Identity: somebody as an OpenID Connect issuer knows them, and which user of ours that is."""
+"""Identity: an OpenID Connect issuer's subject, and the user it belongs to."""
 
 import hashlib
 import json
@@ -10,12 +10,12 @@ from models.table.attributes import TimestampAttribute
 from models.table.item import Item
 from models.table.keys import Key, KeyField
 
-# `closed`: the user was deleted. What is left then is the hash, which keeps the same subject from coming in anew.
+# `closed`: the user was deleted. Only the hash is left, which keeps the same subject from signing in again.
 IdentityStatus = Literal["open", "closed"]
 
 
 class Identity(Item):
-    """Leads from an issuer's subject to a user; made with the user in one transaction, and never moved to another.
+    """Maps an issuer's subject to a user; created with the user in one transaction, and never reassigned.
 
     Issuers and subjects are free text, so the key is their hash.
     """

@@ -1,4 +1,4 @@
-"""RequestCount: how many requests a user, or one of their keys, has made in a minute."""
+"""RequestCount: the number of requests that a user, or one of their keys, made in a minute."""
 
 from datetime import timedelta
 
@@ -7,12 +7,12 @@ from pynamodb.attributes import NumberAttribute
 from models.table.item import Item
 from models.table.keys import Key, KeyField
 
-# Long enough for any clock; after that the count is of no use to anybody.
+# Long enough for any clock skew; after that the count is useless.
 COUNTS_KEPT = timedelta(minutes=10)
 
 
 class RequestCount(Item):
-    """The requests of one minute (`2026-11-22T13:18`, UTC) of `who`: `user` (all of the user's) or a key's id."""
+    """The number of requests in one minute (`2026-11-22T13:18`, UTC) by `who`: `user` (all keys) or a key's id."""
 
     ENTITY = "RequestCount"
 

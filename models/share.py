@@ -1,4 +1,4 @@
-"""Sharing: what leads others to an agent. The right to use it stands on the agent itself, where every turn reads it."""
+"""Sharing: items that lead other users to an agent. The permission is on the agent, where every turn reads it."""
 
 from pynamodb.attributes import UnicodeAttribute
 
@@ -8,7 +8,7 @@ from models.table.keys import Key, KeyField
 
 
 class AgentGrant(Item):
-    """Says, in the partition of the user whom it is for, that somebody shares an agent with them.
+    """Records, in a user's partition, that an agent of another user is shared with them.
 
     It is written and deleted in one transaction with the agent's `shared_with`.
     """
@@ -25,10 +25,10 @@ class AgentGrant(Item):
 
 
 class PublishedAgent(Item):
-    """Says that an agent is published to all users of the deployment; written and deleted with its `published`.
+    """Records that an agent is published to all users; written and deleted with the agent's `published`.
 
-    The partition key is a constant: those of all owners are one item collection. Only publishing and withdrawing write
-    to it.
+    The partition key is a constant: the published agents of all owners are one item collection, which only publishing
+    and withdrawing write.
     """
 
     ENTITY = "PublishedAgent"

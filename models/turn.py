@@ -1,4 +1,4 @@
-"""Turn: one run of an agent; how it ended, with whatever text there was if it did not end well."""
+"""Turn: one run of an agent: its status, its tokens, and the partial text if it did not complete."""
 
 from datetime import timedelta
 from typing import Literal
@@ -18,8 +18,8 @@ EVENTS_KEPT = timedelta(hours=24)
 """How long the events of a turn can be replayed."""
 
 MOST_UNSTORED = 1000
-"""Events that a worker may have passed on and not yet stored; the end of a turn that it left behind is numbered after
-them, so that no client takes it for an event it has seen."""
+"""How many events a worker may have sent but not yet stored; the end of an orphaned turn is numbered after them, so
+that no client mistakes it for an event it has already seen."""
 
 
 class TurnEntry(Item):
@@ -35,7 +35,7 @@ class TurnEntry(Item):
 
 
 class TurnCount(Item):
-    """What a turn took, when its record goes or may expire: so that a sum stays what it was. It quotes nothing."""
+    """The tokens that a turn used, kept when its record is deleted or expires, for usage sums. It has no content."""
 
     ENTITY = "TurnCount"
 
@@ -51,14 +51,14 @@ class TurnCount(Item):
 
 
 class Turn(Item):
-    """One run of an agent. Its key holds its owner, and ids sort by time: a user's turns of a day are one Query.
+    """One run of an agent. Its key contains its owner, and ids sort by time: a user's turns of a day are one Query.
 
     A streamed or background turn is written as `running` when it begins; a plain one only when it ends, and while it
-    runs it is the lease on its conversation's header.
+    runs, only the lease on its conversation's header exists.
 
-    `error` has `code` and `detail`, and what else the caller was told as `retry_after` and `extra`; `partial_text` is
-    what an unfinished answer had come to. `first_message_at` and `last_message_at` are the sort keys between which the
-    turn's messages stand; `last_event` is the number of the event that told its end.
+    `error` has `code` and `detail`, and if the caller received them, `retry_after` and `extra`; `partial_text` is the
+    text of an unfinished answer. `first_message_at` and `last_message_at` are the range of the turn's messages in the
+    sort key; `last_event` is the number of the event that reported its end.
     """
 
     ENTITY = "Turn"
@@ -85,17 +85,17 @@ class Turn(Item):
     partial_text = UnicodeAttribute(null=True)
 
     def told(self, number: int) -> bool:
-        """Whether a stored piece of the text with this number belongs to the turn, as far as is known now.
+        """Whether the stored piece of text with this number belongs to the turn, as far as is known now.
 
-        A worker that comes back after it was recorded as interrupted may store what it still holds: that is no part of
-        the turn any more.
+        A worker that resumes after its turn was recorded as interrupted may still store pieces, which are no longer
+        part of the turn.
         """
         if self.status != "interrupted" or self.last_event is None:
             return True
         return number < int(self.last_event) - MOST_UNSTORED
 
     def as_counted(self) -> TurnCount:
-        """Return what stays of the record in a sum."""
+        """Return the turn's count, for usage sums."""
         return TurnCount(
             user_id=self.user_id,
             turn_id=self.turn_id,
@@ -140,5 +140,5 @@ class TurnEvents(Item):
 
 
 def event_key(number: int) -> str:
-    """Return an event's number as it stands in a key: ten digits, so that keys sort as numbers do."""
+    """Return an event's number as it is stored in a key: ten digits, so that keys sort like numbers."""
     return f"{number:010}"

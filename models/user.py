@@ -30,9 +30,9 @@ class User(Item):
     directory = Key("USERS", null=True)
 
     user_id = UnicodeAttribute()
-    # A user who came with a token may have none.
+    # May be absent for a user who signed in with a token.
     email = UnicodeAttribute(null=True)
-    # Leads to the `Identity` of a user who came with a token.
+    # The key of the `Identity` of a user who signed in with a token.
     identity_hash = UnicodeAttribute(null=True)
     name = UnicodeAttribute(null=True)
     role = UnicodeAttribute(default="user")
@@ -47,7 +47,7 @@ class User(Item):
 
 
 class EmailClaim(Item):
-    """Makes an email unique: written with the user in one transaction, and only where it is not there yet."""
+    """Makes an email unique: written with the user in one transaction, and only if it does not exist yet."""
 
     ENTITY = "EmailClaim"
 

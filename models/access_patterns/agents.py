@@ -1,4 +1,4 @@
-"""Agents: in their owner's partition, so a list of them is one Query and a look at one is one GetItem."""
+"""Agents: stored in their owner's partition, so listing them takes one Query and reading one takes one GetItem."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -42,9 +42,9 @@ def create_agent(
 
     Args:
         user_id: the owner.
-        name: what to call it.
-        provider: which of the deployment's providers answers.
-        model: the provider's name of the model.
+        name: its display name.
+        provider: the deployment's provider that answers.
+        model: the provider's name for the model.
         once: the request's idempotency key.
         details: `description`, `system_message`, `functions`, `settings`.
 
@@ -79,9 +79,9 @@ def create_agent(
 @access_pattern(
     "AP-11",
     "Agent by id",
-    question="How is this agent of mine set up?",
+    question="How is this agent of mine configured?",
     requests=(Request("GetItem", (Agent,), consistent="either"),),
-    budget=Budget(1, 1, 0, "an agent of up to 4 KB; half of it where a turn reads it eventually consistently"),
+    budget=Budget(1, 1, 0, "an agent of up to 4 KB; half the RCU for a turn, which reads it eventually consistently"),
     routes=(
         "GET /api/v1/agents/{agent_id}",
         "GET /api/v1/agents with a key of one agent",
@@ -107,7 +107,7 @@ def get_agent(user_id: UserId, agent_id: str, *, consistent: bool = True) -> Age
 @access_pattern(
     "AP-12",
     "List a user's agents",
-    question="Which agents have I?",
+    question="Which agents do I have?",
     requests=(
         Request(
             "Query",
@@ -122,7 +122,7 @@ def get_agent(user_id: UserId, agent_id: str, *, consistent: bool = True) -> Age
     routes=("GET /api/v1/agents", "GET /api/v1/users/{user_id}/export"),
 )
 def list_agents(user_id: UserId, limit: int, after: str | None = None) -> Page[Agent]:
-    """Return the user's agents in the order of their making, from the one after the id `after`."""
+    """Return the user's agents in the order of their creation, starting after the id `after`."""
     owner = Agent.PK.template.render(user_id=user_id)
     return query(
         owner,
@@ -141,13 +141,13 @@ def list_agents(user_id: UserId, limit: int, after: str | None = None) -> Page[A
         Request("TransactWriteItems", writes=(Write("Put", AuditEvent, optional=True), Write("Update", Agent))),
         Request("GetItem", (Agent,), consistent=True),
     ),
-    budget=Budget(2, 1, 2, "an agent of up to 1 KB; 2 more for the record where lending its credentials changes"),
+    budget=Budget(2, 1, 2, "an agent of up to 1 KB; 2 WCU more for the audit record if `share_credentials` is set"),
     routes=("PATCH /api/v1/agents/{agent_id}",),
 )
 def update_agent(user_id: UserId, agent_id: str, changes: Mapping[str, Any]) -> Agent:
-    """Change some fields and count the version up; `settings` are merged by name, None removes.
+    """Change some fields and increment the version; `settings` are merged by name, None removes an entry.
 
-    It is a transaction of one, because a transaction that is sent again does not count up twice.
+    It is a transaction even for one write, because a retried transaction does not increment the version twice.
 
     Raises:
         ItemNotFound: the user has no such agent.
@@ -171,16 +171,16 @@ def update_agent(user_id: UserId, agent_id: str, changes: Mapping[str, Any]) -> 
 @access_pattern(
     "AP-14",
     "Owner of an agent",
-    question="Whose agent is this? For the operator, who has an id and nothing else.",
+    question="Who owns this agent? For the operator, who has only its id.",
     requests=(Request("Query", (Agent,), index="agents_by_id", page="1 and one more"),),
     budget=Budget(1, 0.5, 0, "one entry of the index"),
     routes=(),
 )
 def find_agent_owner(agent_id: str) -> str:
-    """Return the id of the user who has this agent.
+    """Return the id of the agent's owner.
 
     Raises:
-        ItemNotFound: nobody has.
+        ItemNotFound: there is no such agent.
     """
     key = Agent.agent_key.template.render(agent_id=agent_id)
     found = query(key, None, limit=1, index="agents_by_id", entity=Agent)

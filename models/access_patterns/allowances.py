@@ -1,4 +1,4 @@
-"""Allowances: what a user may use and has claimed, and what the dead have left claimed."""
+"""Allowances: a user's limits and claims, and the release of claims that orphaned turns left behind."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -28,9 +28,9 @@ _CREATING = Request(
 @access_pattern(
     "AP-80",
     "User's allowance",
-    question="How much may this user still use? Asked by a turn where turns are limited.",
+    question="How much may this user still use? On every turn, if turns are limited.",
     requests=(Request("GetItem", (Allowance,), consistent=True), _CREATING),
-    budget=Budget(2, 1, 4, "the first look; after that 1 request and 1 RCU for an allowance of up to 4 KB"),
+    budget=Budget(2, 1, 4, "the first read; after that 1 request and 1 RCU for an allowance of up to 4 KB"),
     routes=(
         "GET /api/v1/users/{user_id}/limits",
         "POST /api/v1/conversations/{conversation_id}/messages with a limit",
@@ -38,7 +38,7 @@ _CREATING = Request(
     ),
 )
 def get_allowance(user_id: UserId) -> Allowance:
-    """Return a user's allowance; it is made with the first look.
+    """Return a user's allowance; the first read creates it.
 
     Raises:
         ItemNotFound: there is no such user.
@@ -58,13 +58,13 @@ def get_allowance(user_id: UserId) -> Allowance:
                 raise ItemNotFound("user") from failed
         else:
             return made
-    raise Contended("The allowance of this user kept coming and going.")
+    raise Contended("The allowance of this user was created and deleted repeatedly; try again.")
 
 
 @access_pattern(
     "AP-81",
     "Change a user's limits",
-    question="Give this user more, or less, than the deployment gives to all. For an administrator.",
+    question="Give this user higher or lower limits than the deployment's. For administrators.",
     requests=(
         Request("GetItem", (Allowance,), consistent=True),
         _CREATING,
@@ -74,7 +74,7 @@ def get_allowance(user_id: UserId) -> Allowance:
     routes=("PATCH /api/v1/users/{user_id}/limits",),
 )
 def change_limits(user_id: UserId, changes: Mapping[str, Any]) -> Allowance:
-    """Set a user's own limits by name; None takes one away, and the deployment's counts again.
+    """Set a user's own limits by name; None removes one, so that the deployment's limit applies again.
 
     Raises:
         ItemNotFound: there is no such user.
@@ -96,22 +96,22 @@ def change_limits(user_id: UserId, changes: Mapping[str, Any]) -> Allowance:
 @access_pattern(
     "AP-82",
     "Release ended turns",
-    question="Before a turn is refused: do the turns that hold this user's allowance still live?",
+    question="Are the turns that hold this user's allowance still running? Before a turn is refused.",
     requests=(
         Request("GetItem", (Allowance,), consistent=True),
         Request("BatchGetItem", (Conversation,), consistent=True, optional=True),
         Request("UpdateItem", (Allowance,), optional=True),
     ),
-    budget=Budget(3, 3, 1, "two turns that run, one of them in a conversation that was deleted meanwhile"),
+    budget=Budget(3, 3, 1, "two running turns, one of them in a conversation that has been deleted meanwhile"),
     routes=(
         "POST /api/v1/conversations/{conversation_id}/messages with a limit that is reached",
         "POST /api/v1/conversations/{conversation_id}/turns with a limit that is reached",
     ),
 )
 def release_ended_turns(user_id: UserId) -> tuple[list[Turn], bool]:
-    """Free the slots of turns that were deleted with their conversations, and find those whose worker died.
+    """Free the slots of turns that were deleted with their conversations, and find orphaned turns.
 
-    What a deleted turn had reserved stays claimed: its user may have heard the answer.
+    The reservation of a deleted turn stays claimed: its user may have received the answer.
 
     Returns:
         The turns to reconcile, and whether a slot was freed.

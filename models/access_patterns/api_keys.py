@@ -1,4 +1,4 @@
-"""API keys: looked up by hash with every request, listed and revoked by id in their user's partition."""
+"""API keys: looked up by hash on every request, listed and revoked by id in their user's partition."""
 
 from datetime import datetime, timedelta
 
@@ -24,7 +24,7 @@ from models.user import User
 @access_pattern(
     "AP-20",
     "Create an API key",
-    question="Let a program in as this user.",
+    question="Let a program authenticate as this user.",
     requests=(
         Request(
             "TransactWriteItems",
@@ -38,7 +38,7 @@ from models.user import User
             ),
         ),
     ),
-    budget=Budget(1, 0, 8, "a profile of up to 1 KB, the two items of the key and the record; 2 more with an agent"),
+    budget=Budget(1, 0, 8, "a profile of up to 1 KB, the key's two items, the audit record; 2 WCU more with an agent"),
     routes=("POST /api/v1/api-keys",),
 )
 def create_api_key(
@@ -56,14 +56,14 @@ def create_api_key(
     """Store a key's hash, and its entry in the user's list.
 
     Args:
-        user_id: who the key stands for.
-        key_hash: what the key is looked up by; the key itself is never stored.
-        hint: the last characters, by which a person tells keys apart.
-        name: what it is for.
+        user_id: the user whom the key authenticates.
+        key_hash: the hash that the key is looked up by; the key itself is never stored.
+        hint: the key's last characters, so that people can tell keys apart.
+        name: its purpose.
         role: the user's role.
-        expires: when it stops to work.
+        expires: when it expires.
         scope: what it may be used for.
-        agent_id: the one agent of a key of the scope `agent`, which must be the user's.
+        agent_id: the agent that a key with the scope `agent` is for, which must be the user's.
         once: the request's idempotency key.
 
     Raises:
@@ -111,19 +111,19 @@ def create_api_key(
 @access_pattern(
     "AP-21",
     "API key by its hash",
-    question="Whose key is this? Asked with every request.",
+    question="Whose key is this? On every request.",
     requests=(Request("GetItem", (ApiKey,), consistent=True),),
     budget=Budget(1, 1, 0, "one small item"),
     routes=("every route that needs a caller",),
 )
 def find_api_key(key_hash: str) -> ApiKey:
-    """Return what the hash of a presented key stands for.
+    """Return the API key with the hash of a presented key.
 
-    The read is strongly consistent: a revoked key stops at once, everywhere.
+    The read is strongly consistent: a revoked key stops working immediately, everywhere.
 
     Raises:
-        ItemExpired: the key has expired, and DynamoDB has not removed it yet.
-        ItemNotFound: no key has this hash, or not any more.
+        ItemExpired: the key has expired, and DynamoDB has not deleted it yet.
+        ItemNotFound: no key has this hash.
     """
     return _valid(get_even_gone(ApiKey, key_hash=key_hash))
 
@@ -131,7 +131,7 @@ def find_api_key(key_hash: str) -> ApiKey:
 @access_pattern(
     "AP-24",
     "API key and agent together",
-    question="Whose key is this, and how is the agent set up that will answer? Asked with a turn.",
+    question="Whose key is this, and how is the agent that will answer configured? On every turn.",
     requests=(Request("BatchGetItem", (ApiKey, Agent)),),
     budget=Budget(1, 1, 0, "a key, and an agent of up to 4 KB"),
     routes=(
@@ -140,10 +140,10 @@ def find_api_key(key_hash: str) -> ApiKey:
     ),
 )
 def find_api_key_and_agent(key_hash: str, owner_id: str, agent_id: str) -> tuple[ApiKey, Agent | None]:
-    """Return what a presented key stands for, and an agent that is known to be needed, in one request.
+    """Return a presented API key and the agent that is expected to answer, in one request.
 
-    The reads are eventually consistent: a key that was revoked, or an agent that was changed, less than a second ago
-    may still be read as it was.
+    The reads are eventually consistent: for less than a second, a revoked key may still be found, and a changed agent
+    may be read in its old version.
 
     Args:
         key_hash: the hash of the presented key.
@@ -152,8 +152,8 @@ def find_api_key_and_agent(key_hash: str, owner_id: str, agent_id: str) -> tuple
         agent_id: the agent.
 
     Raises:
-        ItemExpired: the key has expired, and DynamoDB has not removed it yet.
-        ItemNotFound: no key has this hash, or not any more.
+        ItemExpired: the key has expired, and DynamoDB has not deleted it yet.
+        ItemNotFound: no key has this hash.
     """
     wanted = [ApiKey.keyed(key_hash=key_hash), Agent.keyed(user_id=owner_id, agent_id=agent_id)]
     key, agent = get_many(wanted, even_gone=True)
@@ -171,7 +171,7 @@ def _valid(key: ApiKey | None) -> ApiKey:
 @access_pattern(
     "AP-22",
     "List a user's API keys",
-    question="Which keys have I given out?",
+    question="Which API keys do I have?",
     requests=(
         Request(
             "Query",
@@ -186,7 +186,7 @@ def _valid(key: ApiKey | None) -> ApiKey:
     routes=("GET /api/v1/api-keys", "GET /api/v1/users/{user_id}/export"),
 )
 def list_api_keys(user_id: UserId, limit: int, after: str | None = None) -> Page[ApiKeyEntry]:
-    """Return the entries of the user's keys, oldest first, from the one after the id `after`."""
+    """Return the entries of the user's keys, oldest first, starting after the id `after`."""
     return query(
         ApiKeyEntry.PK.template.render(user_id=user_id),
         ApiKeyEntry.SK.startswith(ApiKeyEntry.SK.template.prefix),
@@ -199,7 +199,7 @@ def list_api_keys(user_id: UserId, limit: int, after: str | None = None) -> Page
 @access_pattern(
     "AP-23",
     "Revoke an API key",
-    question="Shut this key out.",
+    question="Make this key invalid.",
     requests=(
         Request("GetItem", (ApiKeyEntry,), consistent=True),
         Request(
@@ -207,11 +207,11 @@ def list_api_keys(user_id: UserId, limit: int, after: str | None = None) -> Page
             writes=(Write("Delete", ApiKey), Write("Delete", ApiKeyEntry), Write("Put", AuditEvent)),
         ),
     ),
-    budget=Budget(2, 1, 6, "the two items of the key and the record"),
+    budget=Budget(2, 1, 6, "the key's two items and the audit record"),
     routes=("DELETE /api/v1/api-keys/{key_id}",),
 )
 def revoke_api_key(user_id: UserId, key_id: str) -> None:
-    """Delete a key and its entry; from now on it opens nothing.
+    """Delete a key and its entry; it stops working immediately.
 
     Raises:
         ItemNotFound: the user has no such key.
@@ -229,14 +229,14 @@ def revoke_api_key(user_id: UserId, key_id: str) -> None:
 @access_pattern(
     "AP-27",
     "Record an API key's last use",
-    question="Which of my keys does nobody use any more?",
+    question="Which of my keys are no longer used?",
     requests=(Request("UpdateItem", (ApiKeyEntry,)),),
     budget=Budget(1, 0, 1, "an entry of up to 1 KB"),
 )
 def note_api_key_use(user_id: UserId, key_id: str, moment: datetime, *, interval: timedelta) -> bool:
-    """Note when a key was used, unless a use less than `interval` before has been noted. Return whether it was.
+    """Record when a key was used, unless a use less than `interval` ago is recorded. Return whether it was recorded.
 
-    The application calls it aside from its requests, so that none of them waits for it or fails with it.
+    The application calls it in the background, so that no request waits for it or fails because of it.
     """
     entry = ApiKeyEntry.keyed(user_id=user_id, key_id=key_id)
     last = ApiKeyEntry.last_used_at

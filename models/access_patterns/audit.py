@@ -1,4 +1,4 @@
-"""The audit trail: what was done to a user's things. Most records are written by the patterns that do them."""
+"""The audit trail: what was done to a user's data. Most records are written by the patterns that make the change."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,7 +16,7 @@ from models.table.tenancy import UserId
 @access_pattern(
     "AP-90",
     "Record an audit event",
-    question="Keep that this was done to this user's things.",
+    question="Record that this was done to this user's data.",
     requests=(Request("PutItem", (AuditEvent,)),),
     budget=Budget(1, 0, 1, "a record of up to 1 KB"),
     routes=("GET /api/v1/users/{user_id}/export",),
@@ -29,20 +29,20 @@ def record_event(
     *,
     actor: Actor | None = None,
 ) -> AuditEvent:
-    """Store a record of what has no transaction to be part of.
+    """Store an audit record of an action that has no transaction of its own.
 
     Args:
-        user_id: whose things.
+        user_id: the user whose data was affected.
         action: what was done.
-        target: to which of them; an id.
-        details: ids and names of fields, never their values.
-        actor: by whom; by default, whoever acts at this moment.
+        target: the id of what was changed.
+        details: ids and field names, never the fields' values.
+        actor: who did it; by default the current actor.
     """
     made = event(user_id, action, target, actor=actor, **(details or {}))
     try:
         made.save(condition=AuditEvent.PK.does_not_exist())
     except PutError as error:
-        # Nobody else makes this id: it is there because an earlier try, whose answer was lost, has written it.
+        # The id is unique to this call: it exists because an earlier attempt's acknowledgement was lost.
         if not condition_failed(error):
             raise
     tell(made)
@@ -52,7 +52,7 @@ def record_event(
 @access_pattern(
     "AP-91",
     "List a user's audit trail",
-    question="What was done to my things, by whom, and from where?",
+    question="What was done to my data, by whom, and from where?",
     requests=(
         Request(
             "Query",
@@ -67,9 +67,9 @@ def record_event(
     routes=("GET /api/v1/audit", "GET /api/v1/users/{user_id}/audit", "GET /api/v1/users/{user_id}/export"),
 )
 def list_events(user_id: UserId, limit: int, after: str | None = None) -> Page[AuditEvent]:
-    """Return the records of what was done to a user's things, newest first, from the one after the id `after`.
+    """Return a user's audit records, newest first, starting after the id `after`.
 
-    They are there for as long as the deployment keeps them, also when the user is not there any more.
+    They are kept for the deployment's audit retention, even after the user was deleted.
     """
     return query(
         AuditEvent.PK.template.render(user_id=user_id),

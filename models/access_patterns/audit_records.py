@@ -1,7 +1,7 @@
-"""How the audit trail is written: by what it records, in the same transaction.
+"""Writing the audit trail: each record is part of the transaction of the change that it records.
 
-So there is neither a change without a record nor a record without a change. Who acts is set in `acting`, for each
-request and for each command of the operator's.
+So there is neither a change without a record nor a record without a change. `acting` holds the current actor; each
+request and each operator's command sets it.
 """
 
 import logging
@@ -18,13 +18,13 @@ from models.table.ids import new_id
 from models.table.item import expiry
 from models.table.writing import Transaction
 
-# Where logs are searched, the trail has had this name from the beginning.
+# The logger's name is stable, because log searches use it.
 log = logging.getLogger("models.audit")
 
 
 @dataclass(frozen=True)
 class Actor:
-    """Who acts: a user's id, `operator` (a command) or `system`; with which key, in which request, from where."""
+    """Who acts: a user's id, `operator` (a command) or `system`; also the key, the request and the IP address."""
 
     actor_id: str = "system"
     key_id: str | None = None
@@ -38,7 +38,7 @@ acting: ContextVar[Actor] = ContextVar("acting", default=Actor())  # noqa: B039 
 def event(
     user_id: str, action: Action, target_id: str | None = None, *, actor: Actor | None = None, **details: Any
 ) -> AuditEvent:
-    """Return the record of something that is done now to a user's things, by whoever acts."""
+    """Return the record of an action on a user's data, now and by the current actor unless `actor` is given."""
     actor = actor or acting.get()
     moment = clock.now()
     return AuditEvent(
@@ -57,7 +57,7 @@ def event(
 
 
 def record(transaction: Transaction, made: AuditEvent) -> None:
-    """Add a record to the transaction of what it records; the log tells it once it is stored. Cost: as `create`.
+    """Add a record to the transaction of the change; it is logged once it is stored. Cost: as `create`.
 
     Raises:
         ItemTooLarge: its details do not fit in an item.
@@ -67,7 +67,7 @@ def record(transaction: Transaction, made: AuditEvent) -> None:
 
 
 def tell(made: AuditEvent) -> None:
-    """Write a record that has been stored to the log, too: one line, for where logs are searched."""
+    """Log a stored record as one line, so that it can be found in log searches."""
     fields = {
         "action": made.action,
         "user_id": made.user_id,
@@ -77,5 +77,5 @@ def tell(made: AuditEvent) -> None:
         "request_id": made.request_id,
         "address": made.address,
     }
-    told = {name: value for name, value in fields.items() if value is not None}
-    log.info("audit %s", " ".join(f"{name}={value}" for name, value in told.items()), extra={"audit": told})
+    known = {name: value for name, value in fields.items() if value is not None}
+    log.info("audit %s", " ".join(f"{name}={value}" for name, value in known.items()), extra={"audit": known})

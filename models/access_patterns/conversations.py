@@ -1,4 +1,4 @@
-"""Conversations: opened with one Query, listed from an index by latest activity, changed a field at a time."""
+"""Conversations: opened with one Query, listed from an index by latest activity, updated field by field."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ from models.table.tenancy import UserId
 from models.table.writing import ConditionFailed, Transaction
 from models.user import User
 
-# A moved index key costs a delete and an insert in each of two indexes; once a minute is often enough for a list.
+# A changed index key costs a delete and an insert in each of two indexes; once a minute is often enough for a list.
 LISTING_INTERVAL = timedelta(minutes=1)
 
 
@@ -46,7 +46,7 @@ class Opened:
 
 @dataclass(frozen=True)
 class Position:
-    """Where a list of conversations stopped: the index keys of the last one that was shown."""
+    """The position in a list of conversations: the index keys of the last one on the page."""
 
     listed_at: datetime
     conversation_id: str
@@ -61,7 +61,7 @@ def owned_by(user_id: UserId) -> Condition:
 @access_pattern(
     "AP-30",
     "Start a conversation",
-    question="Begin to talk to an agent that I have or may use.",
+    question="Start talking to an agent that I own or may use.",
     requests=(
         Request(
             "TransactWriteItems",
@@ -87,15 +87,15 @@ def create_conversation(
     retention_days: int | None = None,
     once: Once | None = None,
 ) -> Conversation:
-    """Create a conversation with an agent that this user has or may use; the user counts as active now.
+    """Create a conversation with an agent that this user owns or may use, and set the user's `last_active_at`.
 
     Args:
-        user_id: whose conversation it is.
+        user_id: the conversation's owner.
         agent_id: the agent.
-        owner_id: whose the agent is, if it is not the user's own; it must be shared with the user at this moment.
-        title: what it is about.
+        owner_id: the agent's owner, if that is another user; the agent must be shared with the user.
+        title: its title.
         metadata: names and JSON values.
-        retention_days: after how many days what is written in it expires; None keeps it.
+        retention_days: days after which what is written in it expires; None means never.
         once: the request's idempotency key.
 
     Raises:
@@ -144,7 +144,7 @@ def create_conversation(
         "PATCH /api/v1/conversations/{conversation_id} with nothing to change",
         "POST /api/v1/conversations/{conversation_id}/messages with the first turn of a process",
         "POST /api/v1/conversations/{conversation_id}/turns with the first turn of a process",
-        # A key of one agent wants to know whose conversation it is, once in a process.
+        # With a key of one agent, the conversation's agent is looked up, once per process.
         "DELETE /api/v1/conversations/{conversation_id} with a key of one agent",
         "GET /api/v1/conversations/{conversation_id}/messages with a key of one agent",
         "GET /api/v1/conversations/{conversation_id}/messages/{message_id} with a key of one agent",
@@ -171,7 +171,7 @@ def get_conversation(user_id: UserId, conversation_id: str) -> Conversation:
 @access_pattern(
     "AP-32",
     "Open a conversation",
-    question="Show this conversation of mine and the last things that were said in it.",
+    question="Show this conversation of mine and its latest messages.",
     requests=(
         Request(
             "Query",
@@ -186,7 +186,7 @@ def get_conversation(user_id: UserId, conversation_id: str) -> Conversation:
     routes=("GET /api/v1/conversations/{conversation_id}",),
 )
 def open_conversation(user_id: UserId, conversation_id: str, newest: int) -> Opened:
-    """Return the header and the `newest` messages: the header sorts right after them, so one Query has both.
+    """Return the header and the `newest` messages: the header sorts right after them, so one Query reads both.
 
     Raises:
         ItemNotFound: the user has no such conversation.
@@ -205,7 +205,7 @@ def open_conversation(user_id: UserId, conversation_id: str, newest: int) -> Ope
 
 
 def without_header(user_id: UserId, page: Page[Any]) -> tuple[Conversation, Page[Message]]:
-    """Return the header and the messages of a page that was read downwards from the header.
+    """Split a page that was read in descending order from the header into the header and the messages.
 
     Raises:
         ItemNotFound: it does not begin with the header of a conversation of this user.
@@ -230,17 +230,17 @@ def without_header(user_id: UserId, page: Page[Any]) -> tuple[Conversation, Page
             page="1 to 1,000 and one more",
         ),
     ),
-    budget=Budget(3, 6, 0, "a page of 50 entries of 300 bytes; one Query for a status, three at once without"),
+    budget=Budget(3, 6, 0, "a page of 50 entries of 300 bytes; 1 Query for one status, 3 in parallel for all"),
     routes=("GET /api/v1/conversations", "GET /api/v1/users/{user_id}"),
 )
 def list_conversations(
     user_id: UserId, limit: int, *, status: ConversationStatus | None = None, after: Position | None = None
 ) -> Page[Conversation]:
-    """Return the user's conversations, latest activity first, of one status or of all.
+    """Return the user's conversations with one status or with any, latest activity first.
 
-    The index sorts by status and then by activity, so one status is one Query; all of them are one for each status,
-    side by side, merged. The entries have what the index has: ids, title, status, started_at and listed_at (exact to
-    the minute).
+    The index sorts by status and then by activity, so one status takes one Query; all of them take one Query for each
+    status, in parallel, merged. The entries have only what the index projects: ids, title, status, started_at and
+    listed_at (exact to the minute).
     """
     statuses = (status,) if status else STATUSES
     pages = side_by_side([partial(_list_status, user_id, limit, each, after) for each in statuses])
@@ -290,7 +290,7 @@ def _at(user_id: UserId, position: Position, **fields: Any) -> Conversation:
 def list_agent_conversations(
     user_id: UserId, agent_id: str, limit: int, *, after: Position | None = None
 ) -> Page[Conversation]:
-    """Return this user's conversations with one agent, latest activity first. The index key holds the user too."""
+    """Return this user's conversations with one agent, latest activity first. The index key includes the user."""
     start = None
     if after is not None:
         last = _at(user_id, after, agent_id=agent_id)
@@ -314,16 +314,16 @@ def list_agent_conversations(
 @access_pattern(
     "AP-35",
     "Rename a conversation",
-    question="Give this conversation of mine another title or other metadata.",
+    question="Change the title or metadata of this conversation of mine.",
     requests=(
         Request("UpdateItem", (Conversation,)),
         Request("GetItem", (Conversation,), consistent=True, optional=True),
     ),
-    budget=Budget(1, 0, 3, "a header of up to 1 KB; 2 of it only when the title changes in the indexes"),
+    budget=Budget(1, 0, 3, "a header of up to 1 KB; 2 of the 3 WCU only when the title changes in the indexes"),
     routes=("PATCH /api/v1/conversations/{conversation_id}",),
 )
 def update_conversation(user_id: UserId, conversation_id: str, changes: Mapping[str, Any]) -> Conversation:
-    """Change the title, or names of the metadata (None removes); the activity does not move.
+    """Change the title or single entries of the metadata (None removes one); it does not count as activity.
 
     Raises:
         ItemNotFound: the user has no such conversation.
@@ -332,7 +332,7 @@ def update_conversation(user_id: UserId, conversation_id: str, changes: Mapping[
     if not actions:
         return get_conversation(user_id, conversation_id)
     conversation = Conversation.keyed(conversation_id=conversation_id)
-    # DynamoDB removes late what has expired, and this update reads nothing before.
+    # DynamoDB deletes expired items late, and this update does not read the item first.
     kept = Conversation.expires_at.does_not_exist() | (Conversation.expires_at > int(clock.now().timestamp()))
     update_present(conversation, actions, owned_by(user_id) & kept, "conversation")
     return conversation
@@ -341,19 +341,19 @@ def update_conversation(user_id: UserId, conversation_id: str, changes: Mapping[
 @access_pattern(
     "AP-36",
     "Complete, archive or reopen a conversation",
-    question="Put this conversation of mine away, or take it out again.",
+    question="Close or archive this conversation of mine, or reopen it.",
     requests=(Request("GetItem", (Conversation,), consistent=True), Request("UpdateItem", (Conversation,))),
-    budget=Budget(2, 1, 4, "a header of up to 1 KB, a move in one index and a change in the other"),
+    budget=Budget(2, 1, 4, "a header of up to 1 KB, a changed key in one index and a changed attribute in the other"),
     routes=("PATCH /api/v1/conversations/{conversation_id}",),
 )
 def set_conversation_status(
     user_id: UserId, conversation_id: str, status: ConversationStatus, changes: Mapping[str, Any] | None = None
 ) -> Conversation:
-    """Change the status, and with it the index key that starts with it; `changes` as in `update_conversation`.
+    """Change the status and the index key that starts with it; `changes` as in `update_conversation`.
 
     Raises:
         ItemNotFound: the user has no such conversation.
-        Contended: its activity kept moving at the same time.
+        Contended: its activity kept changing at the same time.
     """
     for attempt in range(MAX_ATTEMPTS):
         conversation = get_conversation(user_id, conversation_id)
@@ -376,9 +376,9 @@ def set_conversation_status(
 
 
 def activity(conversation: Conversation, moment: datetime) -> list[Action]:
-    """Return the actions by which a conversation becomes active at `moment`.
+    """Return the update actions that record activity in a conversation at `moment`.
 
-    The exact time goes to the header; the index keys follow at most once a minute, and with the first message.
+    The header gets the exact time; the index keys follow at most once a minute, and with the first message.
     """
     actions: list[Action] = [Conversation.last_active_at.set(moment)]
     if conversation.message_count == 0 or moment - conversation.listed_at >= LISTING_INTERVAL:

@@ -1,4 +1,4 @@
-"""Users' integration details in bulk, for the operator who changes the key that they are encrypted with."""
+"""Users' integration details in bulk, for the operator's rotation of the encryption key."""
 
 from collections.abc import Sequence
 
@@ -20,12 +20,12 @@ MAX_USERS = 100
 @access_pattern(
     "AP-95",
     "List users with credentials",
-    question="Which keys are the details of these users encrypted with? For the operator.",
+    question="Which encryption keys do the details of these users need? For the operator.",
     requests=(Request("BatchGetItem", (User,), consistent=True),),
     budget=Budget(1, 50, 0, "50 profiles of up to 4 KB"),
 )
 def get_users(user_ids: Sequence[str]) -> list[User]:
-    """Return up to 100 users, without those that are not there any more or are being deleted.
+    """Return up to 100 users, without those that were deleted or are being deleted.
 
     Raises:
         Contended: DynamoDB kept leaving some unprocessed.
@@ -37,14 +37,14 @@ def get_users(user_ids: Sequence[str]) -> list[User]:
 @access_pattern(
     "AP-96",
     "Re-encrypt a user's credentials",
-    question="Keep these details under the newest key, unless the user has changed them. For the operator.",
+    question="Encrypt these details with the newest key, unless the user has changed them. For the operator.",
     requests=(Request("TransactWriteItems", writes=(Write("Put", AuditEvent), Write("Update", User))),),
-    budget=Budget(1, 0, 4, "a profile of up to 1 KB and the record"),
+    budget=Budget(1, 0, 4, "a profile of up to 1 KB and the audit record"),
 )
 def replace_details(user_id: UserId, name: str, seen: str, sealed: str) -> bool:
-    """Replace the details under one name, if they are still those that were `seen`; return whether they were.
+    """Replace the details under one name if they still equal `seen`; return whether they did.
 
-    No other attribute changes: `updated_at` neither, for the user has changed nothing.
+    No other attribute changes, not even `updated_at`, because the user changed nothing.
     """
     user = User.keyed(user_id=user_id)
     path = entry(User.api_integration_details, name)

@@ -1,4 +1,4 @@
-"""All of a user's conversations and turns as the base table has them at this moment, whatever the indexes say."""
+"""All of a user's conversations and turns, read from the base table, so that a stale index cannot hide any."""
 
 from models.access_patterns.declare import Budget, Request, access_pattern
 from models.conversation import ConversationEntry
@@ -10,7 +10,7 @@ from models.turn import Turn, TurnCount
 @access_pattern(
     "AP-78",
     "List a user's conversation entries",
-    question="Which conversations have I, none left out? Asked by an export.",
+    question="Which conversations do I have, without exception? For an export.",
     requests=(
         Request(
             "Query",
@@ -27,9 +27,9 @@ from models.turn import Turn, TurnCount
 def list_conversation_entries(
     user_id: UserId, limit: int, after: ConversationEntry | None = None
 ) -> Page[ConversationEntry]:
-    """Return what leads to the user's conversations, by agent and then by their making, from the one after `after`.
+    """Return the entries of the user's conversations, by agent and then by creation, starting after `after`.
 
-    A conversation whose header has expired may still be led to.
+    An entry may outlive a conversation whose header has expired.
     """
     return query(
         ConversationEntry.PK.template.render(user_id=user_id),
@@ -43,7 +43,7 @@ def list_conversation_entries(
 @access_pattern(
     "AP-79",
     "List a user's turns",
-    question="How did all my turns end? Asked by an export.",
+    question="How did all my turns end? For an export.",
     requests=(
         Request(
             "Query",
@@ -58,7 +58,7 @@ def list_conversation_entries(
     routes=("GET /api/v1/users/{user_id}/export",),
 )
 def list_turns(user_id: UserId, limit: int, after: str | None = None) -> Page[Turn]:
-    """Return the user's turns in the order of their beginning, from the one after the id `after`."""
+    """Return the user's turns in the order in which they began, starting after the id `after`."""
     return query(
         Turn.PK.template.render(user_id=user_id),
         Turn.SK.startswith(Turn.SK.template.prefix),
@@ -71,7 +71,7 @@ def list_turns(user_id: UserId, limit: int, after: str | None = None) -> Page[Tu
 @access_pattern(
     "AP-110",
     "List a user's turn counts",
-    question="What did those of my turns take that are gone, or will expire? Asked by an export.",
+    question="How many tokens did my deleted and expiring turns use? For an export.",
     requests=(
         Request(
             "Query",
@@ -86,9 +86,9 @@ def list_turns(user_id: UserId, limit: int, after: str | None = None) -> Page[Tu
     routes=("GET /api/v1/users/{user_id}/export",),
 )
 def list_turn_counts(user_id: UserId, limit: int, after: str | None = None) -> Page[TurnCount]:
-    """Return what the user's turns have left in sums, in the order of their beginning, from the one after `after`.
+    """Return the counts of the user's turns, in the order in which they began, starting after the id `after`.
 
-    A turn that may expire has its count beside it from its end on.
+    A turn that expires gets its count when it ends, next to its record.
     """
     return query(
         TurnCount.PK.template.render(user_id=user_id),

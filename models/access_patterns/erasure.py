@@ -1,9 +1,9 @@
-"""Erasure: one write makes a thing unreachable and leaves a job, which removes it with all that is its own.
+"""Erasure: one transaction makes a conversation, an agent or a user unreachable and creates the job that removes it.
 
-From that write on nothing can be added to the thing: whatever writes to a conversation, an agent or a user does so on
-condition that it is not being deleted. What was written before it, even in the same moment, is found by strongly
-consistent reads of the base table (`ConversationEntry`), so that no index that lags behind can hide a conversation.
-The job itself is AP-73, in `models.access_patterns.removal.erase`.
+From then on nothing can be added: every write to a conversation, an agent or a user has the condition that it is not
+being deleted. Everything written before is found by strongly consistent reads of the base table
+(`ConversationEntry`), so an index that lags behind cannot hide a conversation. The job itself is AP-73, in
+`models.access_patterns.removal.erase`.
 """
 
 from collections.abc import Callable
@@ -44,7 +44,7 @@ _DELETED: dict[str, AuditAction] = {
 
 @dataclass(frozen=True)
 class Hold:
-    """Who goes on with an erasure, and for how long without a sign of life."""
+    """The lease on an erasure: the worker that runs it, and the time without a heartbeat after which it expires."""
 
     worker: str
     lease: timedelta
@@ -69,22 +69,22 @@ def _asking(entity: type[Item]) -> tuple[Request, ...]:
 @access_pattern(
     "AP-70",
     "Delete a conversation",
-    question="Forget this conversation of mine, with everything in it.",
+    question="Delete this conversation of mine with everything in it.",
     requests=_asking(Conversation),
-    budget=Budget(1, 0, 10, "a header of up to 1 KB, which leaves two indexes, the job, its entry and the record"),
+    budget=Budget(1, 0, 10, "a header of up to 1 KB and its entries in 2 indexes, the job's 2 items, the audit record"),
     routes=("DELETE /api/v1/conversations/{conversation_id}",),
 )
 def delete_conversation(user_id: UserId, conversation_id: str, *, asked_by: str, hold: Hold) -> Erasure:
-    """Make a conversation unreachable, and return the job that removes it: its messages, state, turns, and itself.
+    """Make a conversation unreachable, and return the job that removes it with its messages, state and turns.
 
-    A turn that runs at this moment loses its lease, and will write nothing. A conversation that is being deleted
-    already gives the job that runs.
+    A running turn loses its lease and cannot write any more. If the conversation is already being deleted, the running
+    job is returned.
 
     Args:
-        user_id: whose conversation it must be.
+        user_id: the conversation's owner.
         conversation_id: the conversation.
-        asked_by: who wants it gone; the receipt says so.
-        hold: who goes on with the job.
+        asked_by: who requests the deletion; stored in the receipt.
+        hold: the lease of the worker that runs the job.
 
     Raises:
         ItemNotFound: the user has no such conversation.
@@ -95,7 +95,7 @@ def delete_conversation(user_id: UserId, conversation_id: str, *, asked_by: str,
 
 
 def unreachable() -> list[Action]:
-    """Return what makes a conversation leave all lists, and its turn lose the lease."""
+    """Return the update actions that remove a conversation from all lists and end its turn's lease."""
     return [
         Conversation.user_activity.remove(),
         Conversation.agent_activity.remove(),
@@ -107,15 +107,15 @@ def unreachable() -> list[Action]:
 @access_pattern(
     "AP-71",
     "Delete an agent",
-    question="Forget this agent of mine, with all conversations that I had with it.",
+    question="Delete this agent of mine with all my conversations with it.",
     requests=_asking(Agent),
-    budget=Budget(1, 0, 9, "an agent of up to 1 KB, which leaves its index, the job, its entry and the record"),
+    budget=Budget(1, 0, 9, "an agent of up to 1 KB and its index entry, the job's two items and the audit record"),
     routes=("DELETE /api/v1/agents/{agent_id}",),
 )
 def delete_agent(user_id: UserId, agent_id: str, *, asked_by: str, hold: Hold) -> Erasure:
     """Make an agent unreachable, and return the job that removes it and its owner's conversations with it.
 
-    No new conversation begins meanwhile: each begins on condition that its agent is active.
+    No new conversation can begin meanwhile: creating one has the condition that its agent is active.
 
     Raises:
         ItemNotFound: the user has no such agent.
@@ -128,13 +128,13 @@ def delete_agent(user_id: UserId, agent_id: str, *, asked_by: str, hold: Hold) -
 @access_pattern(
     "AP-72",
     "Delete a user",
-    question="Forget this person, with everything that is theirs.",
+    question="Delete this user with all their data.",
     requests=_asking(User),
-    budget=Budget(1, 0, 9, "a profile of up to 1 KB and its change in the index, the job, its entry and the record"),
+    budget=Budget(1, 0, 9, "a profile of up to 1 KB and its index entry, the job's two items and the audit record"),
     routes=("DELETE /api/v1/users/{user_id}", "DELETE /api/v1/users/me"),
 )
 def delete_user(user_id: UserId, *, asked_by: str, hold: Hold) -> Erasure:
-    """Make a user unreachable, and return the job that removes everything of theirs; the email goes last.
+    """Make a user unreachable, and return the job that removes all their data; the email is released last.
 
     Raises:
         ItemNotFound: there is no such user.
@@ -165,7 +165,7 @@ def _ask(
     reachable: Condition,
     ours: Callable[[Any], bool] = lambda _found: True,
 ) -> Erasure:
-    """Mark the head item and write the job, both or neither; where the item is marked, return the job that did so."""
+    """Mark the head item and write the job, both or neither; if it is marked already, return the job that did so."""
     entity: Any = type(head)
     transaction = Transaction()
     marks = [entity.status.set(DELETING), entity.erasure_id.set(job.erasure_id), *actions]
@@ -194,16 +194,16 @@ def _found(erasure_id: str) -> Erasure:
 @access_pattern(
     "AP-74",
     "Erasure by id",
-    question="Is what I asked to forget forgotten?",
+    question="Has the deletion that I requested finished?",
     requests=(Request("GetItem", (Erasure,), consistent=True),),
     budget=Budget(1, 1, 0, "a job or a receipt"),
     routes=("GET /api/v1/erasures/{erasure_id}",),
 )
 def get_erasure(user_id: UserId, erasure_id: str) -> Erasure:
-    """Return an erasure of what was this user's.
+    """Return an erasure of this user's data.
 
     Raises:
-        ItemNotFound: there is none of theirs.
+        ItemNotFound: the user has no such erasure.
     """
     job = _found(erasure_id)
     if job.user_id != user_id:
@@ -214,13 +214,13 @@ def get_erasure(user_id: UserId, erasure_id: str) -> Erasure:
 @access_pattern(
     "AP-77",
     "Erasure by id, for an administrator",
-    question="What has become of this request to forget? For an administrator, and for the operator.",
+    question="What is the status of this deletion? For administrators and the operator.",
     requests=(Request("GetItem", (Erasure,), consistent=True),),
     budget=Budget(1, 1, 0, "a job or a receipt"),
     routes=("GET /api/v1/erasures/{erasure_id} with an administrator's key",),
 )
 def find_erasure(erasure_id: str) -> Erasure:
-    """Return an erasure, whoever's it is: who has been deleted cannot ask any more.
+    """Return an erasure of any user: a deleted user can no longer ask for it.
 
     Raises:
         ItemNotFound: there is none.
@@ -231,7 +231,7 @@ def find_erasure(erasure_id: str) -> Erasure:
 @access_pattern(
     "AP-75",
     "List unfinished erasures",
-    question="What is there still to remove? Asked by each server at its start and each minute.",
+    question="Which erasures are unfinished? Run by each server at startup and every minute.",
     requests=(
         Request(
             "Query",
@@ -245,7 +245,7 @@ def find_erasure(erasure_id: str) -> Erasure:
     budget=Budget(1, 2, 0, "a page of 50 entries"),
 )
 def list_pending_erasures(limit: int, after: str | None = None) -> Page[PendingErasure]:
-    """Return the open jobs of all users, oldest first, from the one after the id `after`."""
+    """Return the unfinished jobs of all users, oldest first, starting after the id `after`."""
     return query(
         PendingErasure.PK.template.render(),
         PendingErasure.SK.startswith(PendingErasure.SK.template.prefix),
@@ -258,17 +258,17 @@ def list_pending_erasures(limit: int, after: str | None = None) -> Page[PendingE
 @access_pattern(
     "AP-76",
     "Take over an erasure",
-    question="Has the worker of this job died, and may I go on with it?",
+    question="Has the worker of this job died, so that I can take it over?",
     requests=(Request("GetItem", (Erasure,), consistent=True), Request("UpdateItem", (Erasure,))),
-    budget=Budget(2, 1, 1, "a job whose lease has run out"),
+    budget=Budget(2, 1, 1, "a job whose lease has expired"),
     routes=(
-        "DELETE /api/v1/conversations/{conversation_id} with what is being deleted already",
-        "DELETE /api/v1/agents/{agent_id} with what is being deleted already",
-        "DELETE /api/v1/users/{user_id} with who is being deleted already",
+        "DELETE /api/v1/conversations/{conversation_id} with a deletion already running",
+        "DELETE /api/v1/agents/{agent_id} with a deletion already running",
+        "DELETE /api/v1/users/{user_id} with a deletion already running",
     ),
 )
 def take_erasure(erasure_id: str, hold: Hold) -> Erasure | None:
-    """Take the lease of a job with a higher fence; None where it is completed, or another worker goes on with it.
+    """Take a job's lease with a higher fencing number; None if it is completed or another worker has the lease.
 
     Raises:
         ItemNotFound: there is no such job.
@@ -278,7 +278,7 @@ def take_erasure(erasure_id: str, hold: Hold) -> Erasure | None:
         if job.completed or (job.leased and job.worker != hold.worker):
             return None
         if job.leased:
-            # Ours: the write below was done, though its answer was lost.
+            # The write below succeeded, but its acknowledgement was lost.
             return job
         fence = int(job.fence)
         actions: list[Action] = [

@@ -1,7 +1,7 @@
-"""Idempotency: a request that carries a key of the client's has its effect once, however often it arrives.
+"""Idempotency: a request with the client's idempotency key takes effect once, however often it is sent.
 
-The record of the key is written in the transaction of the effect, or not at all; who comes second with the same key
-finds it, and answers as the first one did.
+The key's record is written in the same transaction as the effect. A repeated request finds it and gets the same
+response as the first one.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from models.table.writing import ONCE, Transaction
 @access_pattern(
     "AP-64",
     "Idempotency record by key",
-    question="Has this request been done before? Asked only where it carries a key.",
+    question="Has this request been processed before? Only for requests with an idempotency key.",
     requests=(Request("GetItem", (IdempotencyRecord,), consistent=True),),
     budget=Budget(1, 1, 0, "a record of up to 4 KB"),
     routes=(
@@ -34,9 +34,9 @@ from models.table.writing import ONCE, Transaction
     ),
 )
 def find_repeated(user_id: UserId, fingerprint: str) -> IdempotencyRecord | None:
-    """Return the record of the request that was the first with this fingerprint in the last 24 hours, if one was.
+    """Return the record of the first request with this fingerprint in the last 24 hours, or None.
 
-    The read is strongly consistent: whose transaction was refused because of the record finds it.
+    The read is strongly consistent: a request whose transaction failed because of the record finds it.
     """
     found: IdempotencyRecord | None = get(IdempotencyRecord, user_id=user_id, fingerprint=fingerprint)
     return found
@@ -44,10 +44,10 @@ def find_repeated(user_id: UserId, fingerprint: str) -> IdempotencyRecord | None
 
 @dataclass
 class Once:
-    """One request with its key, to be added to the transaction of its effect.
+    """A request's idempotency key, to be added to the transaction of its effect.
 
-    `seal` gives what the record keeps of the answer, in view of what is made; None where the effect's id is enough.
-    `written` says whether the effect is known to be stored, by this request.
+    `seal` returns the encrypted response for the record, given what was created; None if the effect's id is enough.
+    `written` says whether this request is known to have stored the effect.
     """
 
     user_id: UserId
@@ -57,12 +57,12 @@ class Once:
     written: bool = field(default=False, init=False)
 
     def add(self, transaction: Transaction, effect_id: str, made: object = None) -> None:
-        """Let a transaction hold only if no other request has had its effect under this key.
+        """Make a transaction fail if another request with this key has already taken effect.
 
-        Cost: 2 WCU for each KB of the record: 2 for an id, 2 to 4 for the answer to a small thing.
+        Cost: 2 WCU for each KB of the record: 2 for an id, 2 to 4 for a small response.
 
         Raises:
-            ItemTooLarge: the answer does not fit in a record.
+            ItemTooLarge: the response does not fit in a record.
         """
         moment = clock.now()
         record = IdempotencyRecord(

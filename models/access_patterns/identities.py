@@ -1,4 +1,4 @@
-"""Identities: from an issuer's subject to a user, who is made at first sight and stays out once deleted."""
+"""Identities: map an issuer's subject to a user, who is created at first sign-in and cannot return once deleted."""
 
 from models.access_patterns.declare import Budget, Request, Write, access_pattern
 from models.access_patterns.users import new_user
@@ -13,18 +13,18 @@ from models.user import EmailClaim, User
 @access_pattern(
     "AP-25",
     "Identity by issuer and subject",
-    question="Which user is this subject of an issuer? Asked with every request that carries a token.",
+    question="Which user is this subject of an issuer? On every request with an access token.",
     requests=(Request("GetItem", (Identity,), consistent=True),),
     budget=Budget(1, 1, 0, "one small item"),
     routes=("every route that needs a caller",),
 )
 def find_identity(digest: str) -> Identity:
-    """Return the identity with this hash, also a closed one.
+    """Return the identity with this hash, even if it is closed.
 
-    The read is strongly consistent: a deleted user is out at once, everywhere.
+    The read is strongly consistent: a deleted user is locked out immediately, everywhere.
 
     Raises:
-        ItemNotFound: nobody like that has been here.
+        ItemNotFound: this subject has never signed in.
     """
     found: Identity | None = get(Identity, identity_hash=digest)
     if found is None:
@@ -35,7 +35,7 @@ def find_identity(digest: str) -> Identity:
 @access_pattern(
     "AP-26",
     "Create a user at first sign-in",
-    question="Make a user of a subject whom an issuer vouches for.",
+    question="Create a user for a subject that an issuer authenticated.",
     requests=(
         Request(
             "TransactWriteItems",
@@ -46,18 +46,18 @@ def find_identity(digest: str) -> Identity:
     routes=("every route that needs a caller",),
 )
 def create_identity(issuer: str, subject: str, *, email: str | None = None, name: str | None = None) -> Identity:
-    """Create a user and the identity that leads to them, and claim the email if there is one: all of it or nothing.
+    """Create a user and their identity, and claim the email if there is one, all or nothing.
 
-    The user is always a new one: nobody comes to an existing user by what a token says of an email.
+    The user is always a new one: an email in a token never gives access to an existing user.
 
     Args:
         issuer: the issuer, as its tokens name it.
-        subject: who it is there.
-        email: one that the issuer has verified.
-        name: what to call the user.
+        subject: the user's id at the issuer.
+        email: an email that the issuer has verified.
+        name: the user's display name.
 
     Raises:
-        IdentityTaken: the identity is there, perhaps since a moment ago.
+        IdentityTaken: the identity exists, perhaps created by a parallel request.
         EmailTaken: another user has the email.
         InvalidKeyField: it is no email.
     """
@@ -81,7 +81,7 @@ def create_identity(issuer: str, subject: str, *, email: str | None = None, name
 @access_pattern(
     "AP-28",
     "Identity and agent together",
-    question="Which user is this subject, and how is the agent set up that will answer? Asked with a turn.",
+    question="Which user is this subject, and how is the agent that will answer configured? On every turn.",
     requests=(Request("BatchGetItem", (Identity, Agent)),),
     budget=Budget(1, 1, 0, "an identity, and an agent of up to 4 KB"),
     routes=(
@@ -90,7 +90,7 @@ def create_identity(issuer: str, subject: str, *, email: str | None = None, name
     ),
 )
 def find_identity_and_agent(digest: str, owner_id: str, agent_id: str) -> tuple[Identity, Agent | None]:
-    """Return an identity, and an agent that is known to be needed, in one request; eventually consistent, as AP-24.
+    """Return an identity and the agent that is expected to answer, in one request; eventually consistent, as AP-24.
 
     Args:
         digest: the hash of issuer and subject.
@@ -99,7 +99,7 @@ def find_identity_and_agent(digest: str, owner_id: str, agent_id: str) -> tuple[
         agent_id: the agent.
 
     Raises:
-        ItemNotFound: nobody like that has been here.
+        ItemNotFound: this subject has never signed in.
     """
     found, agent = get_many([Identity.keyed(identity_hash=digest), Agent.keyed(user_id=owner_id, agent_id=agent_id)])
     if found is None:
@@ -110,15 +110,15 @@ def find_identity_and_agent(digest: str, owner_id: str, agent_id: str) -> tuple[
 @access_pattern(
     "AP-29",
     "Reopen a closed identity",
-    question="This person's user was deleted; may they come back, as a new user?",
+    question="May this person, whose user was deleted, return as a new user? For the operator.",
     requests=(Request("TransactWriteItems", writes=(Write("Delete", Identity),)),),
     budget=Budget(1, 0, 2, "one small item"),
 )
 def readmit_identity(issuer: str, subject: str) -> None:
-    """Forget that an identity was closed: its next token makes a new user.
+    """Delete a closed identity, so that its next token creates a new user.
 
     Raises:
-        ItemNotFound: no such identity is closed.
+        ItemNotFound: there is no such closed identity.
     """
     transaction = Transaction()
     closed = Identity.status == "closed"

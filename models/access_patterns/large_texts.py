@@ -1,4 +1,4 @@
-"""Which objects of the bucket are still named by an item: for the operator, who removes the others."""
+"""The objects in the bucket that an item still refers to: for the operator, who removes the others."""
 
 from collections.abc import Iterable
 
@@ -15,12 +15,12 @@ MAX_OBJECTS = 100
 @access_pattern(
     "AP-97",
     "S3 objects in use",
-    question="Which of these objects in the bucket does an item still need? For the operator.",
+    question="Which of these objects in the bucket are still in use? For the operator.",
     requests=(Request("BatchGetItem", (Message, ConversationState, UserState), consistent=True),),
     budget=Budget(1, 50, 0, "50 objects of items of up to 4 KB"),
 )
 def named_objects(keys: Iterable[str]) -> set[str]:
-    """Return those of up to 100 objects' keys that the items they were made for still name.
+    """Return those of up to 100 object keys that their items still refer to.
 
     Raises:
         Contended: DynamoDB kept leaving some unprocessed.

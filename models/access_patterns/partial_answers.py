@@ -1,17 +1,17 @@
-"""What is kept of an answer that never became whole."""
+"""What is stored of an answer that did not complete."""
 
 from typing import Any
 
 from models.table.item import MAX_TEXT_BYTES
 
 
-def unfinished(text: str, code: str, detail: str, **told: Any) -> dict[str, Any]:
-    """Return what a turn's record keeps of an answer that is not whole: why, and the text as far as it fits an item.
+def unfinished(text: str, code: str, detail: str, **more: Any) -> dict[str, Any]:
+    """Return what a turn's record stores of an incomplete answer: the error, and as much text as fits in an item.
 
-    `told` is what else the caller was told, so that it can be told again.
+    `more` has further fields of the error that the caller received, so that they can be returned again.
     """
     kept = text.encode()[:MAX_TEXT_BYTES].decode(errors="ignore")
     if len(kept) < len(text):
-        detail = f"{detail} Of the partial text only the beginning is kept."
-    also = {name: value for name, value in told.items() if value}
+        detail = f"{detail} The partial text is truncated."
+    also = {name: value for name, value in more.items() if value}
     return {"error": {"code": code, "detail": detail, **also}, "partial_text": kept or None}

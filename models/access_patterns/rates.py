@@ -1,4 +1,4 @@
-"""Rates: requests are counted by the minute, where the deployment limits them."""
+"""Rate limits: requests are counted by the minute if the deployment limits them."""
 
 from datetime import timedelta
 
@@ -18,23 +18,23 @@ _MINUTE = timedelta(minutes=1)
 @access_pattern(
     "AP-98",
     "Count a request",
-    question="May this user, or this key, ask once more in this minute?",
+    question="May this user, or this key, make another request in this minute?",
     requests=(Request("UpdateItem", (RequestCount,)),),
-    budget=Budget(1, 0, 1, "one small item; with a limit for users and one for keys, each request does it twice"),
+    budget=Budget(1, 0, 1, "one small item; with limits for both users and keys, each request calls it twice"),
     routes=("every route that needs a caller",),
 )
 def count_request(user_id: UserId, who: str, limit: int) -> None:
-    """Count one request of this minute, by DynamoDB's clock.
+    """Count a request in the current minute, by DynamoDB's clock.
 
-    A write that is tried again, because its acknowledgement was lost, may count a request twice.
+    A write that is retried because its acknowledgement was lost may count a request twice.
 
     Args:
-        user_id: whose request.
-        who: `user`, or the id of the key that was presented.
-        limit: how many requests a minute may have.
+        user_id: the user who makes the request.
+        who: `user`, or the id of the presented key.
+        limit: the maximum number of requests per minute.
 
     Raises:
-        LimitReached: the minute has had that many; this one is not counted.
+        LimitReached: the limit is reached; this request is not counted.
     """
     moment = clock.table_now()
     began = moment.replace(second=0, microsecond=0)

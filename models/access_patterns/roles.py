@@ -14,18 +14,18 @@ from models.user import Role, User
 @access_pattern(
     "AP-99",
     "Change a user's role",
-    question="Make this user an administrator, or none any more, and keep that it was done.",
+    question="Grant or revoke this user's administrator role, and record it in the audit trail.",
     requests=(
         Request("GetItem", (User,), consistent=True),
         Request("TransactWriteItems", writes=(Write("Put", AuditEvent), Write("Update", User)), optional=True),
     ),
-    budget=Budget(2, 1, 5, "a profile of up to 1 KB, its entry in users_by_id and the record"),
+    budget=Budget(2, 1, 5, "a profile of up to 1 KB, its entry in users_by_id and the audit record"),
 )
 def change_role(user_id: UserId, role: Role) -> bool:
-    """Give a user another role; return whether they had another one.
+    """Change a user's role; return whether it changed.
 
-    What was an administrator's key is none from this moment: the role is read with each use of that right. A key that
-    was made for a plain user never becomes an administrator's. The operator's command uses it; no route does.
+    Revoking takes effect immediately, for existing keys too: each use of an administrator's right reads the role. A
+    key that was created for a plain user never becomes an administrator's. Only the operator's command uses it.
 
     Raises:
         ItemNotFound: there is no such user, or it is being deleted.

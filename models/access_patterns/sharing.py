@@ -1,7 +1,7 @@
-"""Shared agents: given to named users or published to all, used by others, taken back at once.
+"""Shared agents: shared with named users or published to all; revoking takes effect immediately.
 
-Who may use an agent stands on the agent: a turn reads it there, together with the caller's key, and pays nothing for
-it. What stands elsewhere (`AgentGrant`, `PublishedAgent`) only leads to it, and is written in the same transaction.
+The agent itself stores who may use it, so a turn reads it together with the caller's key at no extra cost.
+`AgentGrant` and `PublishedAgent` only lead to the agent; they are written in the same transaction.
 """
 
 from functools import partial
@@ -30,7 +30,7 @@ _BATCH = 100  # DynamoDB's limit for one BatchGetItem
 
 
 def usable_by(user_id: UserId) -> Condition:
-    """Return the condition that an agent of somebody else's may be used by this user (see `Agent.usable_by`)."""
+    """Return the condition that this user may use another user's agent (see `Agent.usable_by`)."""
     condition: Condition = (Agent.status == "active") & (
         Agent.published.exists() | Agent.shared_with.contains(str(user_id))
     )
@@ -40,7 +40,7 @@ def usable_by(user_id: UserId) -> Condition:
 @access_pattern(
     "AP-15",
     "Share an agent with a user",
-    question="Let this user talk to my agent, without seeing how it is set up.",
+    question="Let this user talk to my agent without seeing its configuration.",
     requests=(
         Request(
             "TransactWriteItems",
@@ -56,18 +56,18 @@ def usable_by(user_id: UserId) -> Condition:
         Request("GetItem", (Agent,), consistent=True, optional=True),
         Request("TransactWriteItems", writes=(Write("Put", IdempotencyRecord),), optional=True),
     ),
-    budget=Budget(2, 1, 8, "an agent and a profile of up to 1 KB each, the grant and the record"),
+    budget=Budget(2, 1, 8, "an agent and a profile of up to 1 KB each, the grant and the audit record"),
     routes=("POST /api/v1/agents/{agent_id}/shares",),
 )
 def share_agent(user_id: UserId, agent_id: str, grantee_id: str, *, once: Once | None = None) -> Agent:
-    """Let another user use an agent of this user; one who may already stays one who may.
+    """Share an agent of this user with another user; idempotent.
 
-    With the request's idempotency key, `once`, the agent is read first and its new form is written down with the
-    share; so the share holds only if nobody changed the agent in between.
+    With the request's idempotency key, `once`, the agent is read first and its new version is stored with the key's
+    record, so the write succeeds only if nobody changed the agent in between.
 
     Raises:
         ItemNotFound: the user has no such agent, or there is no such other user.
-        TooManyShares: it is shared with as many users as an agent can be.
+        TooManyShares: it is already shared with the maximum number of users.
         Contended: the agent kept changing; nothing was written.
         DoneBefore: another request with the same idempotency key was first.
     """
@@ -113,18 +113,18 @@ def _shared_already(agent: Agent, once: Once) -> Agent:
 @access_pattern(
     "AP-16",
     "Stop sharing an agent with a user",
-    question="End this user's use of my agent, at once.",
+    question="Stop this user from using my agent, immediately.",
     requests=(
         Request(
             "TransactWriteItems", writes=(Write("Delete", AgentGrant), Write("Put", AuditEvent), Write("Update", Agent))
         ),
         Request("GetItem", (Agent,), consistent=True, optional=True),
     ),
-    budget=Budget(1, 0, 6, "an agent of up to 1 KB, the grant and the record"),
+    budget=Budget(1, 0, 6, "an agent of up to 1 KB, the grant and the audit record"),
     routes=("DELETE /api/v1/agents/{agent_id}/shares/{user_id}",),
 )
 def unshare_agent(user_id: UserId, agent_id: str, grantee_id: str) -> None:
-    """End another user's use of an agent of this user. What they said to it and heard from it stays theirs.
+    """Stop sharing an agent of this user with another user, who keeps their conversations with it.
 
     Raises:
         ItemNotFound: the user has no such agent, or it is not shared with that user.
@@ -145,7 +145,7 @@ def unshare_agent(user_id: UserId, agent_id: str, grantee_id: str) -> None:
 @access_pattern(
     "AP-17",
     "Publish or withdraw an agent",
-    question="Let everybody of this deployment talk to my agent, or nobody but those I named.",
+    question="Let every user of this deployment talk to my agent, or only the users it is shared with.",
     requests=(
         Request(
             "TransactWriteItems",
@@ -158,11 +158,11 @@ def unshare_agent(user_id: UserId, agent_id: str, grantee_id: str) -> None:
         ),
         Request("GetItem", (Agent,), consistent=True),
     ),
-    budget=Budget(2, 1, 6, "an agent of up to 1 KB, its entry among the published ones and the record"),
+    budget=Budget(2, 1, 6, "an agent of up to 1 KB, its `PublishedAgent` and the audit record"),
     routes=("PUT /api/v1/agents/{agent_id}/publication",),
 )
 def publish_agent(user_id: UserId, agent_id: str, *, published: bool) -> Agent:
-    """Publish an agent of this user to all users, or withdraw it; one that is so already stays so.
+    """Publish an agent of this user to all users, or withdraw it; idempotent.
 
     Raises:
         ItemNotFound: the user has no such agent.
@@ -184,7 +184,7 @@ def publish_agent(user_id: UserId, agent_id: str, *, published: bool) -> Agent:
     try:
         transaction.commit()
     except ConditionFailed:
-        # It is so already, or there is none.
+        # It is in that state already, or it does not exist.
         return get_agent(user_id, agent_id)
     return get_agent(user_id, agent_id)
 
@@ -192,12 +192,12 @@ def publish_agent(user_id: UserId, agent_id: str, *, published: bool) -> Agent:
 @access_pattern(
     "AP-18",
     "Shared agent by id",
-    question="May I use this agent of somebody else's?",
+    question="May I use this agent of another user?",
     requests=(
         Request("BatchGetItem", (AgentGrant, PublishedAgent), consistent=True, optional=True),
         Request("GetItem", (Agent,), consistent=True),
     ),
-    budget=Budget(2, 3, 0, "a grant, an entry among the published ones, and an agent of up to 4 KB"),
+    budget=Budget(2, 3, 0, "a grant, a `PublishedAgent` and an agent of up to 4 KB"),
     routes=(
         "GET /api/v1/shared-agents/{agent_id}",
         "GET /api/v1/agents/{agent_id}/conversations with an agent of somebody else's",
@@ -209,13 +209,13 @@ def publish_agent(user_id: UserId, agent_id: str, *, published: bool) -> Agent:
 def get_shared_agent(user_id: UserId, agent_id: str, owner_id: str | None = None) -> Agent:
     """Return an agent that is published, or shared with this user.
 
-    It looks where the user's own grants and the published agents are, never where a stranger's agents are: so an agent
-    that is not shared takes as long as one that does not exist.
+    It reads the user's grants and the published agents, never another user's partition first, so an agent that is not
+    shared takes as long as one that does not exist.
 
     Args:
-        user_id: who wants to use it.
+        user_id: the user who wants to use it.
         agent_id: the agent.
-        owner_id: whose it is, where that is known: then only the agent is read.
+        owner_id: its owner, if known: then only the agent is read.
 
     Raises:
         ItemNotFound: there is no such agent that this user may use.
@@ -237,7 +237,7 @@ def get_shared_agent(user_id: UserId, agent_id: str, owner_id: str | None = None
 @access_pattern(
     "AP-19",
     "List shared agents",
-    question="Which agents of others may I talk to?",
+    question="Which agents of other users may I talk to?",
     requests=(
         Request(
             "Query",
@@ -261,12 +261,12 @@ def get_shared_agent(user_id: UserId, agent_id: str, owner_id: str | None = None
     routes=("GET /api/v1/shared-agents",),
 )
 def list_shared_agents(user_id: UserId, limit: int, after: str | None = None) -> Page[Agent]:
-    """Return the agents that are published or shared with this user, oldest first, from the one after the id `after`.
+    """Return the agents that are published or shared with this user, oldest first, starting after the id `after`.
 
-    Their names are read from the agents themselves, so a new name needs no second write, and an agent that is being
-    deleted is not shown, though something may still lead to it; a page is full all the same.
+    Their names are read from the agents themselves, so renaming needs no second write. An agent that is being deleted
+    is left out even if a grant still leads to it; the page is filled up nevertheless.
 
-    Cost: 2 Queries side by side, then 1 BatchGetItem for each 100 agents.
+    Cost: 2 Queries in parallel, then 1 BatchGetItem for each 100 agents.
     """
     found: list[Agent] = []
     while True:
@@ -282,11 +282,11 @@ def list_shared_agents(user_id: UserId, limit: int, after: str | None = None) ->
 
 
 def _leads(user_id: UserId, count: int, after: str | None) -> tuple[list[Any], bool]:
-    """Return up to `count` leads to different agents in order of their ids, and whether more may follow."""
+    """Return up to `count` leads to different agents, sorted by agent id, and whether there may be more."""
     grants, published = both(
         partial(_leads_in, AgentGrant, count, after, user_id=user_id), partial(_leads_in, PublishedAgent, count, after)
     )
-    # Each list gives its first `count`, so the first `count` of both together are among them.
+    # Each list returns its first `count`, so the first `count` of both together are among them.
     merged = {lead.agent_id: lead for lead in (*published.items, *grants.items)}
     first = sorted(merged.values(), key=lambda lead: str(lead.agent_id))
     return first[:count], len(first) > count or grants.more or published.more
@@ -306,7 +306,7 @@ def _leads_in(
 
 
 def leads_to(agent: Agent) -> list[tuple[str, str]]:
-    """Return the keys of everything that leads others to an agent: what is to go before the agent itself goes."""
+    """Return the keys of all items that lead other users to an agent; they are deleted before the agent itself."""
     leads: list[AgentGrant | PublishedAgent] = [
         AgentGrant.keyed(user_id=user_id, agent_id=agent.agent_id) for user_id in agent.shared_with_users
     ]

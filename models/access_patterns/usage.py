@@ -1,4 +1,4 @@
-"""Usage: what a user's turns took, from the records that their ends left, and from what these left when they went."""
+"""Usage: the tokens of a user's turns, summed from their records and from the counts of deleted records."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from models.turn import ID_PREFIX, Turn, TurnCount
 _EPOCH = date(1970, 1, 1)
 _PAGE = 1000
 _READ = ["PK", "SK", "entity", "agent_id", "model", "input_tokens", "output_tokens"]
-# The letters of an id that say when it was made; what follows is random.
+# The leading characters of an id that encode its time; the rest is random.
 _TIMED = len(ID_PREFIX) + 1 + 12
 
 
@@ -33,7 +33,7 @@ class Usage:
 @access_pattern(
     "AP-83",
     "User's usage",
-    question="How many tokens did my turns take, by day, agent and model?",
+    question="How many tokens did my turns use, by day, agent and model?",
     requests=(
         Request(
             "Query", (Turn,), sort_key="between TURN#{turn_id} and TURN#{turn_id}", order="ascending", page="1,000"
@@ -46,17 +46,17 @@ class Usage:
             page="1,000",
         ),
     ),
-    budget=Budget(2, 66, 0, "1,000 turns of 500 bytes; one Query more for each 1,000, or each MB", grows=True),
+    budget=Budget(2, 66, 0, "1,000 turns of 500 bytes; one more Query for each 1,000, or each MB", grows=True),
     routes=("GET /api/v1/usage", "GET /api/v1/users/{user_id}/usage"),
 )
 def usage(user_id: UserId, first: date, last: date) -> list[Usage]:
-    """Return what a user's turns took from the day `first` to the day `last` (UTC), by day, agent and model.
+    """Return the tokens that a user's turns used from `first` to `last` inclusive (UTC), by day, agent and model.
 
     A turn counts on the day on which it began.
     """
     found: dict[tuple[str, str, str | None], Usage] = {}
     seen: set[str] = set()
-    # Records first: one that goes between the two reads has left its count by then.
+    # Records first: one that is deleted between the two reads has left its count by then.
     for entity in (Turn, TurnCount):
         for raw in _between(entity, user_id, first, last):
             turn_id = raw["SK"]["S"].partition("#")[2]
@@ -74,9 +74,9 @@ def usage(user_id: UserId, first: date, last: date) -> list[Usage]:
 
 
 def _between(entity: type[Turn] | type[TurnCount], user_id: UserId, first: date, last: date) -> Iterator[Any]:
-    """Give the raw items of the turns that began on these days, oldest first."""
+    """Yield the raw items of the turns that began on these days, oldest first."""
     partition = entity.PK.template.render(user_id=user_id)
-    # A day before ids have a time is the first that has, and the last day of the calendar has no day after it.
+    # Ids cannot encode a day before the epoch, and the calendar's last day has no next day.
     after_last = last + timedelta(days=1) if last < date.max else last
     sort = entity.SK.between(_bound(entity, max(first, _EPOCH)), _bound(entity, max(after_last, _EPOCH)))
     after: dict[str, str] | None = None
@@ -89,5 +89,5 @@ def _between(entity: type[Turn] | type[TurnCount], user_id: UserId, first: date,
 
 
 def _bound(entity: type[Turn] | type[TurnCount], day: date) -> str:
-    """Return what sorts before the turns of a day, and after those of the day before."""
+    """Return a sort key that sorts before the turns of a day and after those of the previous day."""
     return entity.SK.template.prefix + new_id(ID_PREFIX, datetime.combine(day, time(), UTC))[:_TIMED]

@@ -1,4 +1,4 @@
-"""Users: made once, found by id or by email, changed a field at a time."""
+"""Users: created once, found by id or by email, updated field by field."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,7 +20,7 @@ from models.table.tenancy import UserId, acting_for
 from models.table.writing import ConditionFailed, Transaction
 from models.user import ID_PREFIX, EmailClaim, Role, User
 
-# What an administrator may do for others: the role is read again, so that one that was taken away ends at once.
+# What an administrator may do for others: the role is read again, so that a revoked one ends immediately.
 _ADMINISTRATORS = (
     "POST /api/v1/users",
     "GET /api/v1/users",
@@ -35,13 +35,13 @@ _ADMINISTRATORS = (
 
 
 def is_active() -> Condition:
-    """Return the condition that a user is not being deleted."""
+    """Return the condition that a user exists and is not being deleted."""
     condition: Condition = User.PK.exists() & (User.status == "active")
     return condition
 
 
 def new_user(email: str | None, **profile: Any) -> User:
-    """Return a new user, who is not in the table yet.
+    """Return a new user, not yet stored.
 
     Raises:
         InvalidKeyField: it is no email.
@@ -60,7 +60,7 @@ def new_user(email: str | None, **profile: Any) -> User:
 @access_pattern(
     "AP-01",
     "Create a user",
-    question="Make a user whose email nobody else has.",
+    question="Create a user with an email that no other user has.",
     requests=(
         Request(
             "TransactWriteItems",
@@ -76,8 +76,8 @@ def create_user(
     """Create a user and claim the email, both or neither.
 
     Args:
-        email: unique in any of its spellings (see `models.emails`).
-        name: what to call the user.
+        email: unique in its normal form (see `models.emails`).
+        name: the user's display name.
         role: `admin` may manage users.
         once: the request's idempotency key.
         profile: `preferences` and `settings`.
@@ -156,11 +156,11 @@ def get_user_by_email(email: str) -> User:
     "Update a user's profile",
     question="Change a name, preferences or settings, and nothing else.",
     requests=(Request("UpdateItem", (User,)),),
-    budget=Budget(1, 0, 3, "a profile of up to 1 KB; 2 of it only when the name moves in users_by_id"),
+    budget=Budget(1, 0, 3, "a profile of up to 1 KB; 2 of the 3 WCU only when the name changes in users_by_id"),
     routes=("PATCH /api/v1/users/{user_id}", "PATCH /api/v1/users/me"),
 )
 def update_user(user_id: UserId, changes: Mapping[str, Any]) -> User:
-    """Change some fields; `preferences` and `settings` are merged by name, None removes.
+    """Change some fields; `preferences` and `settings` are merged by name, None removes an entry.
 
     Raises:
         ItemNotFound: there is no such user, or it is being deleted.
@@ -174,16 +174,16 @@ def update_user(user_id: UserId, changes: Mapping[str, Any]) -> User:
 @access_pattern(
     "AP-92",
     "Change a user's credentials",
-    question="Keep these encrypted integration details, or forget them, and keep that it was done.",
+    question="Store or remove these encrypted integration details, and record it in the audit trail.",
     requests=(
         Request("TransactWriteItems", writes=(Write("Put", AuditEvent), Write("Update", User))),
         Request("GetItem", (User,), consistent=True),
     ),
-    budget=Budget(2, 1, 4, "a profile of up to 1 KB and the record"),
+    budget=Budget(2, 1, 4, "a profile of up to 1 KB and the audit record"),
     routes=("PATCH /api/v1/users/{user_id}",),
 )
 def change_credentials(user_id: UserId, details: Mapping[str, Any]) -> User:
-    """Merge encrypted integration details by name, None removes; the record names them and says nothing of them.
+    """Merge encrypted integration details by name, None removes one; the audit record contains only their names.
 
     Raises:
         ItemNotFound: there is no such user, or it is being deleted.
@@ -203,15 +203,15 @@ def change_credentials(user_id: UserId, details: Mapping[str, Any]) -> User:
 @access_pattern(
     "AP-05",
     "List all users",
-    question="Who uses this deployment? For an administrator.",
+    question="Who uses this deployment? For administrators.",
     requests=(Request("Query", (User,), index="users_by_id", order="ascending", page="1 to 1,000 and one more"),),
     budget=Budget(1, 2, 0, "a page of 50 users of up to 300 bytes in the index"),
     routes=("GET /api/v1/users",),
 )
 def list_users(limit: int, after: str | None = None) -> Page[User]:
-    """Return users in the order of their making, from the one after the id `after`.
+    """Return users in the order of their creation, starting after the id `after`.
 
-    They carry what the index has: id, email, name, role, status, created_at.
+    They have only what the index projects: id, email, name, role, status, created_at.
     """
     start = None
     if after is not None:
@@ -224,7 +224,7 @@ def list_users(limit: int, after: str | None = None) -> Page[User]:
 @access_pattern(
     "AP-06",
     "Change a user's email",
-    question="Give a user another email that nobody else has.",
+    question="Give a user another email that no other user has.",
     requests=(
         Request("GetItem", (User,), consistent=True),
         Request(
@@ -237,7 +237,7 @@ def list_users(limit: int, after: str | None = None) -> Page[User]:
             ),
         ),
     ),
-    budget=Budget(2, 1, 10, "a profile of up to 1 KB, two claims, the record and the move in users_by_id"),
+    budget=Budget(2, 1, 10, "a profile of up to 1 KB, two claims, the audit record and the change in users_by_id"),
     routes=("PATCH /api/v1/users/{user_id}",),
 )
 def change_email(user_id: UserId, email: str) -> User:

@@ -47,17 +47,17 @@ def index_page(measured: Mapping[str, Any], api: Mapping[str, Budget]) -> str:
     growing = ", ".join(pattern.id for pattern in patterns() if pattern.budget.grows)
     return page(
         "Access patterns",
-        "Everything that is ever asked of the table is one of these. Each is a typed function in "
-        "`models/access_patterns/`, declared with its requests and its budget; the tests hold every request on the "
-        "wire against its declaration, and every figure here against what was measured.",
-        f"**Measured of budget**: `5 of 6` is what one call took, of what it may take. Where the size of the "
-        f"conversation matters, there are four figures, for {sizes} messages. The capacity is computed from what went "
-        "over the wire, by DynamoDB's rules; write units include those of the indexes. Budgets are for the case that "
-        f"each page states. What {growing} take grows with what there is to delete; their budgets are for the "
-        "smallest.",
+        "Every request to the table belongs to one of these. Each is a typed function in "
+        "`models/access_patterns/`, declared with its requests and its budget. The tests check every request on the "
+        "wire against its declaration, and every figure here against the measurements.",
+        "**Measured of budget**: `5 of 6` means that one call used 5 of the 6 that it may use. If the cost depends on "
+        f"the size of the conversation, there are four figures, for {sizes} messages. The capacity is computed from "
+        "the requests and responses by DynamoDB's rules; write units include those of the indexes. Budgets are for "
+        f"the case that each page states. The cost of {growing} grows with the amount of data; their budgets are for "
+        "the smallest case.",
         table(["Pattern", "What it does", "Requests", "RCU", "WCU", "Items"], rows),
         "## From end to end",
-        "The same for whole requests to the REST API, authentication and all.",
+        "The same for whole requests to the REST API, including authentication.",
         table(["Request", "Requests", "RCU", "WCU", "Items", "For"], whole),
     )
 
@@ -92,7 +92,7 @@ def pattern_page(pattern: AccessPattern, figures: Figures, examples: list[Mappin
         "## In the API",
         "\n".join(f"- {code(route) if ' /' in route else route}" for route in pattern.routes) or "No route uses it.",
         "## An example",
-        "Ids and times are made up; long texts and lists are cut." if examples else "",
+        "Ids and times are fictitious; long texts and lists are truncated." if examples else "",
         *_examples(examples),
     )
 
@@ -126,7 +126,7 @@ def _requests(pattern: AccessPattern) -> list[str]:
     entities = {entity for request in pattern.requests for entity in request.entities}
     entities |= {write.entity for request in pattern.requests for write in request.writes}
     links = [f"[{each.ENTITY}](../entities/{file_of(each)})" for each in sorted(entities, key=lambda each: each.ENTITY)]
-    return [*blocks, "It touches " + ", ".join(links) + "."]
+    return [*blocks, "Entities: " + ", ".join(links) + "."]
 
 
 def _sort_keys(request: Request) -> str:
@@ -143,7 +143,7 @@ def _how(request: Request) -> str:
             ", ".join(f"{write.part} {write.entity.ENTITY}{' (if any)' * write.optional}" for write in request.writes)
         )
     elif request.operation == "UpdateItem":
-        said.append("on condition that it is there")
+        said.append("on condition that it exists")
     else:
         words = {True: "strongly consistent", False: "eventually consistent", "either": "strongly consistent, or not"}
         said.append(words[request.consistent])
@@ -159,5 +159,5 @@ def _examples(examples: list[Mapping[str, Any]]) -> list[str]:
     for example in examples:
         blocks += [f"**{example['operation']}**", json_block(example["request"])]
         answer = example["answer"]
-        blocks += ["gives", json_block(answer)] if answer else ["gives nothing: it is done."]
+        blocks += ["returns", json_block(answer)] if answer else ["returns nothing."]
     return blocks

@@ -35,7 +35,7 @@ def glance(readers: Callable[[str], str]) -> str:
     return page(
         "The table at a glance",
         "One table holds everything. Its keys are `PK` and `SK`, both text; each is rendered from a **template** of "
-        "the item's own fields, so a key says what it leads to. Items with the same `PK` lie together, sorted by "
+        "the item's own fields, so a key is self-explanatory. Items with the same `PK` are stored together, sorted by "
         "`SK`: an **item collection**, which one Query reads.",
         f"It is billed on demand, `{TTL_ATTRIBUTE}` is its TTL attribute, and its stream carries {STREAM_VIEW}.",
         "See also the [access patterns](patterns/index.md), the [diagrams](diagrams.md), "
@@ -43,10 +43,10 @@ def glance(readers: Callable[[str], str]) -> str:
         "## Entities",
         table(["Entity", "PK", "SK", "What it is"], rows),
         "## Indexes",
-        "An index holds the items that have its keys; an item without them is not in it, and costs nothing there.",
+        "The indexes are sparse: an item without an index's keys is not in it and costs nothing there.",
         table(["Index", "Partition key", "Sort key", "Carries", "For", "Read by"], indexes),
         "## Item collections",
-        "The sample items below are made by the models themselves.",
+        "The models themselves generate the sample items below.",
         *_collections(),
         "## What the indexes hold",
         *(block for index in INDEXES for block in _index_collections(index)),
@@ -59,9 +59,9 @@ _PARTITIONS = {
     "USER#": "A user's partition: the profile sorts after agents, keys and state.",
     "CONV#": "A conversation's partition: first the turns that no message names, then state, then the messages in "
     "their order, and the header last. So one descending Query reads the header and the newest messages together.",
-    "EMAIL#": "A claim for each email: two users cannot have the same.",
-    "APIKEY#": "What a presented key is looked up by.",
-    "TURN#": "How each turn ended.",
+    "EMAIL#": "One claim per email: no two users can have the same.",
+    "APIKEY#": "API keys, looked up by the hash of a presented key.",
+    "TURN#": "The streamed text of each turn.",
 }
 
 

@@ -142,7 +142,7 @@ def test_an_answer_too_long_to_store_fails_clearly_and_its_beginning_is_kept(
 ) -> None:
     turn = fails(ann, conversation, model, says(noise(500_000)), 413, "too_large")
     assert turn["partial_text"] == noise(500_000)[:MAX_TEXT_BYTES]
-    assert "only the beginning is kept" in turn["error"]["detail"]
+    assert "The partial text is truncated." in turn["error"]["detail"]
 
 
 def test_more_calls_than_can_be_answered_at_once_fail_the_turn(ann: Caller, conversation: str, model: Scripted) -> None:
