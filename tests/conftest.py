@@ -4,7 +4,9 @@ import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
+import botocore.session
 import hypothesis
 import pytest
 
@@ -27,6 +29,9 @@ pytest_plugins = ["tests.engine_neutral", "tests.engines", "tests.chaos.run"]
 # A busy machine makes no promise about the time that an example takes.
 hypothesis.settings.register_profile("turntable", deadline=None)
 hypothesis.settings.load_profile("turntable")
+
+# botocore parses its descriptions of services, megabytes of JSON, for each session anew; tests make hundreds of them.
+botocore.session.create_loader = cache(botocore.session.create_loader)
 
 
 @pytest.fixture(scope="session")

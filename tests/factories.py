@@ -56,4 +56,11 @@ def append(conversation: Conversation, drafts: Sequence[Draft]) -> list[Message]
 def noise(size: int, seed: int = 1) -> str:
     """Return a text of so many bytes that compression makes little smaller: to some five sixths."""
     letters = string.ascii_letters + string.digits + string.punctuation + " "
-    return "".join(random.Random(seed).choices(letters, k=size))
+    of_byte = "".join(letters[byte % len(letters)] for byte in range(256)).encode()
+    # Without these, each letter stands for as many bytes as any other.
+    too_many = bytes(range(256 - 256 % len(letters), 256))
+    drawn = random.Random(seed)
+    text = b""
+    while len(text) < size:
+        text += drawn.randbytes(2 * size).translate(of_byte, too_many)
+    return text[:size].decode()

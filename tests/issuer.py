@@ -23,8 +23,10 @@ _numbers = count()
 
 
 @cache
-def _rsa_key(number: int) -> RSAKey:
-    return RSAKey.generate_key(2048, {"use": "sig", "alg": "RS256"})
+def _rsa_key(number: int, kid: str | None = None) -> RSAKey:
+    if kid is None:
+        return RSAKey.generate_key(2048, {"use": "sig", "alg": "RS256"}, auto_kid=True)
+    return RSAKey.import_key({**_rsa_key(number).as_dict(private=True), "kid": kid})
 
 
 def _registry(algorithm: str) -> JWSRegistry:
@@ -45,8 +47,7 @@ class LocalIssuer:
         self.published: list[dict[str, Any]] = [self.public(self.key)]
 
     def new_key(self, kid: str | None = None) -> RSAKey:
-        made = _rsa_key(next(_numbers) % _KEYS)
-        return RSAKey.import_key({**made.as_dict(private=True), "kid": kid or made.thumbprint()})
+        return _rsa_key(next(_numbers) % _KEYS, kid)
 
     @staticmethod
     def public(key: RSAKey | ECKey) -> dict[str, Any]:

@@ -147,12 +147,14 @@ class TestValidation:
     def filled(self, client: Any) -> Any:
         """The table with exactly the items of the model."""
         name = settings().name
+        found = client.scan(TableName=name, ConsistentRead=True)["Items"]
         wanted = {(put["PK"]["S"], put["SK"]["S"]): put for put in self.items}
-        for item in client.scan(TableName=name, ConsistentRead=True)["Items"]:
+        for item in found:
             if (item["PK"]["S"], item["SK"]["S"]) not in wanted:
                 client.delete_item(TableName=name, Key={key: item[key] for key in ("PK", "SK")})
         for item in wanted.values():
-            client.put_item(TableName=name, Item=item)
+            if item not in found:
+                client.put_item(TableName=name, Item=item)
         return client
 
     @property
