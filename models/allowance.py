@@ -35,6 +35,7 @@ class Allowance(Item):
     """
 
     ENTITY = "Allowance"
+    CHANGEABLE = ("limits",)
 
     PK = Key("USER#{user_id}", hash_key=True)
     # Before PROFILE, where the removal of a user looks.

@@ -2,9 +2,7 @@
 
 from typing import Literal
 
-from pynamodb.attributes import UnicodeAttribute
-
-from models.table.attributes import TimestampAttribute
+from models.table.attributes import TextAttribute, TimestampAttribute
 from models.table.item import Item
 from models.table.keys import Key, KeyField
 
@@ -27,11 +25,11 @@ class ApiKey(Item):
     SK = Key("KEY", range_key=True)
 
     key_hash = KeyField()
-    key_id = UnicodeAttribute()
-    user_id = UnicodeAttribute()
-    role = UnicodeAttribute(default="user")
-    scope = UnicodeAttribute(default="full")
-    agent_id = UnicodeAttribute(null=True)
+    key_id = TextAttribute()
+    user_id = TextAttribute()
+    role = TextAttribute(default="user")
+    scope = TextAttribute(default="full")
+    agent_id = TextAttribute(null=True)
 
 
 class ApiKeyEntry(Item):
@@ -47,10 +45,10 @@ class ApiKeyEntry(Item):
 
     user_id = KeyField()
     key_id = KeyField()
-    key_hash = UnicodeAttribute()
-    name = UnicodeAttribute(null=True)
-    hint = UnicodeAttribute()
-    scope = UnicodeAttribute(default="full")
-    agent_id = UnicodeAttribute(null=True)
+    key_hash = TextAttribute()
+    name = TextAttribute(null=True)
+    hint = TextAttribute()
+    scope = TextAttribute(default="full")
+    agent_id = TextAttribute(null=True)
     created_at = TimestampAttribute()
     last_used_at = TimestampAttribute(null=True)

@@ -2,9 +2,7 @@
 
 from typing import Literal
 
-from pynamodb.attributes import UnicodeAttribute
-
-from models.table.attributes import JsonMapAttribute, TimestampAttribute
+from models.table.attributes import JsonMapAttribute, TextAttribute, TimestampAttribute
 from models.table.item import Item
 from models.table.keys import Key, KeyField
 
@@ -46,11 +44,11 @@ class AuditEvent(Item):
 
     user_id = KeyField()
     event_id = KeyField()
-    action = UnicodeAttribute()
-    actor_id = UnicodeAttribute()
-    key_id = UnicodeAttribute(null=True)
-    target_id = UnicodeAttribute(null=True)
+    action = TextAttribute()
+    actor_id = TextAttribute()
+    key_id = TextAttribute(null=True)
+    target_id = TextAttribute(null=True)
     details = JsonMapAttribute(null=True)
-    request_id = UnicodeAttribute(null=True)
-    address = UnicodeAttribute(null=True)
+    request_id = TextAttribute(null=True)
+    address = TextAttribute(null=True)
     at = TimestampAttribute()

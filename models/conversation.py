@@ -7,10 +7,14 @@ and the newest messages together. State (`KV#…`) comes before them.
 from datetime import datetime
 from typing import Literal
 
-from pynamodb.attributes import NumberAttribute, UnicodeAttribute
-
 from models.table import clock
-from models.table.attributes import JsonAttribute, JsonMapAttribute, TimestampAttribute
+from models.table.attributes import (
+    JsonAttribute,
+    JsonMapAttribute,
+    TextAttribute,
+    TimestampAttribute,
+    WholeNumberAttribute,
+)
 from models.table.item import Item
 from models.table.keys import Key, KeyField, KeyMoment
 
@@ -18,6 +22,12 @@ ConversationStatus = Literal["active", "completed", "archived"]
 STATUSES: tuple[ConversationStatus, ...] = ("active", "completed", "archived")
 
 ID_PREFIX = "conv"
+
+MAX_TITLE = 200
+"""Characters of a title, which stands in both indexes, too."""
+
+MAX_METADATA = (64, 32_768)
+"""Names and bytes of the metadata: each turn writes the header twice, and pays for all of it."""
 
 
 class Conversation(Item):
@@ -34,6 +44,7 @@ class Conversation(Item):
     """
 
     ENTITY = "Conversation"
+    CHANGEABLE = ("title", "metadata")
 
     PK = Key("CONV#{conversation_id}", hash_key=True)
     SK = Key("THREAD", range_key=True)
@@ -43,29 +54,31 @@ class Conversation(Item):
 
     conversation_id = KeyField()
     listed_at = KeyMoment()
-    user_id = UnicodeAttribute()
-    agent_id = UnicodeAttribute()
+    user_id = TextAttribute()
+    agent_id = TextAttribute()
     # Whose the agent is, where it is not the user's own.
-    agent_owner_id = UnicodeAttribute(null=True)
-    title = UnicodeAttribute(null=True)
-    status = UnicodeAttribute(default_for_new="active")
-    metadata = JsonMapAttribute(default=dict)
+    agent_owner_id = TextAttribute(null=True)
+    title = TextAttribute(null=True, longest=MAX_TITLE)
+    status = TextAttribute(default_for_new="active")
+    metadata = JsonMapAttribute(default=dict, limit=MAX_METADATA)
+    # Counts the changes of the metadata, so that two of them cannot pass its limit together; absent is 0.
+    metadata_version = WholeNumberAttribute(null=True)
     started_at = TimestampAttribute()
     last_active_at = TimestampAttribute()
     last_message_at = TimestampAttribute(null=True)
 
-    message_count = NumberAttribute(default=0)
-    turn_count = NumberAttribute(default=0)
-    input_tokens = NumberAttribute(default=0)
-    output_tokens = NumberAttribute(default=0)
+    message_count = WholeNumberAttribute(default=0)
+    turn_count = WholeNumberAttribute(default=0)
+    input_tokens = WholeNumberAttribute(default=0)
+    output_tokens = WholeNumberAttribute(default=0)
 
-    erasure_id = UnicodeAttribute(null=True)
-    retention_days = NumberAttribute(null=True)
+    erasure_id = TextAttribute(null=True)
+    retention_days = WholeNumberAttribute(null=True)
 
-    fence = NumberAttribute(default=0)
-    lease_turn = UnicodeAttribute(null=True)
+    fence = WholeNumberAttribute(default=0)
+    lease_turn = TextAttribute(null=True)
     lease_expires_at = TimestampAttribute(null=True)
-    cancel_turn = UnicodeAttribute(null=True)
+    cancel_turn = TextAttribute(null=True)
     lease_claim = JsonAttribute(null=True)
 
     def leased(self, moment: datetime | None = None) -> bool:

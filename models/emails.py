@@ -31,6 +31,8 @@ def normalise_email(email: str) -> str:
     Raises:
         InvalidKeyField: it is no email; the reason says what is wrong, and nothing of the email.
     """
+    if not isinstance(email, str):
+        raise _refusal("it is no text")
     local, at, domain = email.strip(_SPACE).rpartition("@")
     if not at:
         raise _refusal("it has no @")

@@ -7,10 +7,8 @@ all users are one item collection, which one Query reads.
 from datetime import timedelta
 from typing import Literal
 
-from pynamodb.attributes import NumberAttribute, UnicodeAttribute
-
 from models.table import clock
-from models.table.attributes import JsonAttribute, TimestampAttribute
+from models.table.attributes import JsonAttribute, TextAttribute, TimestampAttribute, WholeNumberAttribute
 from models.table.item import Item
 from models.table.keys import Key, KeyField
 
@@ -44,17 +42,17 @@ class Erasure(Item):
     SK = Key("ERASURE", range_key=True)
 
     erasure_id = KeyField()
-    user_id = UnicodeAttribute()
-    kind = UnicodeAttribute()
-    target_id = UnicodeAttribute()
-    asked_by = UnicodeAttribute()
+    user_id = TextAttribute()
+    kind = TextAttribute()
+    target_id = TextAttribute()
+    asked_by = TextAttribute()
     asked_at = TimestampAttribute()
     completed_at = TimestampAttribute(null=True)
     removed = JsonAttribute()
     counted = JsonAttribute(null=True)
 
-    fence = NumberAttribute(default=1)
-    worker = UnicodeAttribute(null=True)
+    fence = WholeNumberAttribute(default=1)
+    worker = TextAttribute(null=True)
     lease_expires_at = TimestampAttribute(null=True)
 
     @property

@@ -2,9 +2,7 @@
 
 from datetime import timedelta
 
-from pynamodb.attributes import UnicodeAttribute
-
-from models.table.attributes import TimestampAttribute
+from models.table.attributes import TextAttribute, TimestampAttribute
 from models.table.item import Item
 from models.table.keys import Key, KeyField
 
@@ -26,7 +24,7 @@ class IdempotencyRecord(Item):
 
     user_id = KeyField()
     fingerprint = KeyField()
-    body_hash = UnicodeAttribute()
-    effect_id = UnicodeAttribute()
-    answer = UnicodeAttribute(null=True)
+    body_hash = TextAttribute()
+    effect_id = TextAttribute()
+    answer = TextAttribute(null=True)
     created_at = TimestampAttribute()

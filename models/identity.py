@@ -4,9 +4,7 @@ import hashlib
 import json
 from typing import Literal
 
-from pynamodb.attributes import UnicodeAttribute
-
-from models.table.attributes import TimestampAttribute
+from models.table.attributes import TextAttribute, TimestampAttribute
 from models.table.item import Item
 from models.table.keys import Key, KeyField
 
@@ -26,10 +24,10 @@ class Identity(Item):
     SK = Key("IDENTITY", range_key=True)
 
     identity_hash = KeyField()
-    user_id = UnicodeAttribute(null=True)
-    issuer = UnicodeAttribute(null=True)
-    subject = UnicodeAttribute(null=True)
-    status = UnicodeAttribute(default_for_new="open")
+    user_id = TextAttribute(null=True)
+    issuer = TextAttribute(null=True)
+    subject = TextAttribute(null=True)
+    status = TextAttribute(default_for_new="open")
     created_at = TimestampAttribute()
     closed_at = TimestampAttribute(null=True)
 

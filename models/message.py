@@ -1,13 +1,11 @@
 """Message: one thing that was said, in a conversation's item collection. One item a message."""
 
-import json
 from typing import Any, Literal
 
-from pynamodb.attributes import UnicodeAttribute
-
-from models.table.attributes import JsonMapAttribute
+from models.table.attributes import JsonMapAttribute, TextAttribute
 from models.table.keys import Key, KeyField, KeyMoment
 from models.table.long_text import PREVIEW, LongItem, LongTextAttribute
+from models.table.values import from_json
 
 Sender = Literal["user", "agent", "system", "tool"]
 MessageType = Literal["text", "parts", "function_call", "function_result"]
@@ -28,20 +26,21 @@ class Message(LongItem):
 
     ENTITY = "Message"
     LONG = "content"
+    WRITER = "models.access_patterns.messages.append_messages"
 
     PK = Key("CONV#{conversation_id}", hash_key=True)
     SK = Key("MSG#{ts}", range_key=True)
 
     conversation_id = KeyField()
     ts = KeyMoment()
-    message_id = UnicodeAttribute()
-    sender = UnicodeAttribute()
-    role = UnicodeAttribute()
-    type = UnicodeAttribute(default="text")
+    message_id = TextAttribute()
+    sender = TextAttribute()
+    role = TextAttribute()
+    type = TextAttribute(default="text")
     content = LongTextAttribute(null=True)
     attributes = JsonMapAttribute(null=True)
-    turn_id = UnicodeAttribute(null=True)
-    llm_response_id = UnicodeAttribute(null=True)
+    turn_id = TextAttribute(null=True)
+    llm_response_id = TextAttribute(null=True)
 
     def preview(self, text: str) -> str:
         """Return the beginning of the text; of parts their texts, with `[image]` for an image."""
@@ -52,7 +51,7 @@ class Message(LongItem):
 def parts_in(text: str) -> list[dict[str, Any]] | None:
     """Return the typed parts that a text is the JSON of, or None where it is no list of objects."""
     try:
-        parts = json.loads(text)
+        parts = from_json(text)
     except (ValueError, RecursionError):
         return None
     return parts if isinstance(parts, list) and all(isinstance(part, dict) for part in parts) else None

@@ -2,8 +2,7 @@
 
 from datetime import timedelta
 
-from pynamodb.attributes import NumberAttribute
-
+from models.table.attributes import WholeNumberAttribute
 from models.table.item import Item
 from models.table.keys import Key, KeyField
 
@@ -22,4 +21,4 @@ class RequestCount(Item):
     user_id = KeyField()
     minute = KeyField()
     who = KeyField()
-    requests = NumberAttribute(default=0)
+    requests = WholeNumberAttribute(default=0)

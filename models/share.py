@@ -1,8 +1,6 @@
 """Sharing: items that lead other users to an agent. The permission is on the agent, where every turn reads it."""
 
-from pynamodb.attributes import UnicodeAttribute
-
-from models.table.attributes import TimestampAttribute
+from models.table.attributes import TextAttribute, TimestampAttribute
 from models.table.item import Item
 from models.table.keys import Key, KeyField
 
@@ -20,7 +18,7 @@ class AgentGrant(Item):
 
     user_id = KeyField()
     agent_id = KeyField()
-    owner_id = UnicodeAttribute()
+    owner_id = TextAttribute()
     created_at = TimestampAttribute()
 
 
@@ -37,5 +35,5 @@ class PublishedAgent(Item):
     SK = Key("AGENT#{agent_id}", range_key=True)
 
     agent_id = KeyField()
-    owner_id = UnicodeAttribute()
+    owner_id = TextAttribute()
     created_at = TimestampAttribute()

@@ -7,9 +7,7 @@
 import re
 from typing import Literal
 
-from pynamodb.attributes import NumberAttribute
-
-from models.table.attributes import TimestampAttribute
+from models.table.attributes import TimestampAttribute, WholeNumberAttribute
 from models.table.errors import InvalidKeyField
 from models.table.keys import Key, KeyField
 from models.table.long_text import LongItem, LongJsonAttribute
@@ -40,6 +38,7 @@ class _State(LongItem):
     """What both kinds of owner have in common. `version` starts at 1 and grows with each put."""
 
     LONG = "value"
+    WRITER = "models.access_patterns.states.put_state"
 
     SK = Key("KV#{kind}#{key}", range_key=True)
 
@@ -47,7 +46,7 @@ class _State(LongItem):
     key = KeyField()
     # Absent is JSON's null.
     value = LongJsonAttribute(null=True)
-    version = NumberAttribute()
+    version = WholeNumberAttribute()
     created_at = TimestampAttribute()
     updated_at = TimestampAttribute()
 

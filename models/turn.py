@@ -3,9 +3,7 @@
 from datetime import timedelta
 from typing import Literal
 
-from pynamodb.attributes import NumberAttribute, UnicodeAttribute
-
-from models.table.attributes import JsonAttribute, TimestampAttribute
+from models.table.attributes import JsonAttribute, TextAttribute, TimestampAttribute, WholeNumberAttribute
 from models.table.item import Item
 from models.table.keys import Key, KeyField
 
@@ -31,7 +29,7 @@ class TurnEntry(Item):
     SK = Key("ENDED#{turn_id}", range_key=True)
 
     conversation_id = KeyField()
-    turn_id = UnicodeAttribute()
+    turn_id = TextAttribute()
 
 
 class TurnCount(Item):
@@ -44,10 +42,10 @@ class TurnCount(Item):
 
     user_id = KeyField()
     turn_id = KeyField()
-    agent_id = UnicodeAttribute()
-    model = UnicodeAttribute(null=True)
-    input_tokens = NumberAttribute(null=True)
-    output_tokens = NumberAttribute(null=True)
+    agent_id = TextAttribute()
+    model = TextAttribute(null=True)
+    input_tokens = WholeNumberAttribute(null=True)
+    output_tokens = WholeNumberAttribute(null=True)
 
 
 class Turn(Item):
@@ -68,21 +66,21 @@ class Turn(Item):
 
     user_id = KeyField()
     turn_id = KeyField()
-    conversation_id = UnicodeAttribute()
-    agent_id = UnicodeAttribute()
-    status = UnicodeAttribute()
-    provider = UnicodeAttribute(null=True)
-    model = UnicodeAttribute(null=True)
+    conversation_id = TextAttribute()
+    agent_id = TextAttribute()
+    status = TextAttribute()
+    provider = TextAttribute(null=True)
+    model = TextAttribute(null=True)
     started_at = TimestampAttribute()
     ended_at = TimestampAttribute(null=True)
     first_message_at = TimestampAttribute(null=True)
     last_message_at = TimestampAttribute(null=True)
-    last_event = NumberAttribute(null=True)
-    finish_reason = UnicodeAttribute(null=True)
-    input_tokens = NumberAttribute(null=True)
-    output_tokens = NumberAttribute(null=True)
+    last_event = WholeNumberAttribute(null=True)
+    finish_reason = TextAttribute(null=True)
+    input_tokens = WholeNumberAttribute(null=True)
+    output_tokens = WholeNumberAttribute(null=True)
     error = JsonAttribute(null=True)
-    partial_text = UnicodeAttribute(null=True)
+    partial_text = TextAttribute(null=True)
 
     def told(self, number: int) -> bool:
         """Whether the stored piece of text with this number belongs to the turn, as far as is known now.

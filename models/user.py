@@ -2,16 +2,21 @@
 
 from typing import Literal, Self
 
-from pynamodb.attributes import UnicodeAttribute
-
-from models.table.attributes import JsonMapAttribute, TimestampAttribute
+from models.table.attributes import JsonMapAttribute, TextAttribute, TimestampAttribute
 from models.table.item import Item
 from models.table.keys import Key, KeyField
 
 Role = Literal["user", "admin"]
+ROLES: tuple[Role, ...] = ("user", "admin")
 UserStatus = Literal["active", "deleting"]
 
 ID_PREFIX = "usr"
+
+MAX_MAP = (64, 32_768)
+"""Names and bytes of the preferences, and of the settings."""
+
+MAX_DETAILS = (64, 131_072)
+"""Names and bytes of the integration details, as they are encrypted."""
 
 
 class User(Item):
@@ -22,6 +27,7 @@ class User(Item):
     """
 
     ENTITY = "User"
+    CHANGEABLE = ("name", "preferences", "settings", "api_integration_details")
 
     PK = Key("USER#{user_id}", hash_key=True)
     SK = Key("PROFILE", range_key=True)
@@ -29,18 +35,18 @@ class User(Item):
     # Only a create, a rename and a delete write to it, so one partition's 1,000 writes a second are plenty.
     directory = Key("USERS", null=True)
 
-    user_id = UnicodeAttribute()
+    user_id = TextAttribute()
     # May be absent for a user who signed in with a token.
-    email = UnicodeAttribute(null=True)
+    email = TextAttribute(null=True)
     # The key of the `Identity` of a user who signed in with a token.
-    identity_hash = UnicodeAttribute(null=True)
-    name = UnicodeAttribute(null=True)
-    role = UnicodeAttribute(default="user")
-    status = UnicodeAttribute(default_for_new="active")
-    erasure_id = UnicodeAttribute(null=True)
-    preferences = JsonMapAttribute(default=dict)
-    settings = JsonMapAttribute(default=dict)
-    api_integration_details = JsonMapAttribute(default=dict)
+    identity_hash = TextAttribute(null=True)
+    name = TextAttribute(null=True)
+    role = TextAttribute(default="user")
+    status = TextAttribute(default_for_new="active")
+    erasure_id = TextAttribute(null=True)
+    preferences = JsonMapAttribute(default=dict, limit=MAX_MAP)
+    settings = JsonMapAttribute(default=dict, limit=MAX_MAP)
+    api_integration_details = JsonMapAttribute(default=dict, limit=MAX_DETAILS)
     created_at = TimestampAttribute()
     updated_at = TimestampAttribute()
     last_active_at = TimestampAttribute()
@@ -55,7 +61,7 @@ class EmailClaim(Item):
     SK = Key("EMAIL", range_key=True)
 
     email = KeyField()
-    user_id = UnicodeAttribute()
+    user_id = TextAttribute()
 
     @classmethod
     def of(cls, email: str, user_id: str | None = None) -> Self:

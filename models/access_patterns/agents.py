@@ -7,14 +7,16 @@ from models.access_patterns.audit_records import event, record
 from models.access_patterns.declare import Budget, Request, Write, access_pattern
 from models.access_patterns.idempotency import Once
 from models.access_patterns.users import is_active
-from models.agent import ID_PREFIX, Agent
+from models.agent import ID_PREFIX, MAX_BYTES, Agent
 from models.audit import Action, AuditEvent
 from models.idempotency import IdempotencyRecord
 from models.table import clock
-from models.table.changes import actions_for
-from models.table.errors import ItemNotFound
+from models.table.changes import actions_for, apply
+from models.table.errors import Contended, ItemNotFound, ItemTooLarge
 from models.table.ids import new_id
 from models.table.reading import Page, get, keys, query
+from models.table.retries import MAX_ATTEMPTS, pause
+from models.table.sizes import item_size, value_size
 from models.table.tenancy import UserId
 from models.table.writing import ConditionFailed, Transaction
 from models.user import User
@@ -49,8 +51,10 @@ def create_agent(
         details: `description`, `system_message`, `functions`, `settings`.
 
     Raises:
+        InvalidValue: a field is not what it must be.
+        MapTooLarge: the settings have more names or bytes than they may.
         ItemNotFound: there is no such user.
-        ItemTooLarge: it would be over 400 KB.
+        ItemTooLarge: it would be over 392 KB.
         DoneBefore: another request with the same idempotency key was first.
     """
     moment = clock.now()
@@ -64,6 +68,7 @@ def create_agent(
         updated_at=moment,
         **details,
     )
+    _ensure_room(agent, 0)
     transaction = Transaction()
     transaction.check("user", User.keyed(user_id=user_id), is_active())
     transaction.create("agent", agent)
@@ -138,8 +143,8 @@ def list_agents(user_id: UserId, limit: int, after: str | None = None) -> Page[A
     "Update an agent",
     question="Change some of an agent's fields, and nothing else.",
     requests=(
-        Request("TransactWriteItems", writes=(Write("Put", AuditEvent, optional=True), Write("Update", Agent))),
         Request("GetItem", (Agent,), consistent=True),
+        Request("TransactWriteItems", writes=(Write("Put", AuditEvent, optional=True), Write("Update", Agent))),
     ),
     budget=Budget(2, 1, 2, "an agent of up to 1 KB; 2 WCU more for the audit record if `share_credentials` is set"),
     routes=("PATCH /api/v1/agents/{agent_id}",),
@@ -147,25 +152,52 @@ def list_agents(user_id: UserId, limit: int, after: str | None = None) -> Page[A
 def update_agent(user_id: UserId, agent_id: str, changes: Mapping[str, Any]) -> Agent:
     """Change some fields and increment the version; `settings` are merged by name, None removes an entry.
 
-    It is a transaction even for one write, because a retried transaction does not increment the version twice.
+    It is read first, because its total size is limited, and written only if it has not changed since. It is a
+    transaction even for one write, because a retried transaction does not increment the version twice.
 
     Raises:
+        InvalidValue: a field cannot be changed, or not to this.
+        MapTooLarge: the settings would have more names or bytes than they may.
         ItemNotFound: the user has no such agent.
-        ItemTooLarge: it would be over 400 KB.
+        ItemTooLarge: it would be over 392 KB.
+        Contended: others kept changing the agent.
     """
-    agent = Agent.keyed(user_id=user_id, agent_id=agent_id)
-    actions = [*actions_for(Agent, changes), Agent.updated_at.set(clock.now()), Agent.version.add(1)]
-    transaction = Transaction()
-    transaction.update("agent", agent, actions, Agent.status == "active")
-    if "share_credentials" in changes:
-        lent = bool(changes["share_credentials"])
-        action: Action = "agent.credentials_lent" if lent else "agent.credentials_kept"
-        record(transaction, event(user_id, action, agent_id))
-    try:
-        transaction.commit()
-    except ConditionFailed as error:
-        raise ItemNotFound("agent") from error
-    return get_agent(user_id, agent_id)
+    actions = actions_for(Agent, changes)
+    for attempt in range(MAX_ATTEMPTS):
+        agent = get_agent(user_id, agent_id)
+        seen, size = int(agent.version), item_size(agent.serialize())
+        agent.updated_at, agent.version = clock.now(), seen + 1
+        apply(agent, changes)
+        _ensure_room(agent, size)
+        transaction = Transaction()
+        moved = [Agent.updated_at.set(agent.updated_at), Agent.version.set(agent.version)]
+        condition = (Agent.status == "active") & (Agent.version == seen)
+        transaction.update("agent", Agent.keyed(user_id=user_id, agent_id=agent_id), [*actions, *moved], condition)
+        if "share_credentials" in changes:
+            lent = bool(changes["share_credentials"])
+            action: Action = "agent.credentials_lent" if lent else "agent.credentials_kept"
+            record(transaction, event(user_id, action, agent_id))
+        try:
+            transaction.commit()
+        except ConditionFailed:
+            pause(attempt)
+        else:
+            return agent
+    raise Contended("Others kept changing this agent; nothing was written.")
+
+
+def _ensure_room(agent: Agent, before: int) -> None:
+    """Check that an agent leaves room for whom it is shared with; one that was too large before may become smaller.
+
+    Raises:
+        ItemTooLarge: it does not; the error names what takes most of it.
+    """
+    stored = agent.serialize()
+    size = item_size(stored)
+    if size > max(MAX_BYTES, before):
+        largest = max(stored, key=lambda name: value_size(stored[name]))
+        hint = f"Most of it is its {largest}, with {value_size(stored[largest]):,} bytes."
+        raise ItemTooLarge("agent", size, MAX_BYTES, hint=hint)
 
 
 @access_pattern(

@@ -1,13 +1,14 @@
 """Allowances: a user's limits and claims, and the release of claims that orphaned turns left behind."""
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 from models.access_patterns.audit_records import event, record
 from models.access_patterns.declare import Budget, Request, Write, access_pattern
 from models.access_patterns.orphans import running_turn
 from models.access_patterns.users import is_active
-from models.allowance import Allowance
+from models.allowance import Allowance, Limits
 from models.audit import AuditEvent
 from models.conversation import Conversation
 from models.table.changes import actions_for, update_present
@@ -15,6 +16,7 @@ from models.table.errors import Contended, ItemNotFound
 from models.table.reading import get, get_many
 from models.table.retries import MAX_ATTEMPTS
 from models.table.tenancy import UserId
+from models.table.values import checked_map, number_value, one_of
 from models.table.writing import ConditionFailed, Transaction
 from models.turn import Turn
 from models.user import User
@@ -77,8 +79,13 @@ def change_limits(user_id: UserId, changes: Mapping[str, Any]) -> Allowance:
     """Set a user's own limits by name; None removes one, so that the deployment's limit applies again.
 
     Raises:
+        InvalidValue: a name is none of a limit, or a limit is no whole number.
         ItemNotFound: there is no such user.
     """
+    for name, value in checked_map("changes", changes).items():
+        one_of("changes", name, [each.name for each in fields(Limits)])
+        if value is not None:
+            number_value(name, value, 0)
     allowance = get_allowance(user_id)
     if changes:
         transaction = Transaction()

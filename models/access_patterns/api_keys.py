@@ -1,6 +1,7 @@
 """API keys: looked up by hash on every request, listed and revoked by id in their user's partition."""
 
 from datetime import datetime, timedelta
+from typing import get_args
 
 from models.access_patterns.audit_records import event, record
 from models.access_patterns.declare import Budget, Request, Write, access_pattern
@@ -17,8 +18,9 @@ from models.table.ids import new_id
 from models.table.item import expiry
 from models.table.reading import Page, get, get_even_gone, get_many, keys, query
 from models.table.tenancy import UserId
+from models.table.values import one_of
 from models.table.writing import ConditionFailed, Transaction
-from models.user import User
+from models.user import ROLES, User
 
 
 @access_pattern(
@@ -67,9 +69,12 @@ def create_api_key(
         once: the request's idempotency key.
 
     Raises:
+        InvalidValue: a field is not what it must be, such as a time without a time zone.
         ItemNotFound: there is no such user, or the user has no such agent.
         DoneBefore: another request with the same idempotency key was first.
     """
+    one_of("scope", scope, get_args(Scope))
+    one_of("role", role, ROLES)
     moment = clock.now()
     entry = ApiKeyEntry(
         user_id=user_id,

@@ -1,7 +1,7 @@
 """The audit trail: what was done to a user's data. Most records are written by the patterns that make the change."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 from pynamodb.exceptions import PutError
 
@@ -11,6 +11,7 @@ from models.audit import Action, AuditEvent
 from models.table.changes import condition_failed
 from models.table.reading import Page, keys, query
 from models.table.tenancy import UserId
+from models.table.values import one_of
 
 
 @access_pattern(
@@ -37,7 +38,11 @@ def record_event(
         target: the id of what was changed.
         details: ids and field names, never the fields' values.
         actor: who did it; by default the current actor.
+
+    Raises:
+        InvalidValue: the action is unknown, or a detail is not JSON.
     """
+    one_of("action", action, get_args(Action))
     made = event(user_id, action, target, actor=actor, **(details or {}))
     try:
         made.save(condition=AuditEvent.PK.does_not_exist())

@@ -6,13 +6,12 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from pynamodb.exceptions import UpdateError
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
 from models.access_patterns.declare import Budget, Request, Write, access_pattern
 from models.access_patterns.idempotency import Once
-from models.access_patterns.retention import expires_after
+from models.access_patterns.retention import checked_days, expires_after
 from models.access_patterns.sharing import usable_by
 from models.access_patterns.users import is_active
 from models.agent import Agent
@@ -20,7 +19,7 @@ from models.conversation import ID_PREFIX, STATUSES, Conversation, ConversationE
 from models.idempotency import IdempotencyRecord
 from models.message import Message
 from models.table import clock
-from models.table.changes import actions_for, condition_failed, update_present
+from models.table.changes import actions_for, merges, update_present
 from models.table.errors import Contended, ItemNotFound
 from models.table.ids import new_id
 from models.table.long_text import load
@@ -28,6 +27,7 @@ from models.table.reading import Page, get, query
 from models.table.retries import MAX_ATTEMPTS, pause
 from models.table.side_by_side import side_by_side
 from models.table.tenancy import UserId
+from models.table.values import one_of
 from models.table.writing import ConditionFailed, Transaction
 from models.user import User
 
@@ -93,12 +93,14 @@ def create_conversation(
         user_id: the conversation's owner.
         agent_id: the agent.
         owner_id: the agent's owner, if that is another user; the agent must be shared with the user.
-        title: its title.
-        metadata: names and JSON values.
-        retention_days: days after which what is written in it expires; None means never.
+        title: its title, up to 200 characters.
+        metadata: up to 64 names and their JSON values, 32 KB in total.
+        retention_days: days after which what is written in it expires, up to 36,500; None means never.
         once: the request's idempotency key.
 
     Raises:
+        InvalidValue: a field is not what it must be.
+        MapTooLarge: the metadata has more names or bytes than it may.
         ItemNotFound: there is no such agent that the user may use.
         DoneBefore: another request with the same idempotency key was first.
     """
@@ -109,11 +111,11 @@ def create_conversation(
         agent_id=agent_id,
         agent_owner_id=owner_id,
         title=title,
-        metadata=dict(metadata or {}),
+        metadata={} if metadata is None else metadata,
         started_at=moment,
         last_active_at=moment,
         listed_at=moment,
-        retention_days=retention_days,
+        retention_days=checked_days(retention_days),
     )
     agent = Agent.keyed(user_id=owner_id or user_id, agent_id=agent_id)
     allowed = Agent.status == "active"
@@ -242,7 +244,7 @@ def list_conversations(
     status, in parallel, merged. The entries have only what the index projects: ids, title, status, started_at and
     listed_at (exact to the minute).
     """
-    statuses = (status,) if status else STATUSES
+    statuses = STATUSES if status is None else (one_of("status", status, STATUSES),)
     pages = side_by_side([partial(_list_status, user_id, limit, each, after) for each in statuses])
     merged = sorted(
         (item for page in pages for item in page.items),
@@ -319,23 +321,61 @@ def list_agent_conversations(
         Request("UpdateItem", (Conversation,)),
         Request("GetItem", (Conversation,), consistent=True, optional=True),
     ),
-    budget=Budget(1, 0, 3, "a header of up to 1 KB; 2 of the 3 WCU only when the title changes in the indexes"),
+    budget=Budget(
+        2,
+        1,
+        3,
+        "a header of up to 1 KB; 1 request and no RCU without metadata; 2 of the 3 WCU only when the title changes in "
+        "the indexes",
+    ),
     routes=("PATCH /api/v1/conversations/{conversation_id}",),
 )
 def update_conversation(user_id: UserId, conversation_id: str, changes: Mapping[str, Any]) -> Conversation:
     """Change the title or single entries of the metadata (None removes one); it does not count as activity.
 
+    Metadata is read first, because all of it together has a limit; two changes of it at one moment do not pass it.
+
     Raises:
+        InvalidValue: a field cannot be changed, or not to this.
+        MapTooLarge: the metadata would have more names or bytes than it may.
         ItemNotFound: the user has no such conversation.
+        Contended: others kept changing its metadata.
     """
     actions = actions_for(Conversation, changes)
     if not actions:
         return get_conversation(user_id, conversation_id)
-    conversation = Conversation.keyed(conversation_id=conversation_id)
-    # DynamoDB deletes expired items late, and this update does not read the item first.
-    kept = Conversation.expires_at.does_not_exist() | (Conversation.expires_at > int(clock.now().timestamp()))
-    update_present(conversation, actions, owned_by(user_id) & kept, "conversation")
-    return conversation
+    merging = merges(Conversation, changes)
+    for attempt in range(MAX_ATTEMPTS):
+        conversation = Conversation.keyed(conversation_id=conversation_id)
+        # DynamoDB removes late what has expired, and this update may read nothing before.
+        kept = Conversation.expires_at.does_not_exist() | (Conversation.expires_at > int(clock.now().timestamp()))
+        condition = owned_by(user_id) & kept
+        counted: list[Action] = []
+        if merging:
+            unchanged, counted = _metadata_unchanged(get_conversation(user_id, conversation_id), changes)
+            condition &= unchanged
+        try:
+            update_present(conversation, [*actions, *counted], condition, "conversation")
+        except ItemNotFound:
+            if not merging:
+                raise
+            pause(attempt)
+        else:
+            return conversation
+    raise Contended("Others kept changing the metadata of this conversation; nothing was written.")
+
+
+def _metadata_unchanged(conversation: Conversation, changes: Mapping[str, Any]) -> tuple[Condition, list[Action]]:
+    """Return the condition that the metadata is what was read, and what says that it is changed now.
+
+    Raises:
+        MapTooLarge: with these changes it would have more names or bytes than it may.
+    """
+    Conversation.metadata.merged(conversation.metadata, changes["metadata"])
+    seen = conversation.metadata_version
+    version = Conversation.metadata_version
+    unchanged = version.does_not_exist() if seen is None else version == seen
+    return unchanged, [version.set(int(seen or 0) + 1)]
 
 
 @access_pattern(
@@ -352,23 +392,28 @@ def set_conversation_status(
     """Change the status and the index key that starts with it; `changes` as in `update_conversation`.
 
     Raises:
+        InvalidValue: the status is none, or a field cannot be changed, or not to this.
+        MapTooLarge: the metadata would have more names or bytes than it may.
         ItemNotFound: the user has no such conversation.
         Contended: its activity kept changing at the same time.
     """
+    one_of("status", status, STATUSES)
+    changes = {} if changes is None else changes
     for attempt in range(MAX_ATTEMPTS):
         conversation = get_conversation(user_id, conversation_id)
-        seen = conversation.user_activity
+        condition = owned_by(user_id) & (Conversation.user_activity == conversation.user_activity)
         conversation.status = status
         actions: list[Action] = [
             Conversation.status.set(status),
             Conversation.user_activity.set(conversation.user_activity),
-            *actions_for(Conversation, changes or {}),
+            *actions_for(Conversation, changes),
         ]
+        if merges(Conversation, changes):
+            unchanged, counted = _metadata_unchanged(conversation, changes)
+            condition, actions = condition & unchanged, [*actions, *counted]
         try:
-            conversation.update(actions=actions, condition=owned_by(user_id) & (Conversation.user_activity == seen))
-        except UpdateError as error:
-            if not condition_failed(error):
-                raise
+            update_present(conversation, actions, condition, "conversation")
+        except ItemNotFound:
             pause(attempt)
         else:
             return conversation

@@ -6,6 +6,7 @@ from models.agent import Agent
 from models.identity import Identity, identity_hash
 from models.table.errors import EmailTaken, IdentityTaken, ItemNotFound
 from models.table.reading import get, get_many
+from models.table.values import text_value
 from models.table.writing import ConditionFailed, Transaction
 from models.user import EmailClaim, User
 
@@ -57,11 +58,12 @@ def create_identity(issuer: str, subject: str, *, email: str | None = None, name
         name: the user's display name.
 
     Raises:
+        InvalidValue: the issuer, the subject or the name is not text.
         IdentityTaken: the identity exists, perhaps created by a parallel request.
         EmailTaken: another user has the email.
         InvalidKeyField: it is no email.
     """
-    digest = identity_hash(issuer, subject)
+    digest = identity_hash(text_value("issuer", issuer), text_value("subject", subject))
     user = new_user(email, name=name, identity_hash=digest)
     identity = Identity(
         identity_hash=digest, user_id=user.user_id, issuer=issuer, subject=subject, created_at=user.created_at

@@ -1,5 +1,6 @@
 """Messages: one item each, in one order that no clock can disturb, read in pages both ways."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,19 +18,31 @@ from models.conversation import Conversation
 from models.idempotency import IdempotencyRecord
 from models.message import ID_PREFIX, ROLES, Message, MessageType, Sender, parts_in
 from models.table import clock
+from models.table.attributes import to_json
 from models.table.changes import set_or_remove
-from models.table.errors import Contended, ConversationNotActive, InvalidDraft, ItemNotFound
+from models.table.errors import (
+    Contended,
+    ConversationNotActive,
+    InvalidDraft,
+    ItemNotFound,
+    ItemTooLarge,
+    TooManyWrites,
+)
 from models.table.ids import moment_of, new_id
 from models.table.long_text import discard, load
-from models.table.reading import Page, get, get_many, query
+from models.table.reading import MAX_LIMIT, Page, get, get_many, query
 from models.table.retries import MAX_ATTEMPTS, pause
 from models.table.side_by_side import both
+from models.table.sizes import MAX_ITEM_BYTES
 from models.table.tenancy import UserId
+from models.table.values import checked_map, number_value, text_value
 from models.table.writing import ConditionFailed, Transaction
 from models.turn import Turn, TurnCount, TurnEntry
 
 # A transaction takes 100 parts; the header is one, and a turn or the record of an idempotency key another.
 MAX_APPEND = 98
+# Of title and metadata: a turn needs some hundred bytes of the header beside them.
+_MAX_HEADER = MAX_ITEM_BYTES - 4096
 _PREFIX = Message.SK.template.prefix
 _HEADER = Conversation.SK.template.text
 _TURN = "turn"
@@ -41,6 +54,7 @@ class Draft:
 
     Raises:
         InvalidDraft: it is none that a model could be told; a stored one would be met by every later turn.
+        InvalidValue: it holds half of a surrogate pair.
     """
 
     sender: Sender
@@ -59,8 +73,14 @@ class Draft:
             raise InvalidDraft("type", f"one of {', '.join(types)}")
         if not isinstance(self.content, str):
             raise InvalidDraft("content", "a text; an empty one where nothing was said")
-        if self.type == "parts" and parts_in(self.content) is None:
+        text_value("content", self.content)
+        if self.attributes is not None:
+            checked_map("attributes", self.attributes)
+        parts = parts_in(self.content) if self.type == "parts" else []
+        if parts is None:
             raise InvalidDraft("content", "for parts, the JSON of a list of objects")
+        if parts and "\\u" in self.content:
+            to_json(json.loads(self.content), "content")
         for name in _NEEDED.get(self.type, ()):
             value = (self.attributes or {}).get(name)
             if not isinstance(value, str) or not value.strip():
@@ -99,14 +119,19 @@ def append_messages(
     Raises:
         ItemNotFound: the user has no such conversation.
         ConversationNotActive: it is completed or archived.
-        ItemTooLarge: a message does not fit in an item, and there is no bucket; or together they are over 4 MB.
+        TooManyWrites: they are more than 98; nothing was sent.
+        ItemTooLarge: a message does not fit in an item, and there is no bucket; or the header is full.
+        TransactionTooLarge: together they are over 4 MB.
         ContentUnavailable: the bucket did not take a message that is too large for an item.
         Contended: other writers kept coming first; nothing was written.
         DoneBefore: another request with the same idempotency key was first.
     """
+    if len(drafts) > MAX_APPEND:
+        raise TooManyWrites("messages", len(drafts), MAX_APPEND)
     for attempt in range(MAX_ATTEMPTS):
         conversation = get_conversation(user_id, conversation_id)
         ensure_active(conversation)
+        ensure_room(conversation)
         if not drafts:
             return []
         messages = place(conversation, drafts)
@@ -131,6 +156,22 @@ def ensure_active(conversation: Conversation) -> None:
     """
     if conversation.status != "active":
         raise ConversationNotActive(conversation.status)
+
+
+def ensure_room(conversation: Conversation) -> None:
+    """Check that a conversation's header has room for what a turn writes there; an older version let it be filled.
+
+    Raises:
+        ItemTooLarge: it has none; the error says what to do.
+    """
+    names, metadata = Conversation.metadata.counts(conversation.metadata)
+    size = metadata + len((conversation.title or "").encode())
+    if size > _MAX_HEADER:
+        hint = (
+            f"Most of it is its metadata, {names:,} names of {metadata:,} bytes: change the metadata first, and give "
+            "null for names that can go."
+        )
+        raise ItemTooLarge("conversation", size, _MAX_HEADER, hint=hint)
 
 
 def place(conversation: Conversation, drafts: Sequence[Draft]) -> list[Message]:
@@ -238,14 +279,16 @@ def list_messages(
         until: only messages before this moment.
 
     Raises:
+        InvalidValue: the limit is none, or a time has no time zone.
         ItemNotFound: the user has no such conversation.
     """
-    lower = _PREFIX + (clock.to_timestamp(since) if since else "")
-    upper = _PREFIX + (_just_before(until) if until else "~")
+    number_value("limit", limit, 1, MAX_LIMIT)
+    lower = _PREFIX + (clock.to_timestamp(since, "since") if since else "")
+    upper = _PREFIX + (_just_before("until", until) if until else "~")
     if after and descending:
-        upper = min(upper, _PREFIX + _just_before(after))
+        upper = min(upper, _PREFIX + _just_before("after", after))
     elif after:
-        lower = max(lower, _PREFIX + clock.to_timestamp(after) + "~")
+        lower = max(lower, _PREFIX + clock.to_timestamp(after, "after") + "~")
     check = partial(get_conversation, user_id, conversation_id)
     if lower > upper:
         check()
@@ -269,9 +312,9 @@ def list_messages(
     return page
 
 
-def _just_before(moment: datetime) -> str:
+def _just_before(field: str, moment: datetime) -> str:
     """Return what sorts before the timestamp of `moment`, and after every earlier one: all of it but its Z."""
-    return clock.to_timestamp(moment)[:-1]
+    return clock.to_timestamp(moment, field)[:-1]
 
 
 @access_pattern(

@@ -15,6 +15,10 @@ from pynamodb.expressions.update import Action
 from models.conversation import Conversation
 from models.table.changes import set_or_remove
 from models.table.item import expiry
+from models.table.values import number_value
+
+MAX_DAYS = 36_500
+"""The longest retention: a hundred years."""
 
 
 def shorter(*ends: int | None) -> int | None:
@@ -26,8 +30,18 @@ def retain(conversation: Conversation, days: int | None) -> list[Action]:
     """Apply a retention period to what is written in a conversation from now on; return the update actions."""
     if days == conversation.retention_days:
         return []
+    checked_days(days)
     conversation.retention_days = days
     return [set_or_remove(Conversation.retention_days, days)]
+
+
+def checked_days(days: int | None) -> int | None:
+    """Return for how many days something is kept, if so many are allowed; None keeps it.
+
+    Raises:
+        InvalidValue: they are no whole number from 1 to 36,500.
+    """
+    return None if days is None else number_value("retention_days", days, 1, MAX_DAYS)
 
 
 def expires_after(conversation: Conversation, moment: datetime) -> int | None:

@@ -7,8 +7,9 @@ from models.audit import AuditEvent
 from models.table import clock
 from models.table.errors import Contended
 from models.table.tenancy import UserId
+from models.table.values import one_of
 from models.table.writing import ConditionFailed, Transaction
-from models.user import Role, User
+from models.user import ROLES, Role, User
 
 
 @access_pattern(
@@ -28,9 +29,11 @@ def change_role(user_id: UserId, role: Role) -> bool:
     key that was created for a plain user never becomes an administrator's. Only the operator's command uses it.
 
     Raises:
+        InvalidValue: there is no such role.
         ItemNotFound: there is no such user, or it is being deleted.
         Contended: somebody else changed the role, or deleted the user, at the same time.
     """
+    one_of("role", role, ROLES)
     user = get_user(user_id)
     if user.role == role:
         return False

@@ -19,7 +19,7 @@ from models.audit import AuditEvent
 from models.idempotency import IdempotencyRecord
 from models.share import AgentGrant, PublishedAgent
 from models.table import clock
-from models.table.errors import Contended, ItemNotFound, TooManyShares
+from models.table.errors import Contended, InvalidValue, ItemNotFound, TooManyShares
 from models.table.reading import Page, get, get_many, keys, query
 from models.table.side_by_side import both
 from models.table.tenancy import UserId
@@ -167,6 +167,8 @@ def publish_agent(user_id: UserId, agent_id: str, *, published: bool) -> Agent:
     Raises:
         ItemNotFound: the user has no such agent.
     """
+    if not isinstance(published, bool):
+        raise InvalidValue("published", "must be true or false")
     moment = clock.now()
     entry = PublishedAgent(agent_id=agent_id, owner_id=user_id, created_at=moment)
     transaction = Transaction()

@@ -10,9 +10,9 @@ from models.access_patterns.declare import Budget, Request, Write, access_patter
 from models.access_patterns.retention import expires_after, shorter
 from models.access_patterns.users import is_active
 from models.conversation import Conversation
-from models.state import ConversationState, StateKind, UserState, writable_key
+from models.state import KINDS, ConversationState, StateKind, UserState, writable_key
 from models.table import clock
-from models.table.changes import set_or_remove
+from models.table.changes import set_or_remove, text_actions
 from models.table.errors import Contended, InvalidValue, ItemNotFound, VersionMismatch
 from models.table.item import expiry
 from models.table.long_text import discard, load
@@ -20,6 +20,7 @@ from models.table.reading import Page, get, get_many, keys, query
 from models.table.retries import MAX_ATTEMPTS, pause
 from models.table.side_by_side import both
 from models.table.tenancy import UserId
+from models.table.values import number_value, one_of
 from models.table.writing import ConditionFailed, Transaction
 from models.user import User
 
@@ -140,7 +141,8 @@ def put_state(
 
     Raises:
         InvalidKeyField: the key is not one of those.
-        InvalidValue: the value is not JSON, such as a map with a name that is no string, or the TTL is not positive.
+        InvalidValue: the kind is none, the version is no number, the value is not JSON, such as a map with a name that
+            is no string, or the TTL is not positive.
         ItemNotFound: the owner is not there, or not this user's.
         VersionMismatch: the stored version is another one.
         ItemTooLarge: the value does not fit in an item, and there is no bucket.
@@ -148,6 +150,9 @@ def put_state(
         Contended: other writers kept coming first.
     """
     writable_key(key)
+    one_of("kind", kind, KINDS)
+    if if_version is not None:
+        number_value("if_version", if_version, 0)
     for attempt in range(MAX_ATTEMPTS):
         stored, header = _stored(owner, kind, key)
         version = int(stored.version) if stored else 0
@@ -183,7 +188,7 @@ def put_state(
 def _end(moment: datetime, ttl: timedelta | None) -> int | None:
     if ttl is None:
         return None
-    if ttl <= timedelta(0):
+    if not isinstance(ttl, timedelta) or ttl <= timedelta(0):
         raise InvalidValue("ttl", "must be longer than zero; without one, it stays")
     try:
         return expiry(moment + ttl)
@@ -216,9 +221,7 @@ def _write(transaction: Transaction, state: State, stored_version: int) -> None:
     entity = type(state)
     transaction.pack(state)
     actions = [
-        set_or_remove(entity.value, state.value),
-        set_or_remove(entity.packed, state.packed),
-        set_or_remove(entity.blob, state.blob),
+        *text_actions(state),
         entity.version.set(state.version),
         entity.updated_at.set(state.updated_at),
         set_or_remove(entity.expires_at, state.expires_at),

@@ -10,6 +10,7 @@ from models.table import clock
 from models.table.changes import condition_failed
 from models.table.item import expiry
 from models.table.reading import query
+from models.table.values import number_value
 from models.turn import EVENTS_KEPT, Turn, TurnEvents, event_key
 
 _PAGE = 100
@@ -36,6 +37,7 @@ def append_events(turn_id: str, last: int, texts: Sequence[str]) -> None:
 
     An existing batch is this one: only the turn's worker writes its events, so an acknowledgement was lost.
     """
+    number_value("last", last, 1)
     until = clock.now() + EVENTS_KEPT
     events = TurnEvents(turn_id=turn_id, last=event_key(last), texts=list(texts), expires_at=expiry(until))
     try:

@@ -7,7 +7,7 @@ only if no message was appended and no other turn began in between (see docs/dec
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, get_args
 
 from pynamodb.exceptions import PynamoDBException, UpdateError
 from pynamodb.expressions.condition import Condition
@@ -16,9 +16,9 @@ from pynamodb.expressions.update import Action
 from models.access_patterns.conversations import get_conversation, open_conversation, owned_by
 from models.access_patterns.declare import Budget, Request, Write, access_pattern
 from models.access_patterns.idempotency import Once
-from models.access_patterns.messages import Draft, ensure_active, extend, place
+from models.access_patterns.messages import Draft, ensure_active, ensure_room, extend, place
 from models.access_patterns.orphans import running_turn
-from models.access_patterns.retention import expires_after, retain
+from models.access_patterns.retention import checked_days, expires_after, retain
 from models.access_patterns.turn_errors import BeginUncertain, CancelRequested, LeaseExpired, LeaseHeld
 from models.access_patterns.turn_events import turn_messages
 from models.allowance import PART, Allowance, Claim, Quota, settle_reservation
@@ -27,15 +27,29 @@ from models.idempotency import IdempotencyRecord
 from models.message import Message
 from models.table import clock
 from models.table.changes import condition_failed, set_or_remove
-from models.table.errors import Contended, ItemNotFound, LeaseLost
+from models.table.errors import Contended, InvalidValue, ItemNotFound, LeaseLost
 from models.table.ids import new_id
-from models.table.reading import get
+from models.table.reading import MAX_LIMIT, get
 from models.table.retries import MAX_ATTEMPTS, pause
 from models.table.tenancy import UserId
+from models.table.values import number_value, one_of
 from models.table.writing import ConditionFailed, Transaction
 from models.turn import ID_PREFIX, Turn, TurnCount, TurnEnd, TurnEntry
 
 _END_ATTEMPTS = 40
+_LONGEST_LEASE = timedelta(days=1)
+
+# What is known of a turn when it ends.
+_RECORDED = (
+    "provider",
+    "model",
+    "last_event",
+    "finish_reason",
+    "input_tokens",
+    "output_tokens",
+    "error",
+    "partial_text",
+)
 
 Compose = Callable[[tuple[Message, ...]], Sequence[Draft]]
 
@@ -154,16 +168,24 @@ def begin_turn(
         ConversationNotActive: it is completed or archived.
         LeaseHeld: another turn is running.
         LeaseExpired: the worker of the last turn died; reconcile that turn first.
-        ItemTooLarge: a message does not fit in an item.
+        InvalidValue: the window, the lease or the retention is not allowed.
+        ItemTooLarge: a message does not fit in an item, or the header is full.
+        TransactionTooLarge: the messages are over 4 MB in total.
+        TooManyWrites: there are too many messages for one transaction.
         LimitReached: the claim would exceed one of the user's limits; nothing was written.
         Contended: lost the race against other writers too often; nothing was written.
         DoneBefore: another request with the same idempotency key was first.
         BeginUncertain: DynamoDB did not acknowledge the write, so the turn may have begun.
     """
+    number_value("window", window, 0, MAX_LIMIT - 1)
+    checked_days(retention_days)
+    if not isinstance(lease, timedelta) or abs(lease) > _LONGEST_LEASE:
+        raise InvalidValue("lease", "must be a duration of up to a day")
     for attempt in range(MAX_ATTEMPTS):
         opened = open_conversation(user_id, conversation_id, window)
         conversation = opened.conversation
         ensure_active(conversation)
+        ensure_room(conversation)
         moment = clock.table_now()
         if conversation.leased(moment):
             raise LeaseHeld(conversation.lease_turn, (conversation.lease_expires_at - moment).total_seconds())
@@ -311,10 +333,17 @@ def end_turn(
         record: further fields of the `Turn`: provider, model, tokens, error, partial_text …
 
     Raises:
+        InvalidValue: the status or a field of the record is unknown, or has an invalid value.
+        ItemTooLarge: a message does not fit in an item.
+        TransactionTooLarge: the messages are over 4 MB in total.
+        TooManyWrites: there are too many messages for one transaction.
         LeaseLost: another worker took over the lease; nothing was written.
         CancelRequested: the turn was about to complete, but has been cancelled; nothing was written.
         Contended: lost the race against other writers too often; nothing was written.
     """
+    one_of("status", status, get_args(TurnEnd))
+    for name in record:
+        one_of("record", name, _RECORDED)
     conversation = lease.conversation
     condition = _holds(lease)
     if status == "completed":

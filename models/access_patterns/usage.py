@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from models.access_patterns.declare import Budget, Request, access_pattern
+from models.table.errors import InvalidValue
 from models.table.ids import moment_of, new_id
 from models.table.reading import query
 from models.table.tenancy import UserId
@@ -53,7 +54,14 @@ def usage(user_id: UserId, first: date, last: date) -> list[Usage]:
     """Return the tokens that a user's turns used from `first` to `last` inclusive (UTC), by day, agent and model.
 
     A turn counts on the day on which it began.
+
+    Raises:
+        InvalidValue: a day is none.
     """
+    for name, given in (("first", first), ("last", last)):
+        # A datetime is a date to Python, and cannot be compared with one.
+        if type(given) is not date:
+            raise InvalidValue(name, f"must be a day, and not a {type(given).__name__}")
     found: dict[tuple[str, str, str | None], Usage] = {}
     seen: set[str] = set()
     # Records first: one that is deleted between the two reads has left its count by then.

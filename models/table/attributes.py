@@ -7,14 +7,63 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from pynamodb.attributes import Attribute
+from pynamodb.attributes import Attribute, BooleanAttribute, NumberAttribute, UnicodeAttribute
 from pynamodb.constants import MAP, NUMBER, STRING
 
 from models.table import clock
-from models.table.errors import InvalidValue
+from models.table.errors import InvalidValue, MapTooLarge
+from models.table.values import checked_map, from_json, is_whole, number_value, readable, text_value
 
 # How deep a fault is looked for; Python's own `json` gives up somewhere behind it.
 _DEEPEST = 900
+_UNICODE = "must be valid Unicode; half of a surrogate pair is no character"
+
+
+class TextAttribute(UnicodeAttribute):
+    """A text, of at most `longest` characters where that is given."""
+
+    def __init__(self, *, longest: int | None = None, **options: Any) -> None:
+        """Take the longest that it may be; `options` are PynamoDB's."""
+        super().__init__(**options)
+        self.longest = longest
+
+    def serialize(self, value: Any) -> str:
+        """Return the text that is stored.
+
+        Raises:
+            InvalidValue: it is none, or too long, or holds half of a surrogate pair.
+        """
+        return text_value(self.attr_name or "text", value, self.longest)
+
+    def deserialize(self, value: str) -> str:
+        """Return the text that was stored, with U+FFFD for what is no character."""
+        return readable(value)
+
+
+class WholeNumberAttribute(NumberAttribute):
+    """A whole number of up to 38 digits."""
+
+    def serialize(self, value: Any) -> str:
+        """Return the number that is stored.
+
+        Raises:
+            InvalidValue: it is none, or has more digits.
+        """
+        return str(number_value(self.attr_name or "number", value))
+
+
+class FlagAttribute(BooleanAttribute):
+    """True or false, and nothing that only counts as one of them."""
+
+    def serialize(self, value: Any) -> bool:
+        """Return what is stored.
+
+        Raises:
+            InvalidValue: it is neither.
+        """
+        if not isinstance(value, bool):
+            raise InvalidValue(self.attr_name or "flag", f"must be true or false, and not a {type(value).__name__}")
+        return value
 
 
 class TimestampAttribute(Attribute[datetime]):
@@ -23,8 +72,12 @@ class TimestampAttribute(Attribute[datetime]):
     attr_type = STRING
 
     def serialize(self, value: datetime) -> str:
-        """Return the string that is stored."""
-        return clock.to_timestamp(value)
+        """Return the string that is stored.
+
+        Raises:
+            InvalidValue: it is no time with a time zone.
+        """
+        return clock.to_timestamp(value, self.attr_name or "time")
 
     def deserialize(self, value: str) -> datetime:
         """Return the moment that was stored."""
@@ -50,17 +103,22 @@ class JsonAttribute(Attribute[Any]):
 
     def deserialize(self, value: str) -> Any:
         """Return the value that was stored."""
-        return json.loads(value)
+        return from_json(value)
 
 
 class JsonMapAttribute(Attribute[dict[str, Any]]):
     """A map whose values are JSON text.
 
     Unlike one JSON string, each name can be set and removed by itself in an update: two writers that change two names
-    at the same time both win, and nobody has to read first.
+    at the same time both win. Where the map has a limit, a writer has to know what is there (see `merged`).
     """
 
     attr_type = MAP
+
+    def __init__(self, *, limit: tuple[int, int] | None = None, **options: Any) -> None:
+        """Take how many names and bytes it may have at the most; `options` are PynamoDB's."""
+        super().__init__(**options)
+        self.limit = limit
 
     def serialize(self, value: Mapping[str, Any]) -> dict[str, Any]:
         """Return the map that is stored.
@@ -69,13 +127,45 @@ class JsonMapAttribute(Attribute[dict[str, Any]]):
             InvalidValue: a name is no string, or what it stands for is not JSON.
         """
         field = self.attr_name or "value"
-        if not all(isinstance(name, str) for name in value):
+        checked_map(field, value)
+        if not all(isinstance(name, str) and is_whole(name) for name in value):
             raise _fault(value, field)
         return {name: {STRING: to_json(entry, f"{field}.{name}")} for name, entry in value.items()}
 
+    def check(self, value: Mapping[str, Any], has: tuple[int, int] = (0, 0)) -> None:
+        """Check a whole map, in place of one that `has` so many names and bytes.
+
+        Raises:
+            MapTooLarge: it has more of them than it may, and more than before.
+        """
+        would = self.counts(value)
+        if self.limit and any(new > max(most, old) for new, most, old in zip(would, self.limit, has, strict=True)):
+            raise MapTooLarge(self.attr_name, would, self.limit, has)
+
+    def merged(self, there: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what the map becomes when names of it are set, or removed where they are None.
+
+        A map that is over its limit already may still become smaller.
+
+        Raises:
+            InvalidValue: a name is no string, or what it stands for is not JSON.
+            MapTooLarge: it would have more names or bytes than it may.
+        """
+        checked_map(self.attr_name, changes)
+        # A name that is there may stand for null.
+        kept = {name: value for name, value in there.items() if name not in changes}
+        result = kept | {name: value for name, value in changes.items() if value is not None}
+        self.check(result, self.counts(there))
+        return result
+
+    def counts(self, value: Mapping[str, Any]) -> tuple[int, int]:
+        """Return how many names a map has, and how many bytes it takes."""
+        stored = self.serialize(value)
+        return len(stored), sum(len(name.encode()) + len(entry[STRING].encode()) for name, entry in stored.items())
+
     def deserialize(self, value: Mapping[str, Any]) -> dict[str, Any]:
         """Return the map that was stored."""
-        return {name: json.loads(entry[STRING]) for name, entry in value.items()}
+        return {readable(name): from_json(entry[STRING]) for name, entry in value.items()}
 
 
 class NumberMapAttribute(Attribute[dict[str, int]]):
@@ -108,11 +198,8 @@ def to_json(value: Any, field: str = "value") -> str:
         raise _fault(value, field) from error
     if not _names_are_text(value):
         raise _fault(value, field)
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        # JSON allows half a surrogate pair, UTF-8 does not: then, and only then, everything is escaped.
-        text = json.dumps(value, separators=(",", ":"), allow_nan=False)
+    if not is_whole(text):
+        raise _fault(value, field)
     return text
 
 
@@ -141,9 +228,13 @@ def _fault(value: Any, field: str) -> InvalidValue:
         if isinstance(each, dict):
             if wrong := [name for name in each if not isinstance(name, str)]:
                 return InvalidValue(path, f"the names of a map must be strings, and {str(wrong[0])[:40]!r} is none")
+            if not all(is_whole(name) for name in each):
+                return InvalidValue(path, f"the names of a map {_UNICODE}")
             within += [(f"{path}.{name}", depth + 1, inner) for name, inner in each.items()]
         elif isinstance(each, (list, tuple)):
             within += [(f"{path}.{position}", depth + 1, inner) for position, inner in enumerate(each)]
+        elif isinstance(each, str) and not is_whole(each):
+            return InvalidValue(path, _UNICODE)
         elif isinstance(each, float) and not math.isfinite(each):
             return InvalidValue(path, "must be a finite number: JSON has no NaN and no infinity")
         elif isinstance(each, int):

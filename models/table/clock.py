@@ -7,6 +7,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
+from models.table.errors import InvalidValue
+
 MICROSECOND = timedelta(microseconds=1)
 _WIDTH = 27
 
@@ -61,18 +63,20 @@ def observe(date: str | None) -> None:
     _ahead = difference if abs(difference) > _TOLERANCE else timedelta(0)
 
 
-def to_timestamp(moment: datetime) -> str:
-    """Return `moment` as `YYYY-MM-DDTHH:MM:SS.ffffffZ`, 27 characters.
+def to_timestamp(moment: datetime, field: str = "time") -> str:
+    """Return `moment` as `YYYY-MM-DDTHH:MM:SS.ffffffZ`, 27 characters; `field` is what an error calls it.
 
     Raises:
-        ValueError: `moment` has no time zone, or is out of range in UTC.
+        InvalidValue: `moment` is no time, has no time zone, or is out of range in UTC.
     """
+    if not isinstance(moment, datetime):
+        raise InvalidValue(field, f"must be a time, and not a {type(moment).__name__}")
     if moment.tzinfo is None:
-        raise ValueError("a time without a time zone cannot be stored")
+        raise InvalidValue(field, "a time without a time zone cannot be stored")
     try:
         moment = moment.astimezone(UTC)
     except OverflowError as error:
-        raise ValueError("a time before the year 1 or after the year 9999 in UTC cannot be stored") from error
+        raise InvalidValue(field, "a time before the year 1 or after the year 9999 in UTC cannot be stored") from error
     return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ").zfill(_WIDTH)
 
 

@@ -125,22 +125,70 @@ class TooManyShares(TableError):
 class ItemTooLarge(TableError):
     """An item would exceed DynamoDB's limit of 400 KB, or a transaction its limit of 4 MB."""
 
-    def __init__(self, field: str, size: int | None, limit: int, *, compressed: int | None = None) -> None:
+    def __init__(
+        self, field: str, size: int | None, limit: int, *, compressed: int | None = None, hint: str | None = None
+    ) -> None:
         """Take the `field`, its `size` (None if only DynamoDB knows it) and the `limit`, both in bytes.
 
-        `compressed` is the size after compression, in bytes; if given, the limit applies to it.
+        `compressed` is the size after compression, in bytes; if given, the limit applies to it. `hint` is a sentence
+        that says what to do.
         """
         length = "too" if size is None else f"{size:,} bytes"
         packed = "" if compressed is None else f", {compressed:,} compressed"
-        super().__init__(f"{field} is {length} long{packed}; at most {limit:,} bytes fit.")
+        what_to_do = "" if hint is None else f" {hint}"
+        super().__init__(f"{field} is {length} long{packed}; at most {limit:,} bytes fit.{what_to_do}")
         self.field = field
         self.size = size
         self.limit = limit
         self.compressed = compressed
+        self.hint = hint
 
     def of(self, field: str) -> "ItemTooLarge":
         """Return the same error for a field with another name."""
-        return ItemTooLarge(field, self.size, self.limit, compressed=self.compressed)
+        return ItemTooLarge(field, self.size, self.limit, compressed=self.compressed, hint=self.hint)
+
+
+class MapTooLarge(TableError):
+    """A map would have too many names or bytes in total."""
+
+    def __init__(self, field: str, would: tuple[int, int], limit: tuple[int, int], has: tuple[int, int]) -> None:
+        """Take the `field`, and what it would have, its limit and what it has now, each as names and bytes."""
+        now = f", and it has {_names_and_bytes(has)} now" if has[0] else ""
+        super().__init__(
+            f"{field} would have {_names_and_bytes(would)}; at most {_names_and_bytes(limit)} are allowed{now}."
+        )
+        self.field = field
+        self.would = would
+        self.limit = limit
+        self.has = has
+
+    @property
+    def allowed(self) -> str:
+        """What is allowed in the field, for the caller."""
+        return f"at most {_names_and_bytes(self.limit)} in total; a name with null is removed"
+
+
+def _names_and_bytes(counts: tuple[int, int]) -> str:
+    return f"{counts[0]:,} names and {counts[1]:,} bytes"
+
+
+class TransactionTooLarge(ItemTooLarge):
+    """A transaction would be over 4 MB, as it is sent; nothing was sent."""
+
+    def __init__(self, size: int, limit: int) -> None:
+        """Take the `size` and the `limit`, in bytes."""
+        super().__init__("what is written together", size, limit)
+
+
+class TooManyWrites(TableError):
+    """A transaction would have too many writes; nothing was sent."""
+
+    def __init__(self, what: str, count: int, limit: int) -> None:
+        """Take `what` is written, how many there are, and how many are allowed."""
+        super().__init__(f"{count:,} {what} cannot be written together; at most {limit:,} can.")
+        self.what = what
+        self.count = count
+        self.limit = limit
 
 
 class ContentUnavailable(TableError):

@@ -30,6 +30,8 @@ def new_id(prefix: str, moment: datetime | None = None) -> str:
 
 def moment_of(identifier: str, prefix: str) -> datetime | None:
     """Return the moment that an id carries, or None where `identifier` is not an id with this `prefix`."""
+    if not isinstance(identifier, str):
+        return None
     head, _, suffix = identifier.rpartition("_")
     if head != prefix or not _SUFFIX.fullmatch(suffix):
         return None

@@ -4,15 +4,19 @@ import logging
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
-from pynamodb.attributes import Attribute, NumberAttribute, UnicodeAttribute
+from pynamodb.attributes import Attribute, UnicodeAttribute
 from pynamodb.connection import TableConnection
 from pynamodb.constants import NULL
+from pynamodb.exceptions import AttributeNullError
 from pynamodb.models import Model
 
 from models.table import clock
+from models.table.attributes import JsonMapAttribute, WholeNumberAttribute
 from models.table.connection import connection, settings
+from models.table.errors import InvalidValue
 from models.table.keys import Key
 
 log = logging.getLogger(__name__)
@@ -59,6 +63,10 @@ class Item(Model):
 
     PynamoDB's own discriminator is not used: a query through it hides items of a type that this version does not know,
     without a word (`models.table.reading` says so and passes on).
+
+    Change an item with `update(actions=…)`, which leaves all else alone. `save()` puts the whole item, over whatever
+    others have written since it was read; give it a condition. It keeps what a newer version has written, as that was
+    when the item was read, and refuses an item of which only a part was read.
     """
 
     class Meta:
@@ -67,9 +75,11 @@ class Item(Model):
         table_name = _TableName()
 
     ENTITY: ClassVar[str]
+    # What a partial update may change; all else has access patterns of its own, or never changes.
+    CHANGEABLE: ClassVar[tuple[str, ...]] = ()
     entity = EntityAttribute()
     # Epoch seconds, as DynamoDB's TTL wants it; absent means that the item stays.
-    expires_at = NumberAttribute(null=True)
+    expires_at = WholeNumberAttribute(null=True)
 
     if TYPE_CHECKING:  # Each entity declares its own.
         PK: Key
@@ -91,11 +101,51 @@ class Item(Model):
         """Return all entities by name."""
         return dict(Item._types)
 
+    def _set_attributes(self, **attributes: Any) -> None:
+        for name in attributes:
+            if name not in self.get_attributes():
+                raise InvalidValue(name, f"is no field of a {type(self).__name__}")
+        super()._set_attributes(**attributes)
+
     @classmethod
     def keyed(cls, **fields: Any) -> Self:
         """Return an instance that has only its key fields: enough to update, delete or check the item."""
         instance: Self = cls(**fields)
         return instance
+
+    # Whether it was read, and then only in part; and what was read that this version does not know.
+    _read = _partial = False
+    _unknown: Mapping[str, Any] = MappingProxyType({})
+
+    def _container_deserialize(self, attribute_values: dict[str, dict[str, Any]]) -> None:
+        super()._container_deserialize(attribute_values)
+        self._note(attribute_values)
+
+    def _note(self, stored: Mapping[str, Any]) -> None:
+        known, _ = self._stored_fields()
+        self._read = True
+        self._unknown = {name: value for name, value in stored.items() if name not in known}
+        # Every item has its type; no index has it, and a read of single attributes does not ask for it.
+        self._partial = "entity" not in stored
+
+    def _container_serialize(self, null_check: bool = True) -> dict[str, dict[str, Any]]:
+        """Serialize the item, with what was read that this version does not know.
+
+        Raises:
+            InvalidValue: a field that it needs has no value, or only a part of it was read.
+            MapTooLarge: a map of a new item has more names or bytes than it may.
+        """
+        if null_check and self._partial:
+            raise InvalidValue(self.ENTITY, "only a part of it was read: read it whole, or update() single attributes")
+        if null_check and not self._read:
+            for name, attribute in self.get_attributes().items():
+                if isinstance(attribute, JsonMapAttribute) and attribute.limit and (value := getattr(self, name)):
+                    attribute.check(value)
+        try:
+            stored: dict[str, dict[str, Any]] = super()._container_serialize(null_check)
+        except AttributeNullError as error:
+            raise InvalidValue(error.attr_path, "must have a value") from error
+        return {**self._unknown, **stored}
 
     @classmethod
     def from_raw_data(cls, data: Mapping[str, Any]) -> Self:
@@ -120,6 +170,7 @@ class Item(Model):
         # At last: a key fills only the fields that come in no other way.
         for name, content in keys:
             setattr(item, name, content)
+        item._note(data)
         return item
 
     @classmethod
@@ -169,5 +220,12 @@ def decode(raw: Mapping[str, Any], entity: type[Item] | None = None, *, even_gon
 
 
 def expiry(moment: datetime | None) -> int | None:
-    """Return a moment as the TTL attribute wants it, in epoch seconds, rounded up so that nothing goes early."""
-    return None if moment is None else -int(-moment.timestamp() // 1)
+    """Return a moment as the TTL attribute wants it, in epoch seconds, rounded up so that nothing goes early.
+
+    Raises:
+        InvalidValue: it is no time with a time zone.
+    """
+    if moment is None:
+        return None
+    clock.to_timestamp(moment, "expires_at")
+    return -int(-moment.timestamp() // 1)

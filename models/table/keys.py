@@ -122,7 +122,7 @@ class Key(UnicodeAttribute):
         values = {field: getattr(instance, field) for field in self.template.fields}
         if self.null and any(value is None for value in values.values()):
             return None
-        return self.template.render(**{field: _as_text(value) for field, value in values.items()})
+        return self.template.render(**{field: _as_text(field, value) for field, value in values.items()})
 
     def __set__(self, instance: Any, value: Any) -> None:
         """Fill the fields that stand in a key which was read, as far as the read brings them in no other way.
@@ -141,5 +141,5 @@ class Key(UnicodeAttribute):
                 setattr(instance, field, clock.from_timestamp(text) if moment else text)
 
 
-def _as_text(value: object) -> object:
-    return clock.to_timestamp(value) if isinstance(value, datetime) else value
+def _as_text(field: str, value: object) -> object:
+    return clock.to_timestamp(value, field) if isinstance(value, datetime) else value

@@ -9,23 +9,28 @@ Where the text is, the item's attributes say, and each has one type:
 
 16 KB, because a page of 50 such items stays under the 1 MB of one Query, and because 1 KB in a transaction costs as
 much as a third of a PutObject: S3 is the cheaper place from a few KB on, though not the faster one.
+
+PynamoDB's own ways of writing and reading (`save`, `batch_write`, `TransactWrite`, `get`, `refresh` …) know the first
+two places: a text is compressed as the item is serialized, and unpacked when it is looked at. They do not reach S3, so
+they refuse what fits in no item; what is there already stays where it is, as long as nobody sets another text.
 """
 
 import hashlib
-import json
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from copy import copy
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Self, cast, overload
+from typing import Any, ClassVar, NoReturn, Self, cast, overload
 
 from pynamodb.attributes import Attribute, BinaryAttribute
 from pynamodb.constants import STRING
 
 from models.table import blobs
 from models.table.attributes import to_json
-from models.table.errors import ContentUnavailable, ItemTooLarge
+from models.table.errors import ContentUnavailable, InvalidValue, ItemTooLarge
 from models.table.item import Item
 from models.table.sizes import MAX_ITEM_BYTES
+from models.table.values import from_json, readable, text_value
 
 # In bytes: of a text that stays plain; of a compressed one that stays on the item; of one without a bucket.
 MAX_PLAIN = 4096
@@ -61,7 +66,7 @@ class BlobAttribute(Attribute[Blob]):
 
     def deserialize(self, value: str) -> Blob:
         """Return what was stored."""
-        return Blob(**json.loads(value))
+        return Blob(**from_json(value))
 
 
 class _Long(Attribute[Any]):
@@ -76,35 +81,70 @@ class _Long(Attribute[Any]):
     def __get__(self, instance: Any, owner: Any) -> Any: ...
 
     def __get__(self, instance: Any, owner: Any) -> Any:
-        """Return the value.
+        """Return the value; a compressed one is unpacked now.
 
         Raises:
             ContentUnavailable: it is in S3, and was not fetched.
         """
         if instance is not None and instance.unavailable is not None:
-            raise instance.unavailable
+            if not instance.only_packed:
+                raise instance.unavailable
+            instance.unpack(None)
         return super().__get__(instance, owner)
 
     def text_of(self, value: Any) -> str:
         """Return the text of a value."""
         raise NotImplementedError
 
-    def serialize(self, value: Any) -> str | None:
-        """Return the text that is stored here, or None where it is too long for that."""
+    def serialize(self, value: Any) -> str:
+        """Return the text that is stored here, for a condition on it.
+
+        Raises:
+            InvalidValue: it is too long to be stored here, so nothing can be compared with it.
+        """
         text = self.text_of(value)
-        return text if len(text.encode()) <= MAX_PLAIN else None
+        if len(text.encode()) > MAX_PLAIN:
+            raise InvalidValue(self.attr_name, f"no condition can hold more than {MAX_PLAIN:,} bytes of it")
+        return text
+
+    def set(self, value: Any) -> NoReturn:  # noqa: ARG002 - PynamoDB's signature
+        """Refuse: a text that is set here alone would leave another one beside it, in `packed` or `blob`.
+
+        Raises:
+            InvalidValue: always; it says what to use.
+        """
+        raise self._several()
+
+    def remove(self) -> NoReturn:
+        """Refuse, as `set` does.
+
+        Raises:
+            InvalidValue: always; it says what to use.
+        """
+        raise self._several()
+
+    def _several(self) -> InvalidValue:
+        return InvalidValue(
+            self.attr_name,
+            "a text of any length takes one of several attributes. Set it on the item, then save() the item, "
+            "or update() it with the actions of models.table.changes.text_actions(item)",
+        )
 
 
 class LongTextAttribute(_Long):
     """A text of any length."""
 
     def text_of(self, value: str) -> str:
-        """Return the text itself."""
-        return value
+        """Return the text itself.
+
+        Raises:
+            InvalidValue: it is none, or holds half of a surrogate pair.
+        """
+        return text_value(self.attr_name or "text", value)
 
     def deserialize(self, value: str) -> str:
-        """Return the text that was stored."""
-        return value
+        """Return the text that was stored, with U+FFFD for what is no character."""
+        return readable(value)
 
 
 class LongJsonAttribute(_Long):
@@ -120,7 +160,7 @@ class LongJsonAttribute(_Long):
 
     def deserialize(self, value: str) -> Any:
         """Return the value that was stored."""
-        return json.loads(value)
+        return from_json(value)
 
 
 class LongItem(Item):
@@ -131,16 +171,30 @@ class LongItem(Item):
     packed = BinaryAttribute(legacy_encoding=False, null=True)
     blob = BlobAttribute(null=True)
 
-    # Why the text was not fetched; set by a read.
-    unavailable: ContentUnavailable | None = None
+    # What else writes the text, S3 included; told to whoever saves one that fits in no item.
+    WRITER: ClassVar[str]
 
-    @classmethod
-    def from_raw_data(cls, data: Mapping[str, Any]) -> Self:
-        """Return an instance from what DynamoDB gave; a long text is there after `load`."""
-        item = super().from_raw_data(data)
-        if item.packed is not None or item.blob is not None:
-            item.unavailable = ContentUnavailable("it was not fetched")
-        return item
+    _why: ContentUnavailable | None = None
+    _packed_from: bytes | None = None
+
+    @property
+    def unavailable(self) -> ContentUnavailable | None:
+        """Why the text is not here; None where it is, or where there is none. A text that is set is here."""
+        if self.LONG in self.attribute_values:
+            return None
+        if self._why is not None or (self.packed is None and self.blob is None):
+            return self._why
+        return ContentUnavailable("it was not fetched; models.table.long_text.load fetches it")
+
+    @unavailable.setter
+    def unavailable(self, why: ContentUnavailable) -> None:
+        self.attribute_values.pop(self.LONG, None)
+        self._why = why
+
+    @property
+    def only_packed(self) -> bool:
+        """Whether the text only needs to be unpacked: it is on the item, and nothing is wrong with it."""
+        return self.blob is None and self._why is None
 
     def pack(self) -> dict[str, bytes]:
         """Choose where the text goes, and set the attributes so; return what goes to S3, by its key.
@@ -148,22 +202,61 @@ class LongItem(Item):
         Raises:
             ItemTooLarge: it does not fit in an item, and there is no bucket.
         """
-        self.packed = self.blob = None
+        # Reading it raises where it is not here: what cannot be had cannot be stored again.
         value = getattr(self, self.LONG)
         text = "" if value is None else self._long().text_of(value)
         data = text.encode()
-        if len(data) <= MAX_PLAIN:
+        self.packed = self.blob = None
+        if blobs.settings() is None or len(data) <= MAX_PLAIN:
+            self._pack_here(data)
             return {}
         packed = zlib.compress(data)
-        bucket = blobs.settings() is not None
-        if len(packed) <= (MAX_PACKED if bucket else MAX_PACKED_WITHOUT_BUCKET):
-            self.packed = packed
+        if len(packed) <= MAX_PACKED:
+            self.packed, self._packed_from = packed, hashlib.sha256(data).digest()
             return {}
-        if not bucket:
-            raise ItemTooLarge(self.LONG, len(data), MAX_PACKED_WITHOUT_BUCKET, compressed=len(packed))
         key = blobs.new_key(self.PK, self.SK)
         self.blob = Blob(key, len(data), hashlib.sha256(data).hexdigest(), self.preview(text)[:PREVIEW])
         return {key: packed}
+
+    def _pack_here(self, data: bytes, hint: str | None = None) -> None:
+        """Set the attributes so that the text is on the item; it stays in S3 if it is there."""
+        if len(data) <= MAX_PLAIN:
+            self.packed = self.blob = None
+            return
+        digest = hashlib.sha256(data)
+        if self.blob is not None and digest.hexdigest() == self.blob.sha256:
+            self.packed = None
+        elif self.packed is None or self._packed_from != digest.digest():
+            packed = zlib.compress(data)
+            if len(packed) > MAX_PACKED_WITHOUT_BUCKET:
+                raise ItemTooLarge(self.LONG, len(data), MAX_PACKED_WITHOUT_BUCKET, compressed=len(packed), hint=hint)
+            self.packed, self._packed_from, self.blob = packed, digest.digest(), None
+
+    # All of PynamoDB's ways to read and write an item go through these two, and `from_raw_data`.
+
+    def _container_serialize(self, null_check: bool = True) -> dict[str, dict[str, Any]]:
+        """Serialize the item with its text where it belongs; one that was not read stays where it is.
+
+        Raises:
+            ItemTooLarge: the text does not fit in an item.
+        """
+        text = None
+        if self.unavailable is None:
+            value = self.attribute_values.get(self.LONG)
+            text = None if value is None else self._long().text_of(value)
+            self._pack_here((text or "").encode(), f"Where there is a bucket, {self.WRITER} stores it in S3.")
+        # The text itself is left to us: PynamoDB would store it in its own attribute, or miss it there.
+        others = copy(self)
+        others.attribute_values = {**self.attribute_values, self.LONG: None}
+        stored: dict[str, dict[str, Any]] = super(LongItem, others)._container_serialize(null_check)
+        if text is not None and self.packed is None and self.blob is None:
+            stored[self.LONG] = {STRING: text}
+        return stored
+
+    def _container_deserialize(self, attribute_values: dict[str, dict[str, Any]]) -> None:
+        """Take what was read, as it replaces all that was here."""
+        self._why = self._packed_from = None
+        super()._container_deserialize(attribute_values)
 
     def preview(self, text: str) -> str:
         """Return what to show of a text that cannot be had; its first 200 characters are kept."""
@@ -192,7 +285,6 @@ class LongItem(Item):
 
     def drop(self) -> None:
         """Let go of the text, to make room for others."""
-        self.attribute_values.pop(self.LONG, None)
         self.unavailable = left_out()
 
     @classmethod
@@ -200,7 +292,7 @@ class LongItem(Item):
         return cast("_Long", cls.get_attributes()[cls.LONG])
 
     def _set_text(self, data: bytes) -> None:
-        self.unavailable = None
+        self._why = None
         setattr(self, self.LONG, self._long().deserialize(data.decode()))
 
 

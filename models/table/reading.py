@@ -15,9 +15,13 @@ from models.table.errors import Contended
 from models.table.item import Item, decode
 from models.table.long_text import load
 from models.table.retries import MAX_ATTEMPTS, pause
+from models.table.values import number_value
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+MAX_LIMIT = 1_000_000
+"""Of items in one page: more than fit into a process."""
 
 
 @dataclass(frozen=True)
@@ -151,10 +155,14 @@ def query(
         peek: read one item more than the page shows, to know for certain whether there is a next one.
         whole: unpack long texts, and fetch those that lie in S3. Not before it is known that they are the caller's.
 
+    Raises:
+        InvalidValue: the limit is no whole number from 1 to 1,000,000.
+
     Cost: 1 Query for each MB; the read units of `limit` + 1 items (`limit` without `peek`).
 
     Long texts are unpacked, those that lie in S3 fetched in parallel, 8 MB a page (see `models.table.long_text.load`).
     """
+    number_value("limit", limit, 1, MAX_LIMIT)
     found: list[Any] = []
     wanted = limit + peek
     start: dict[str, Any] | None = {name: {"S": value} for name, value in after.items()} if after else None

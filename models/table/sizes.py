@@ -3,11 +3,14 @@
 Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html
 """
 
+import json
+from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 MAX_ITEM_BYTES = 409_600
 MAX_TRANSACTION_BYTES = 4_194_304
+MAX_TRANSACTION_ITEMS = 100
 READ_UNIT = 4096
 WRITE_UNIT = 1024
 
@@ -38,6 +41,14 @@ def value_size(value: Mapping[str, Any]) -> int:
 def item_size(item: Mapping[str, Any]) -> int:
     """Return the size in bytes of an item in DynamoDB JSON: its names and its values."""
     return sum(len(name.encode()) + value_size(value) for name, value in item.items())
+
+
+def sent_size(item: Mapping[str, Any]) -> int:
+    """Return the size in bytes of an item in DynamoDB JSON as it is sent: no smaller than it is in the table.
+
+    Bytes are a third more in base64, and each character that is not ASCII is escaped.
+    """
+    return len(json.dumps(item, separators=(",", ":"), default=lambda content: b64encode(content).decode()))
 
 
 def read_units(sizes: Iterable[int], *, consistent: bool) -> float:

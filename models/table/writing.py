@@ -18,17 +18,19 @@ from pynamodb.transactions import TransactWrite
 
 from models.table import blobs, clock
 from models.table.connection import client, low_level, settings
-from models.table.errors import Contended, DoneBefore, ItemTooLarge
+from models.table.errors import Contended, DoneBefore, ItemTooLarge, TooManyWrites, TransactionTooLarge
 from models.table.item import Item
 from models.table.long_text import LongItem
 from models.table.retries import MAX_ATTEMPTS, pause
-from models.table.sizes import MAX_ITEM_BYTES, MAX_TRANSACTION_BYTES, item_size
+from models.table.sizes import MAX_ITEM_BYTES, MAX_TRANSACTION_BYTES, MAX_TRANSACTION_ITEMS, item_size, sent_size
 
 log = logging.getLogger(__name__)
 
 # The part that makes a request with an idempotency key happen once; its name is that of the header.
 ONCE = "Idempotency-Key"
 
+# Room in a request for what stands around an item: its condition, the table's name.
+_PART_BYTES = 1024
 _BATCH = 25
 _AT_ONCE = 4
 _CONFLICTS = {"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}
@@ -68,16 +70,19 @@ class Transaction:
         An item whose TTL has passed is not there, though DynamoDB may not have removed it yet.
 
         Raises:
-            ItemTooLarge: it is over 400 KB, or all that is to be created over 4 MB.
+            ItemTooLarge: it is over 400 KB.
+            TransactionTooLarge: all that is to be created is over 4 MB.
         """
         if isinstance(item, LongItem):
             self.pack(item)
-        size = item_size(item.serialize())
+        stored = item.serialize()
+        size = item_size(stored)
         if size > MAX_ITEM_BYTES:
             raise ItemTooLarge(part, size, MAX_ITEM_BYTES)
-        self._size += size
+        # Counted as it is sent: DynamoDB counts the items, which are smaller, others count the request.
+        self._size += sent_size(stored) + _PART_BYTES
         if self._size > MAX_TRANSACTION_BYTES:
-            raise ItemTooLarge("what is written together", self._size, MAX_TRANSACTION_BYTES)
+            raise TransactionTooLarge(self._size, MAX_TRANSACTION_BYTES)
         entity = type(item)
         absent = entity.PK.does_not_exist() | (entity.expires_at <= int(clock.now().timestamp()))
         self._puts.append((part, item, absent))
@@ -111,12 +116,15 @@ class Transaction:
         """Write all of it, in one request; what goes to S3 before it. If it is refused, nothing stays in S3.
 
         Raises:
+            TooManyWrites: it has more than 100 parts; nothing was sent.
             ContentUnavailable: S3 did not take what goes there; nothing was written.
             ConditionFailed: a condition did not hold.
             DoneBefore: another request with the same idempotency key was first.
             ItemTooLarge: an update would make its item larger than 400 KB.
             Contended: other transactions kept getting in the way, `attempts` tries long.
         """
+        if len(self._parts) > MAX_TRANSACTION_ITEMS:
+            raise TooManyWrites("items", len(self._parts), MAX_TRANSACTION_ITEMS)
         with blobs.stored(self._bodies, refused=(ConditionFailed, ItemTooLarge, Contended)):
             self._write(attempts)
 

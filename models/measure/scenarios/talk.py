@@ -59,10 +59,11 @@ def list_agent_conversations(world: World) -> Act:
 
 @scenario("AP-35")
 def update_conversation(world: World) -> Act:
-    """Another title, which both indexes carry."""
+    """Another title, which both indexes carry, and a name of the metadata."""
     conversation = world.long_conversation()
+    changes = {"title": "Lisbon and Porto", "metadata": {"topic": "travel"}}
     return lambda: conversations.update_conversation(
-        acting_for(conversation.user_id), conversation.conversation_id, {"title": "Lisbon and Porto"}
+        acting_for(conversation.user_id), conversation.conversation_id, changes
     )
 
 

@@ -21,6 +21,7 @@ from joserfc.jws import JWSRegistry
 from bot.access.issuers import Issuer
 from bot.errors import AuthFailure, Unauthenticated
 from models.table import clock
+from models.table.values import is_whole
 
 _LONGEST = 8192
 _LONGEST_SUBJECT = 255
@@ -113,7 +114,7 @@ class TokenVerifier:
         except (JoseError, ValueError, TypeError) as error:
             raise _refusal("token_claims", "its claims do not hold") from error
         subject = claims["sub"]
-        if not isinstance(subject, str) or not 0 < len(subject) <= _LONGEST_SUBJECT:
+        if not isinstance(subject, str) or not 0 < len(subject) <= _LONGEST_SUBJECT or not is_whole(subject):
             _refuse("token_subject", "its subject is none")
         if not self._audiences.intersection(_audiences(claims)):
             _refuse("token_audience", "it was made for somebody else")

@@ -113,6 +113,10 @@ def from_table(error: table.TableError) -> BotError:
             return errors.TableUnavailable(str(error), retry_after=1)
         case table.ContentUnavailable():
             return errors.ContentUnavailable(str(error), retry_after=None if error.lasting else 5)
+        case table.MapTooLarge():
+            return errors.TooLarge(str(error), fields=(FieldError(error.field, error.allowed),))
+        case table.TooManyWrites():
+            return errors.TooLarge(str(error), fields=(FieldError(error.what, f"at most {error.limit:,}"),))
         case table.ItemTooLarge():
             limit = f"at most {error.limit:,} bytes" + ("" if error.compressed is None else " after compression")
             return errors.TooLarge(str(error), fields=(FieldError(error.field, limit),))

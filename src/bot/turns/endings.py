@@ -9,7 +9,7 @@ from pynamodb.exceptions import PynamoDBException
 from bot import errors
 from bot.errors import BotError, TableUnavailable, TooLarge, TurnInterrupted
 from models.access_patterns.turns import Begun
-from models.table.errors import Contended, ContentUnavailable, ItemTooLarge, LeaseLost
+from models.table.errors import Contended, ContentUnavailable, ItemTooLarge, LeaseLost, TooManyWrites
 from models.turn import Turn
 
 log = logging.getLogger(__name__)
@@ -24,7 +24,7 @@ def as_bot_error(error: Exception, begun: Begun) -> BotError:
             return TurnInterrupted("Another worker has taken the conversation over, or it was deleted.")
         case ContentUnavailable():
             return errors.ContentUnavailable(str(error), retry_after=None if error.lasting else 5)
-        case ItemTooLarge():
+        case ItemTooLarge() | TooManyWrites():
             return TooLarge(f"The answer cannot be stored: {error}")
         case Contended() | PynamoDBException() | ClientError() | BotoCoreError():
             log.error("turn %s cannot be stored: %s", begun.lease.turn_id, error)

@@ -4,8 +4,10 @@ import json
 
 import pytest
 
+from models.conversation import Conversation
 from tests.fake_clock import FakeClock
 from tests.integration.api.caller import Caller
+from tests.raw import change
 
 TOO_DEEP = json.loads("[" * 33 + "]" * 33)
 
@@ -77,6 +79,33 @@ def test_a_patch_of_nothing_changes_nothing(ann: Caller) -> None:
     before = ann.get(f"/conversations/{conversation_id}", messages=0)
     assert {**ann.patch(f"/conversations/{conversation_id}"), "messages": [], "has_more": False} == before
     assert ann.call("PATCH", f"/conversations/{conversation_id}").status_code == 200
+
+
+def test_metadata_has_a_limit_that_many_requests_do_not_pass_either(ann: Caller) -> None:
+    path = f"/conversations/{ann.conversation(metadata={f'a{number}': 1 for number in range(64)})}"
+    allowed = {"metadata": "at most 64 names and 32,768 bytes in total; a name with null is removed"}
+    assert ann.refused(413, "too_large", "PATCH", path, {"metadata": {"b": 1}}) == allowed
+    assert ann.refused(413, "too_large", "PATCH", path, {"metadata": {"b": 1}, "status": "archived"}) == allowed
+    assert ann.refused(413, "too_large", "PATCH", path, {"metadata": {"a1": "x" * 33_000}}) == allowed
+    body = {"agent_id": ann.agent(), "metadata": {"a": "x" * 33_000}}
+    assert ann.refused(413, "too_large", "POST", "/conversations", body) == allowed
+    after = ann.patch(path, metadata={"a0": None, "b": 1})
+    assert (len(after["metadata"]), after["status"]) == (64, "active")
+
+
+def test_a_header_that_was_filled_before_there_was_a_limit_says_what_to_do(ann: Caller) -> None:
+    conversation_id = ann.conversation(metadata={"a": 1})
+    full = {"M": {"a": {"S": json.dumps("x" * 408_000)}, "b": {"S": "1"}}}
+    change(Conversation.keyed(conversation_id=conversation_id), "metadata", full)
+    path = f"/conversations/{conversation_id}"
+    for body in ({"content": "Hello"}, {"content": "Hello", "reply": False}):
+        answer = ann.call("POST", f"{path}/messages", body)
+        assert answer.status_code == 413, answer.text
+        detail = answer.get_json()["detail"]
+        assert "metadata, 2 names of 408," in detail
+        assert "null for names that can go" in detail
+    ann.patch(path, metadata={"a": None})
+    assert ann.make(f"{path}/messages", content="Hello")["turn"]["status"] == "completed"
 
 
 @pytest.mark.parametrize("status", ["completed", "archived"])

@@ -1,19 +1,23 @@
 """A user's export: everything of theirs and nothing of anybody else's, with an end that says so."""
 
 import json
+import zlib
 from collections import Counter
 from typing import Any
 
 from flask_openapi import OpenAPI
 
 from models.access_patterns.identities import create_identity
-from models.access_patterns.messages import Draft
+from models.access_patterns.messages import Draft, get_message
 from models.access_patterns.users import get_user
+from models.conversation import Conversation
+from models.state import UserState
 from models.table.ids import new_id
 from models.table.tenancy import acting_for
 from tests.erasing import delete_agent
 from tests.factories import append, make_agent, make_conversation
 from tests.integration.api.caller import PREFIX, Caller
+from tests.raw import change
 
 KEY = "sk-" + "planted-secret-" * 3
 
@@ -101,6 +105,36 @@ def test_pages_and_large_texts_are_whole(ann: Caller) -> None:
     assert contents[:205] == [str(number) for number in range(205)]
     assert contents[205] == "é" * 150_000
     assert lines[-1]["counts"]["conversation"] == 102
+
+
+def test_half_characters_that_an_older_version_stored_do_not_cut_it_off(ann: Caller) -> None:
+    half = json.dumps({"cut": "a\ud83d", "\ude00": 1})
+    conversation_id = ann.conversation(title="Old", metadata={"a": 1})
+    message_id = ann.say(conversation_id, "Hello")
+    for key, value in (("short", 1), ("long", "x" * 5000)):
+        ann.put(f"/users/me/state/{key}", value=value)
+    change(UserState(user_id=ann.id, kind="application", key="short"), "value", {"S": half})
+    long = zlib.compress(json.dumps(["\ud83d" * 5000]).encode())
+    change(UserState(user_id=ann.id, kind="application", key="long"), "packed", {"B": long})
+    header = Conversation.keyed(conversation_id=conversation_id)
+    change(header, "metadata", {"M": {"a": {"S": half}}})
+    parts = json.dumps([{"type": "text", "text": "a\ud83d"}])
+    message = get_message(acting_for(ann.id), conversation_id, message_id)
+    change(message, "type", {"S": "parts"})
+    change(message, "content", {"S": parts})
+
+    *lines, end = lines_of(ann)
+
+    assert end["complete"]
+    whole = {"cut": "a\ufffd", "\ufffd": 1}
+    states = {line["key"]: line["value"] for line in lines if line["type"] == "user_state"}
+    assert states == {"short": whole, "long": ["\ufffd" * 5000]}
+    (conversation,) = (line for line in lines if line["type"] == "conversation")
+    assert conversation["metadata"] == {"a": whole}
+    (told,) = (line for line in lines if line["type"] == "message")
+    assert told["content"] == [{"type": "text", "text": "a\ufffd"}]
+    assert ann.get("/users/me/state/short")["value"] == whole
+    assert ann.get(f"/conversations/{conversation_id}")["messages"][0]["content"] == told["content"]
 
 
 def test_whoever_came_with_a_token_finds_who_they_are_there(app: OpenAPI) -> None:

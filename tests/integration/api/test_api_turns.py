@@ -1,5 +1,6 @@
 """Turns with a provider of ten lines: what comes of every kind of answer that a model can give."""
 
+import json
 from collections.abc import Callable, Generator, Iterable
 from typing import Any
 
@@ -185,6 +186,34 @@ def test_as_many_calls_as_can_be_stored_are_answered_all_together(
     told = model.asked[-1].messages
     assert [message.role for message in told] == ["user", "assistant", *["tool"] * MAX_CALLS]
     assert len(told[1].tool_calls) == MAX_CALLS
+
+
+def test_an_answer_that_no_transaction_takes_ends_its_turn(ann: Caller, conversation: str, model: Scripted) -> None:
+    made = tuple(
+        ToolCall(f"call_{each}", "look", json.dumps({"at": noise(100_000, seed=each)})) for each in range(MAX_CALLS)
+    )
+    script = says("Let me look.", tool_calls=made, finish_reason="tool_calls")
+    turn = fails(ann, conversation, model, script, 413, "too_large")
+    assert "at most 4,194,304 bytes" in turn["error"]["detail"]
+    assert turn["partial_text"] == "Let me look."
+
+
+def test_results_that_no_transaction_takes_are_refused_and_smaller_ones_end_the_turn(
+    ann: Caller, conversation: str, model: Scripted
+) -> None:
+    model.script += [says("", tool_calls=calls(MAX_CALLS), finish_reason="tool_calls"), says("Found it.")]
+    ann.make(f"{conversation}/messages", content="Look everywhere.")
+    large, small = (
+        [{"call_id": f"call_{each}", "content": noise(size, seed=each)} for each in range(MAX_CALLS)]
+        for size in (100_000, 40_000)
+    )
+    errors = ann.refused(413, "too_large", "POST", f"{conversation}/messages", {"results": large})
+    assert errors == {"results": "together at most 4,194,304 bytes, compressed and as they are sent"}
+
+    done = ann.make(f"{conversation}/messages", results=small)
+
+    assert (done["turn"]["status"], done["output"][0]["content"]) == ("completed", "Found it.")
+    assert [len(each["content"]) for each in done["input"]] == [40_000] * MAX_CALLS
 
 
 def test_results_reach_the_model_with_their_calls_though_the_window_is_small(ann: Caller, model: Scripted) -> None:

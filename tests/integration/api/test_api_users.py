@@ -145,8 +145,9 @@ def test_a_map_has_at_most_64_names_in_one_request(ann: Caller) -> None:
     assert ann.patch("/users/me", preferences=names, settings=names)["preferences"] == names
 
 
-def test_a_profile_that_outgrows_its_item_is_refused_and_stays(ann: Caller) -> None:
+def test_preferences_that_outgrow_their_limit_are_refused_by_name_and_stay(ann: Caller) -> None:
     for number in range(3):
-        ann.patch("/users/me", preferences={f"n{number}": "x" * 120_000})
-    ann.refused(413, "too_large", "PATCH", "/users/me", {"preferences": {"n3": "x" * 120_000}})
+        ann.patch("/users/me", preferences={f"n{number}": "x" * 10_000})
+    errors = ann.refused(413, "too_large", "PATCH", "/users/me", {"preferences": {"n3": "x" * 10_000}})
+    assert errors == {"preferences": "at most 64 names and 32,768 bytes in total; a name with null is removed"}
     assert sorted(get_user(ann.id).preferences) == ["n0", "n1", "n2"]

@@ -22,7 +22,7 @@ from models.message import Message
 from models.table import blobs
 from models.table.blobs import BlobSettings, key_of
 from models.table.errors import Contended, ContentUnavailable, ItemNotFound, ItemTooLarge, VersionMismatch
-from models.table.long_text import MAX_PLAIN
+from models.table.long_text import MAX_PLAIN, load
 from models.table.tenancy import UserId, acting_for
 from tests import raw, wire
 from tests.buckets import s3_of
@@ -489,3 +489,51 @@ def test_an_erasure_that_the_bucket_refuses_is_gone_on_with_later(
     assert job is not None
     assert erase(job, mine).completed
     assert stored() == {}
+
+
+class TestPynamodbMethods:
+    """What PynamoDB's own methods do to items whose text is in S3: see test_pynamodb_methods.py for the others."""
+
+    def read(self, message: Message) -> Message:
+        with past_the_models():
+            return Message.get(message.PK, message.SK, consistent_read=True)
+
+    def test_a_text_in_s3_says_how_to_have_it(self, conversation: Conversation) -> None:
+        (message,) = say(conversation, LARGE)
+        read = self.read(message)
+        with pytest.raises(ContentUnavailable, match=r"long_text\.load"):
+            _ = read.content
+        load([read])
+        assert read.content == LARGE
+
+    @pytest.mark.parametrize("loaded", [True, False])
+    def test_it_stays_where_it_is_when_the_item_is_saved(
+        self, conversation: Conversation, stored: Stored, loaded: bool
+    ) -> None:
+        (message,) = say(conversation, LARGE)
+        before = stored()
+        read = self.read(message)
+        if loaded:
+            load([read])
+        read.turn_id = "turn_1"
+        with past_the_models():
+            read.save()
+        assert stored() == before
+        assert [(each.content, each.turn_id) for each in page(conversation)] == [(LARGE, "turn_1")]
+
+    @pytest.mark.parametrize("text", ["short", "long " * 1000, noise(100_000, seed=9)])
+    def test_another_text_takes_its_place_on_the_item(self, conversation: Conversation, text: str) -> None:
+        (message,) = say(conversation, LARGE)
+        read = self.read(message)
+        read.content = text
+        with past_the_models():
+            read.save()
+        assert [each.content for each in page(conversation)] == [text]
+        assert where(message) in ("content", "packed")
+
+    def test_one_that_fits_in_no_item_is_refused(self, conversation: Conversation) -> None:
+        (message,) = say(conversation, "short")
+        message.content = noise(2_000_000)
+        with past_the_models(), pytest.raises(ItemTooLarge, match=r"messages\.append_messages"):
+            message.save()
+        assert [each.content for each in page(conversation)] == ["short"]

@@ -1,13 +1,17 @@
 """Agents: in their owner's hands alone, changed a field at a time, each change counted."""
 
+import json
 from functools import partial
 
 import pytest
 
 from models.access_patterns.agents import create_agent, find_agent_owner, get_agent, list_agents, update_agent
-from models.table.errors import ItemNotFound, ItemTooLarge
+from models.access_patterns.sharing import publish_agent, share_agent
+from models.agent import MAX_SHARED_WITH
+from models.table.errors import ItemNotFound, ItemTooLarge, MapTooLarge
 from tests.factories import make_agent, make_user
 from tests.fake_clock import FakeClock
+from tests.raw import change
 from tests.together import at_once
 
 pytestmark = pytest.mark.usefixtures("table")
@@ -69,12 +73,31 @@ def test_eight_changes_at_once_are_eight_changes() -> None:
 
 
 def test_an_agent_that_is_too_large_is_refused() -> None:
-    with pytest.raises(ItemTooLarge, match="409,600"):
+    with pytest.raises(ItemTooLarge, match=r"401,408 bytes fit. Most of it is its system_message"):
         make_agent(system_message="x" * 410_000)
     agent = make_agent(system_message="x" * 200_000)
-    with pytest.raises(ItemTooLarge, match="409,600"):
+    with pytest.raises(ItemTooLarge, match=r"401,408 bytes fit. Most of it is its description, with 250,000"):
         update_agent(agent.user_id, agent.agent_id, {"description": "x" * 250_000})
     assert get_agent(agent.user_id, agent.agent_id).version == 1
+
+
+def test_the_largest_agent_can_be_shared_and_published() -> None:
+    agent = make_agent(system_message="x" * 401_000)
+    for _ in range(MAX_SHARED_WITH):
+        share_agent(agent.user_id, agent.agent_id, make_user().user_id)
+    assert publish_agent(agent.user_id, agent.agent_id, published=True).published
+
+
+def test_an_agent_that_is_too_large_already_can_become_smaller() -> None:
+    agent = make_agent(system_message="x" * 300_000)
+    settings = {str(number): {"S": json.dumps("x" * 1000)} for number in range(90)}
+    change(agent, "settings", {"M": settings})
+    for changes in ({"settings": {"new": 1}}, {"system_message": "x" * 350_000}):
+        with pytest.raises((ItemTooLarge, MapTooLarge)):
+            update_agent(agent.user_id, agent.agent_id, changes)
+    smaller = update_agent(agent.user_id, agent.agent_id, {"settings": {"0": None}, "name": "Smaller"})
+    assert (len(smaller.settings), smaller.name) == (89, "Smaller")
+    assert get_agent(agent.user_id, agent.agent_id).serialize() == smaller.serialize()
 
 
 def test_an_operator_finds_whose_an_agent_is() -> None:

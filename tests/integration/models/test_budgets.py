@@ -156,7 +156,7 @@ PLAIN: dict[str, Callable[[Ids], Run]] = {
     "AP-01": now(lambda ids: create_user(new_email())),
     "AP-02": now(lambda ids: get_user(ids.user_id)),
     "AP-03": now(lambda ids: get_user_by_email(ids.email)),
-    "AP-04": now(lambda ids: update_user(ids.user_id, {"name": "New"})),
+    "AP-04": now(lambda ids: update_user(ids.user_id, {"name": "New", "settings": {"a": 1}})),
     "AP-05": now(lambda ids: list_users(10)),
     "AP-06": now(lambda ids: change_email(ids.user_id, new_email())),
     "AP-10": now(lambda ids: create_agent(ids.user_id, name="Ada", provider="echo", model="echo-1")),
@@ -184,7 +184,9 @@ PLAIN: dict[str, Callable[[Ids], Run]] = {
     "AP-32": now(lambda ids: open_conversation(ids.user_id, ids.conversation_id, 20)),
     "AP-33": now(lambda ids: list_conversations(ids.user_id, 10)),
     "AP-34": now(lambda ids: list_agent_conversations(ids.user_id, ids.agent_id, 10)),
-    "AP-35": now(lambda ids: update_conversation(ids.user_id, ids.conversation_id, {"title": "New"})),
+    "AP-35": now(
+        lambda ids: update_conversation(ids.user_id, ids.conversation_id, {"title": "New", "metadata": {"a": 1}})
+    ),
     "AP-36": now(lambda ids: set_conversation_status(ids.user_id, ids.conversation_id, "archived")),
     "AP-40": now(lambda ids: append_messages(ids.user_id, ids.conversation_id, [Draft("user", "Hello")])),
     "AP-41": now(lambda ids: list_messages(ids.user_id, ids.conversation_id, 10)),

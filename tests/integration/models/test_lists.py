@@ -19,6 +19,7 @@ from models.access_patterns.conversations import (
 from models.access_patterns.messages import list_messages
 from models.access_patterns.states import Owner, list_states, put_state
 from models.access_patterns.users import list_users
+from models.agent import Agent
 from models.conversation import STATUSES, Conversation
 from models.state import KINDS
 from models.table.item import Item
@@ -26,7 +27,7 @@ from tests.erasing import delete_conversation
 from tests.factories import make_agent, make_conversation, make_user, noise, say
 from tests.fake_clock import FakeClock
 from tests.integration.models.paging import Fetch, read_to_the_end
-from tests.raw import hide
+from tests.raw import change, hide
 from tests.wire import Cut, cut_off, recorded
 
 pytestmark = pytest.mark.usefixtures("table")
@@ -71,9 +72,16 @@ def position(last: Conversation | None) -> Position | None:
     return Position(last.listed_at, last.conversation_id) if last else None
 
 
+def titled(agent: Agent, text: str) -> Conversation:
+    """Return a new conversation with a title of any length, as an older version allowed it."""
+    conversation = make_conversation(agent, title="short")
+    change(conversation, "title", {"S": text})
+    return conversation
+
+
 def conversations_of_one_status(count: int, text: str) -> Filled:
     agent = make_agent()
-    made = [make_conversation(agent, title=text) for _ in range(count)]
+    made = [titled(agent, text) for _ in range(count)]
     archived = make_conversation(agent)
     set_conversation_status(agent.user_id, archived.conversation_id, "archived")
 
@@ -87,7 +95,7 @@ def conversations_of_all_statuses(count: int, text: str) -> Filled:
     agent = make_agent()
     made = []
     for number in range(count):
-        conversation = make_conversation(agent, title=text)
+        conversation = titled(agent, text)
         # Of many, most are archived, so that a query for one status alone is cut.
         set_conversation_status(agent.user_id, conversation.conversation_id, STATUSES[min(number, 8) % 3])
         made.append(conversation)
@@ -101,7 +109,7 @@ def conversations_of_all_statuses(count: int, text: str) -> Filled:
 def conversations_with_an_agent(count: int, text: str) -> Filled:
     user = make_user()
     agent, other = make_agent(user), make_agent(user)
-    made = [make_conversation(agent, title=text) for _ in range(count)]
+    made = [titled(agent, text) for _ in range(count)]
     make_conversation(other)
 
     def fetch(limit: int, last: Conversation | None) -> Any:

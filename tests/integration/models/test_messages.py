@@ -20,7 +20,15 @@ from models.access_patterns.messages import (
 from models.conversation import Conversation, ConversationStatus
 from models.message import Message
 from models.table import clock
-from models.table.errors import Contended, ConversationNotActive, InvalidKeyField, ItemNotFound, ItemTooLarge
+from models.table.errors import (
+    Contended,
+    ConversationNotActive,
+    InvalidKeyField,
+    ItemNotFound,
+    ItemTooLarge,
+    TableError,
+    TooManyWrites,
+)
 from models.table.tenancy import acting_for
 from tests.factories import append, make_conversation, make_user, noise, say
 from tests.fake_clock import FakeClock
@@ -89,6 +97,24 @@ def test_the_largest_batch_is_written_as_one() -> None:
     drafts = [Draft("user", str(number)) for number in range(MAX_APPEND)]
     append_messages(conversation.user_id, conversation.conversation_id, drafts)
     assert contents(conversation) == [draft.content for draft in drafts]
+
+
+@pytest.mark.parametrize(
+    ("drafts", "refused", "allowed"),
+    [
+        ([Draft("user", str(number)) for number in range(150)], TooManyWrites, "at most 98"),
+        ([Draft("user", noise(400_000, seed=number)) for number in range(12)], ItemTooLarge, "at most 4,194,304 bytes"),
+    ],
+    ids=["many", "large"],
+)
+def test_what_no_transaction_takes_is_refused_before_anything_is_sent(
+    drafts: list[Draft], refused: type[TableError], allowed: str
+) -> None:
+    conversation = make_conversation()
+    with recorded() as requests, pytest.raises(refused, match=allowed):
+        append_messages(conversation.user_id, conversation.conversation_id, drafts)
+    assert [each.operation for each in requests if "Write" in each.operation] == []
+    assert contents(conversation) == []
 
 
 def test_nothing_to_append_changes_nothing() -> None:

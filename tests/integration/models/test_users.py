@@ -9,6 +9,7 @@ from models.access_patterns.audit import list_events
 from models.access_patterns.conversations import create_conversation
 from models.access_patterns.roles import change_role
 from models.access_patterns.users import (
+    change_credentials,
     change_email,
     create_user,
     get_user,
@@ -16,7 +17,7 @@ from models.access_patterns.users import (
     list_users,
     update_user,
 )
-from models.table.errors import EmailTaken, InvalidKeyField, ItemNotFound, ItemTooLarge
+from models.table.errors import EmailTaken, InvalidKeyField, ItemNotFound, MapTooLarge
 from models.table.tenancy import acting_for
 from models.user import EmailClaim, User
 from tests.factories import make_agent, make_user, new_email
@@ -173,13 +174,31 @@ def test_eight_writers_who_set_eight_names_at_once_all_win() -> None:
     assert get_user(user.user_id).settings == {f"name{number}": number for number in range(8)}
 
 
-def test_a_profile_that_would_be_too_large_is_refused_and_stays() -> None:
-    user = make_user(settings={"a": "x" * 200_000})
-    with pytest.raises(ItemTooLarge, match="409,600"):
-        update_user(user.user_id, {"settings": {"b": "x" * 250_000}})
-    assert list(get_user(user.user_id).settings) == ["a"]
-    with pytest.raises(ItemTooLarge, match="409,600"):
-        make_user(settings={"a": "x" * 450_000})
+@pytest.mark.parametrize("field", ["preferences", "settings"])
+def test_a_map_of_a_profile_has_a_limit_of_its_own(field: str) -> None:
+    user = make_user(**{field: {"a": "x" * 20_000}})
+    with pytest.raises(MapTooLarge, match=f"{field} would have 2 names and 40,006 bytes; at most 64 .* 32,768"):
+        update_user(user.user_id, {field: {"b": "x" * 20_000}})
+    assert list(getattr(get_user(user.user_id), field)) == ["a"]
+    with pytest.raises(MapTooLarge, match=field):
+        make_user(**{field: {"a": "x" * 33_000}})
+
+
+def test_integration_details_have_a_limit() -> None:
+    user = make_user()
+    for number in range(4):
+        change_credentials(user.user_id, {f"{number}.{each}": "x" * 1000 for each in range(16)})
+    with pytest.raises(MapTooLarge, match="api_integration_details would have 65 names"):
+        change_credentials(user.user_id, {"one.more": "x"})
+    assert len(change_credentials(user.user_id, {"0.0": None, "one.more": "x"}).api_integration_details) == 64
+
+
+def test_two_changes_of_a_map_that_meet_are_both_kept_and_do_not_pass_its_limit() -> None:
+    user = make_user(settings={str(number): 0 for number in range(60)})
+
+    done = at_once([partial(update_user, user.user_id, {"settings": {f"new {number}": 1}}) for number in range(6)])
+    assert sorted((type(each) for each in done), key=str) == [MapTooLarge] * 2 + [User] * 4
+    assert len(get_user(user.user_id).settings) == 64
 
 
 def test_all_users_are_listed_from_the_start_in_the_order_of_their_making(empty_table: object) -> None:

@@ -16,7 +16,7 @@ from models.access_patterns.messages import Draft
 from models.access_patterns.users import is_active
 from models.table import connection
 from models.table.connection import client, settings
-from models.table.errors import Contended, ItemTooLarge
+from models.table.errors import Contended, ItemTooLarge, TooManyWrites
 from models.table.writing import ConditionFailed, Transaction, delete_batch
 from models.user import EmailClaim, User
 from tests.contract_watch import past_the_models
@@ -73,6 +73,15 @@ def cancelled(*codes: str) -> dict[str, Any]:
         "Message": f"Transaction cancelled, please refer cancellation reasons [{', '.join(codes)}]",
         "CancellationReasons": [{"Code": code} for code in codes],
     }
+
+
+def test_more_parts_than_dynamodb_takes_are_refused_before_anything_is_sent() -> None:
+    transaction = Transaction()
+    for number in range(101):
+        transaction.create(f"claim {number}", EmailClaim(email=new_email(), user_id="usr_1"))
+    with recorded() as requests, pytest.raises(TooManyWrites, match=r"101.*at most 100"):
+        transaction.commit()
+    assert not requests
 
 
 IN_PROGRESS = {"__type": "com.amazonaws.dynamodb.v20120810#TransactionInProgressException", "Message": "in progress"}
@@ -148,9 +157,9 @@ class TestTransaction:
         assert len(set(tokens)) == 2
 
     def test_an_update_that_makes_an_item_too_large_is_refused_by_name(self) -> None:
-        user = make_user(settings={"a": "x" * 200_000})
+        user = make_user(name="x" * 200_000)
         transaction = Transaction()
-        transaction.update("profile", user, [User.name.set("x" * 250_000)], is_active())
+        transaction.update("profile", user, [User.email.set("x" * 250_000)], is_active())
         with past_the_models(), pytest.raises(ItemTooLarge) as refusal:
             transaction.commit()
         assert refusal.value.field == "profile"

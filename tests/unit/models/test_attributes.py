@@ -1,5 +1,6 @@
 """What is put into an attribute comes out of it again."""
 
+import json
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.table.attributes import JsonAttribute, JsonMapAttribute, TimestampAttribute
+from models.table.attributes import JsonAttribute, JsonMapAttribute, TextAttribute, TimestampAttribute
 from models.table.changes import merge
 from models.table.errors import InvalidValue
 from models.table.long_text import LongJsonAttribute
@@ -32,11 +33,28 @@ def test_a_large_integer_keeps_its_digits() -> None:
     assert attribute.deserialize(attribute.serialize(2**80 + 1)) == 2**80 + 1
 
 
-def test_a_lone_surrogate_which_json_allows_comes_back() -> None:
-    attribute = JsonAttribute()
-    stored = attribute.serialize({"cut": "\ud83d"})
-    assert stored.encode()
-    assert attribute.deserialize(stored) == {"cut": "\ud83d"}
+@pytest.mark.parametrize(
+    ("value", "field"),
+    [
+        ({"cut": "\ud83d"}, "value.cut"),
+        (["\ude00\ud83d"], "value.0"),
+        ({"\ud83d": 1}, "value"),
+        ({"deep": [{"\ude00": 1}]}, "value.deep.0"),
+    ],
+)
+def test_half_of_a_surrogate_pair_is_refused_where_it_stands(value: object, field: str) -> None:
+    with pytest.raises(InvalidValue, match="half of a surrogate pair") as refusal:
+        JsonAttribute().serialize(value)
+    assert refusal.value.field == field
+
+
+def test_half_of_a_surrogate_pair_that_an_older_version_stored_is_read_as_what_can_be_sent_on() -> None:
+    stored = json.dumps({"cut": "a\ud83d", "\ude00": ["\U0001f600", 2**70, 0.1]})
+    assert JsonAttribute().deserialize(stored) == {"cut": "a\ufffd", "\ufffd": ["\U0001f600", 2**70, 0.1]}
+    named = JsonMapAttribute().deserialize({"\ud83d": {"S": stored}})
+    assert list(named) == ["\ufffd"]
+    assert json.dumps(named, ensure_ascii=False).encode()
+    assert TextAttribute().deserialize("a\ud83db") == "a\ufffdb"
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), [1, {"a": float("-inf")}]])

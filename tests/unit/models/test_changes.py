@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pynamodb.expressions.update import Update
 
-from models.state import UserState
 from models.table.changes import actions_for, merge, set_or_remove
+from models.turn import Turn
 from models.user import User
 
 
@@ -47,5 +47,5 @@ def test_none_for_a_map_empties_it_so_that_names_can_be_set_again() -> None:
 def test_a_value_that_looks_like_dynamodb_json_is_only_a_value() -> None:
     likenesses: list[dict[str, Any]] = [{"S": "text"}, {"N": "1"}, {"M": {}}, {"NULL": True}]
     for value in likenesses:
-        _, _, values = rendered(set_or_remove(UserState.value, value))
-        assert values == {":0": {"S": UserState.value.serialize(value)}}
+        _, _, values = rendered(set_or_remove(Turn.error, value))
+        assert values == {":0": {"S": Turn.error.serialize(value)}}

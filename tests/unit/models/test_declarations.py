@@ -37,6 +37,7 @@ NOT_PATTERNS = {
     "access_pattern",
     "activity",
     "ensure_active",
+    "ensure_room",
     "extend",
     "is_active",
     "leads_to",

@@ -10,7 +10,7 @@ from bot.errors import FieldError, TooLarge, ValidationFailed
 from bot.http.types import Body
 from bot.turns.tools import MAX_CALLS
 from models.access_patterns.messages import Draft
-from models.table.errors import ItemTooLarge
+from models.table.errors import ItemTooLarge, TransactionTooLarge
 
 _LENGTH = (
     "Long texts are compressed. Those still too large for an item go to S3 if the deployment has a bucket; else 413."
@@ -127,6 +127,10 @@ class MessageCreate(Body):
 
     def blame(self, error: ItemTooLarge) -> Exception:
         """Return the error with the field of this body that caused it: the largest part of a message, or a result."""
+        if isinstance(error, TransactionTooLarge):
+            field = "results" if self.results else "content"
+            most = f"together at most {error.limit:,} bytes, compressed and as they are sent"
+            return TooLarge(f"{field}: {error}", fields=(FieldError(field, most),))
         draft = self.draft()
         if draft is not None and error.size == len(draft.content.encode()):
             if not isinstance(self.content, list):
