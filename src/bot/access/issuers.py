@@ -3,6 +3,7 @@
 Sources: https://openid.net/specs/openid-connect-discovery-1_0.html, RFC 7517 (keys), RFC 8414.
 """
 
+import base64
 import json
 import logging
 import threading
@@ -164,11 +165,20 @@ def _imported(listed: object) -> PublicKey | None:
     if listed.get("kty") not in ("RSA", "EC", "OKP"):
         return None
     try:
+        # Before it is imported, because joserfc takes a weak key and warns of it.
+        if listed["kty"] == "RSA" and _bits(listed.get("n")) < _SMALLEST_RSA:
+            return None
         key = JWKRegistry.import_key({str(name): value for name, value in listed.items()})
-        weak = isinstance(key, RSAKey) and key.public_key.key_size < _SMALLEST_RSA
     except (JoseError, ValueError, TypeError):
         return None
-    return key if isinstance(key, RSAKey | ECKey | OKPKey) and not weak else None
+    return key if isinstance(key, RSAKey | ECKey | OKPKey) else None
+
+
+def _bits(modulus: object) -> int:
+    """Return how many bits a modulus has that a key set tells in base64url, 0 where it is none."""
+    if not isinstance(modulus, str):
+        return 0
+    return int.from_bytes(base64.urlsafe_b64decode(modulus + "==")).bit_length()
 
 
 def _chosen(keys: tuple[PublicKey, ...], kid: str | None, algorithm: str) -> PublicKey | None:

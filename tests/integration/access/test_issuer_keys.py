@@ -109,7 +109,8 @@ def test_many_who_come_at_once_ask_once(issuer: Issuer, server: LocalIssuer) -> 
 
 def test_keys_that_are_not_for_this_are_not_used(issuer: Issuer, server: LocalIssuer) -> None:
     sound = server.published[0]
-    weak = {**sound, "kid": "weak", "n": sound["n"][:170]}
+    # An odd number: an even one would be no modulus at all, and refused for that.
+    weak = {**sound, "kid": "weak", "n": sound["n"][:169] + "Q"}
     server.published[:] = [
         "no key",  # type: ignore[list-item]
         {},
