@@ -217,7 +217,7 @@ def test_no_listing_passes_stored_text_to_the_terminal_as_it_is(bot: Callable[..
     agent = make_agent(user, name=HARMFUL, model=HARMFUL)
     bot("keys", "create", "--email", user.email, "--name", HARMFUL)
     whose = acting_for(user.user_id)
-    record_event(whose, "agent.created", agent.agent_id, actor=Actor("operator", address=HARMFUL))
+    record_event(whose, "agent.published", agent.agent_id, actor=Actor("operator", address=HARMFUL))
     conversation = create_conversation(whose, agent.agent_id)
     said = [Draft("user", "Hello")]
     begun = begin_turn(whose, conversation.conversation_id, lambda _: said, window=20, lease=timedelta(minutes=1))
