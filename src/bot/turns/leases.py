@@ -10,6 +10,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
+from operator import itemgetter
 
 from models.access_patterns.turn_states import cancelled_turns
 from models.access_patterns.turns import Lease, renew_lease
@@ -106,9 +107,10 @@ class LeaseKeeper:
             with self._lock:
                 running = list(self._held.values())
             now = time.monotonic()
-            # Where they have to wait for a thread, the one that runs out first comes first.
-            for held in sorted(running, key=lambda each: each.renewed):
-                if not held.renewing and now - held.renewed >= self.duration.total_seconds() / 3:
+            # Where they have to wait for a thread, the one that expires first comes first. Each moment is read once, so
+            # that what is due and in which order is one view of them.
+            for renewed, held in sorted(((each.renewed, each) for each in running), key=itemgetter(0)):
+                if not held.renewing and now - renewed >= self.duration.total_seconds() / 3:
                     held.renewing = True
                     self._renewals.submit(self._renew, held)
             longer = [held for held in running if now - held.since >= self._beat]
