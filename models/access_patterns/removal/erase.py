@@ -1,6 +1,6 @@
 """The removal of what is being deleted, as an access pattern: all that it may ask of the table, and its one function.
 
-How it is done stands in `models.removal`.
+The modules beside this one implement it.
 """
 
 from collections.abc import Callable

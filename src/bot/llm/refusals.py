@@ -40,14 +40,16 @@ def explained(error: ProviderError, sent: Sequence[ChatMessage]) -> ProviderErro
 def image_refused(reason: str, images: Iterable[Piece], *, of: ProviderError | None = None) -> ProviderError:
     """Return the error for images that a provider did not take; `of` is its refusal, where there was one."""
     ids = _ids(piece.source for piece in images)
-    where = f" of {', '.join(ids)}" if ids else ""
+    where = f" in {', '.join(ids)}" if ids else ""
     model = of is None or takes_no_images(reason.lower())
     todo = (
-        "change the agent's model to one that looks at images, or say it without the image"
+        "use a model that accepts images, or send the message without the image"
         if model
-        else "send it again with an image that can be had"
+        else "send the message again with an image that can be fetched"
     )
-    detail = f"{reason} The image{where} is meant: {todo}. In later turns, the model is only told that there was one."
+    detail = (
+        f"{reason} This concerns the image{where}: {todo}. Later turns only mention to the model that there was one."
+    )
     return _again(of or ProviderRejected(), detail, ids, None)
 
 

@@ -87,5 +87,5 @@ def _plain_messages(request: ModelRequest) -> tuple[ChatMessage, ...]:
         raise ProviderRejected("This model calls no functions, so `tool_choice` cannot ask for one.")
     shown = [piece for message in request.messages for piece in images_of(message) if piece.source in request.asked]
     if shown or (not request.asked and request.messages and images_of(request.messages[-1])):
-        raise image_refused("This model reads text only: it cannot look at an image.", shown)
+        raise image_refused("This model accepts text only.", shown)
     return normal_form(request.messages, functions=(), shown=())

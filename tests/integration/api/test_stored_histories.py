@@ -294,7 +294,7 @@ def test_an_image_for_a_model_without_eyes_is_a_problem_that_names_it_and_what_t
         (message,) = talk.caller.get(talk.path)["messages"]
         assert problem["message_ids"] == [message["id"]]
         assert message["id"] in problem["detail"]
-        assert "change the agent's model" in problem["detail"]
+        assert "use a model that accepts images" in problem["detail"]
         assert problem["turn"]["error"]["detail"] == problem["detail"]
         assert "An image that you cannot look at: https://x.test/a.png" in talk.works()
         refused = len(talk.server.refusals)
@@ -330,7 +330,7 @@ def test_a_link_that_has_expired_ends_no_later_turn_and_other_images_are_shown_o
         problem = talk.call(content=[EXPIRED]).get_json()
         (newest,) = [each["id"] for each in talk.caller.get(talk.path)["messages"][-1:]]
         assert problem["message_ids"] == [newest] != [stale]
-        assert "an image that can be had" in problem["detail"]
+        assert "an image that can be fetched" in problem["detail"]
         talk.works()
 
 
