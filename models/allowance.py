@@ -158,7 +158,7 @@ def settle_reservation(
     for period in claim.periods if claim.tokens else ():
         path = entry(Allowance.tokens, period)
         actions.append(path.set((path | claim.tokens) + (used - claim.tokens)))
-    transaction.update(PART, Allowance.keyed(user_id=user_id), actions, Allowance.PK.exists())
+    transaction.update(PART, Allowance.from_key(user_id=user_id), actions, Allowance.PK.exists())
 
 
 def period_end(period: str) -> datetime:

@@ -82,7 +82,7 @@ class Turn(Item):
     error = JsonAttribute(null=True)
     partial_text = TextAttribute(null=True)
 
-    def told(self, number: int) -> bool:
+    def has_event(self, number: int) -> bool:
         """Whether the stored piece of text with this number belongs to the turn, as far as is known now.
 
         A worker that resumes after its turn was recorded as interrupted may still store pieces, which are no longer

@@ -70,7 +70,7 @@ def create_agent(
     )
     _ensure_room(agent, 0)
     transaction = Transaction()
-    transaction.check("user", User.keyed(user_id=user_id), is_active())
+    transaction.check("user", User.from_key(user_id=user_id), is_active())
     transaction.create("agent", agent)
     if once:
         once.add(transaction, agent.agent_id, agent)
@@ -133,7 +133,7 @@ def list_agents(user_id: UserId, limit: int, after: str | None = None) -> Page[A
         owner,
         Agent.SK.startswith(_PREFIX),
         limit=limit,
-        after=keys(Agent.keyed(user_id=user_id, agent_id=after)) if after else None,
+        after=keys(Agent.from_key(user_id=user_id, agent_id=after)) if after else None,
         consistent=True,
     )
 
@@ -172,7 +172,7 @@ def update_agent(user_id: UserId, agent_id: str, changes: Mapping[str, Any]) -> 
         transaction = Transaction()
         moved = [Agent.updated_at.set(agent.updated_at), Agent.version.set(agent.version)]
         condition = (Agent.status == "active") & (Agent.version == seen)
-        transaction.update("agent", Agent.keyed(user_id=user_id, agent_id=agent_id), [*actions, *moved], condition)
+        transaction.update("agent", Agent.from_key(user_id=user_id, agent_id=agent_id), [*actions, *moved], condition)
         if "share_credentials" in changes:
             lent = bool(changes["share_credentials"])
             action: Action = "agent.credentials_lent" if lent else "agent.credentials_kept"

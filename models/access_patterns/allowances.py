@@ -51,7 +51,7 @@ def get_allowance(user_id: UserId) -> Allowance:
             return found
         made = Allowance(user_id=user_id)
         transaction = Transaction()
-        transaction.check("user", User.keyed(user_id=user_id), is_active())
+        transaction.check("user", User.from_key(user_id=user_id), is_active())
         transaction.create("allowance", made)
         try:
             transaction.commit()
@@ -128,7 +128,7 @@ def release_ended_turns(user_id: UserId) -> tuple[list[Turn], bool]:
     dead, over = [], set()
     for start in range(0, len(running), _BATCH):
         some = [each.partition(" ") for each in running[start : start + _BATCH]]
-        headers = get_many([Conversation.keyed(conversation_id=name) for name, _, _ in some], consistent=True)
+        headers = get_many([Conversation.from_key(conversation_id=name) for name, _, _ in some], consistent=True)
         for (name, _, turn_id), header in zip(some, headers, strict=True):
             if header is None or header.lease_turn != turn_id:
                 over.add(f"{name} {turn_id}")

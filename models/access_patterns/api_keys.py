@@ -16,7 +16,7 @@ from models.table.changes import update_present
 from models.table.errors import ItemExpired, ItemNotFound
 from models.table.ids import new_id
 from models.table.item import expiry
-from models.table.reading import Page, get, get_even_gone, get_many, keys, query
+from models.table.reading import Page, get, get_including_hidden, get_many, keys, query
 from models.table.tenancy import UserId
 from models.table.values import one_of
 from models.table.writing import ConditionFailed, Transaction
@@ -97,9 +97,9 @@ def create_api_key(
         expires_at=entry.expires_at,
     )
     transaction = Transaction()
-    transaction.check("user", User.keyed(user_id=user_id), is_active())
+    transaction.check("user", User.from_key(user_id=user_id), is_active())
     if agent_id is not None:
-        agent = Agent.keyed(user_id=user_id, agent_id=agent_id)
+        agent = Agent.from_key(user_id=user_id, agent_id=agent_id)
         transaction.check("agent", agent, Agent.PK.exists() & (Agent.status == "active"))
     transaction.create("key", lookup)
     transaction.create("entry", entry)
@@ -130,7 +130,7 @@ def find_api_key(key_hash: str) -> ApiKey:
         ItemExpired: the key has expired, and DynamoDB has not deleted it yet.
         ItemNotFound: no key has this hash.
     """
-    return _valid(get_even_gone(ApiKey, key_hash=key_hash))
+    return _valid(get_including_hidden(ApiKey, key_hash=key_hash))
 
 
 @access_pattern(
@@ -160,15 +160,15 @@ def find_api_key_and_agent(key_hash: str, owner_id: str, agent_id: str) -> tuple
         ItemExpired: the key has expired, and DynamoDB has not deleted it yet.
         ItemNotFound: no key has this hash.
     """
-    wanted = [ApiKey.keyed(key_hash=key_hash), Agent.keyed(user_id=owner_id, agent_id=agent_id)]
-    key, agent = get_many(wanted, even_gone=True)
-    return _valid(key), None if agent is None or agent.gone else agent
+    wanted = [ApiKey.from_key(key_hash=key_hash), Agent.from_key(user_id=owner_id, agent_id=agent_id)]
+    key, agent = get_many(wanted, including_hidden=True)
+    return _valid(key), None if agent is None or agent.hidden else agent
 
 
 def _valid(key: ApiKey | None) -> ApiKey:
     if key is None:
         raise ItemNotFound("API key")
-    if key.gone:
+    if key.hidden:
         raise ItemExpired("API key")
     return key
 
@@ -196,7 +196,7 @@ def list_api_keys(user_id: UserId, limit: int, after: str | None = None) -> Page
         ApiKeyEntry.PK.template.render(user_id=user_id),
         ApiKeyEntry.SK.startswith(ApiKeyEntry.SK.template.prefix),
         limit=limit,
-        after=keys(ApiKeyEntry.keyed(user_id=user_id, key_id=after)) if after else None,
+        after=keys(ApiKeyEntry.from_key(user_id=user_id, key_id=after)) if after else None,
         consistent=True,
     )
 
@@ -225,7 +225,7 @@ def revoke_api_key(user_id: UserId, key_id: str) -> None:
     if entry is None:
         raise ItemNotFound("API key")
     transaction = Transaction()
-    transaction.delete("key", ApiKey.keyed(key_hash=entry.key_hash))
+    transaction.delete("key", ApiKey.from_key(key_hash=entry.key_hash))
     transaction.delete("entry", entry)
     record(transaction, event(user_id, "key.revoked", key_id))
     transaction.commit()
@@ -243,7 +243,7 @@ def note_api_key_use(user_id: UserId, key_id: str, moment: datetime, *, interval
 
     The application calls it in the background, so that no request waits for it or fails because of it.
     """
-    entry = ApiKeyEntry.keyed(user_id=user_id, key_id=key_id)
+    entry = ApiKeyEntry.from_key(user_id=user_id, key_id=key_id)
     last = ApiKeyEntry.last_used_at
     long_ago = last.does_not_exist() | (last <= moment - interval)
     try:

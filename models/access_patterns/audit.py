@@ -5,7 +5,7 @@ from typing import Any, get_args
 
 from pynamodb.exceptions import PutError
 
-from models.access_patterns.audit_records import Actor, event, tell
+from models.access_patterns.audit_records import Actor, event, log_event
 from models.access_patterns.declare import Budget, Request, access_pattern
 from models.audit import Action, AuditEvent
 from models.table.changes import condition_failed
@@ -50,7 +50,7 @@ def record_event(
         # The id is unique to this call: it exists because an earlier attempt's acknowledgement was lost.
         if not condition_failed(error):
             raise
-    tell(made)
+    log_event(made)
     return made
 
 
@@ -80,7 +80,7 @@ def list_events(user_id: UserId, limit: int, after: str | None = None) -> Page[A
         AuditEvent.PK.template.render(user_id=user_id),
         AuditEvent.SK.startswith(AuditEvent.SK.template.prefix),
         limit=limit,
-        after=keys(AuditEvent.keyed(user_id=user_id, event_id=after)) if after else None,
+        after=keys(AuditEvent.from_key(user_id=user_id, event_id=after)) if after else None,
         descending=True,
         consistent=True,
     )

@@ -63,10 +63,10 @@ def record(transaction: Transaction, made: AuditEvent) -> None:
         ItemTooLarge: its details do not fit in an item.
     """
     transaction.create("audit", made)
-    transaction.then(partial(tell, made))
+    transaction.on_commit(partial(log_event, made))
 
 
-def tell(made: AuditEvent) -> None:
+def log_event(made: AuditEvent) -> None:
     """Log a stored record as one line, so that it can be found in log searches."""
     fields = {
         "action": made.action,

@@ -117,7 +117,7 @@ def create_conversation(
         listed_at=moment,
         retention_days=checked_days(retention_days),
     )
-    agent = Agent.keyed(user_id=owner_id or user_id, agent_id=agent_id)
+    agent = Agent.from_key(user_id=owner_id or user_id, agent_id=agent_id)
     allowed = Agent.status == "active"
     conversation.expires_at = expires_after(conversation, moment)
     transaction = Transaction()
@@ -127,7 +127,7 @@ def create_conversation(
     transaction.create("entry", entry)
     if once:
         once.add(transaction, conversation.conversation_id, conversation)
-    transaction.update("user", User.keyed(user_id=user_id), [User.last_active_at.set(moment)], is_active())
+    transaction.update("user", User.from_key(user_id=user_id), [User.last_active_at.set(moment)], is_active())
     try:
         transaction.commit()
     except ConditionFailed as error:
@@ -272,7 +272,7 @@ def _list_status(user_id: UserId, limit: int, status: str, after: Position | Non
 
 
 def _at(user_id: UserId, position: Position, **fields: Any) -> Conversation:
-    return Conversation.keyed(
+    return Conversation.from_key(
         user_id=user_id, conversation_id=position.conversation_id, listed_at=position.listed_at, **fields
     )
 
@@ -346,7 +346,7 @@ def update_conversation(user_id: UserId, conversation_id: str, changes: Mapping[
         return get_conversation(user_id, conversation_id)
     merging = merges(Conversation, changes)
     for attempt in range(MAX_ATTEMPTS):
-        conversation = Conversation.keyed(conversation_id=conversation_id)
+        conversation = Conversation.from_key(conversation_id=conversation_id)
         # DynamoDB removes late what has expired, and this update may read nothing before.
         kept = Conversation.expires_at.does_not_exist() | (Conversation.expires_at > int(clock.now().timestamp()))
         condition = owned_by(user_id) & kept

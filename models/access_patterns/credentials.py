@@ -30,7 +30,7 @@ def get_users(user_ids: Sequence[str]) -> list[User]:
     Raises:
         Contended: DynamoDB kept leaving some unprocessed.
     """
-    found = get_many([User.keyed(user_id=user_id) for user_id in user_ids], consistent=True)
+    found = get_many([User.from_key(user_id=user_id) for user_id in user_ids], consistent=True)
     return [user for user in found if user is not None]
 
 
@@ -46,7 +46,7 @@ def replace_details(user_id: UserId, name: str, seen: str, sealed: str) -> bool:
 
     No other attribute changes, not even `updated_at`, because the user changed nothing.
     """
-    user = User.keyed(user_id=user_id)
+    user = User.from_key(user_id=user_id)
     path = entry(User.api_integration_details, name)
     unchanged = is_active() & (path == {"S": to_json(seen)})
     transaction = Transaction()

@@ -63,7 +63,7 @@ def list_turns(user_id: UserId, limit: int, after: str | None = None) -> Page[Tu
         Turn.PK.template.render(user_id=user_id),
         Turn.SK.startswith(Turn.SK.template.prefix),
         limit=limit,
-        after=keys(Turn.keyed(user_id=user_id, turn_id=after)) if after else None,
+        after=keys(Turn.from_key(user_id=user_id, turn_id=after)) if after else None,
         consistent=True,
     )
 
@@ -94,6 +94,6 @@ def list_turn_counts(user_id: UserId, limit: int, after: str | None = None) -> P
         TurnCount.PK.template.render(user_id=user_id),
         TurnCount.SK.startswith(TurnCount.SK.template.prefix),
         limit=limit,
-        after=keys(TurnCount.keyed(user_id=user_id, turn_id=after)) if after else None,
+        after=keys(TurnCount.from_key(user_id=user_id, turn_id=after)) if after else None,
         consistent=True,
     )

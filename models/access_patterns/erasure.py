@@ -29,7 +29,7 @@ from models.table.changes import condition_failed
 from models.table.errors import Contended, ItemNotFound
 from models.table.ids import new_id
 from models.table.item import DELETING, Item
-from models.table.reading import Page, get, get_even_gone, keys, query
+from models.table.reading import Page, get, get_including_hidden, keys, query
 from models.table.retries import MAX_ATTEMPTS, pause
 from models.table.tenancy import UserId
 from models.table.writing import ConditionFailed, Transaction
@@ -89,7 +89,7 @@ def delete_conversation(user_id: UserId, conversation_id: str, *, asked_by: str,
     Raises:
         ItemNotFound: the user has no such conversation.
     """
-    header = Conversation.keyed(conversation_id=conversation_id)
+    header = Conversation.from_key(conversation_id=conversation_id)
     job = _job(user_id, "conversation", conversation_id, asked_by, hold)
     return _ask(job, header, unreachable(), owned_by(user_id), lambda found: found.user_id == user_id)
 
@@ -120,7 +120,7 @@ def delete_agent(user_id: UserId, agent_id: str, *, asked_by: str, hold: Hold) -
     Raises:
         ItemNotFound: the user has no such agent.
     """
-    agent = Agent.keyed(user_id=user_id, agent_id=agent_id)
+    agent = Agent.from_key(user_id=user_id, agent_id=agent_id)
     job = _job(user_id, "agent", agent_id, asked_by, hold)
     return _ask(job, agent, [Agent.agent_key.remove()], Agent.status == "active")
 
@@ -139,7 +139,7 @@ def delete_user(user_id: UserId, *, asked_by: str, hold: Hold) -> Erasure:
     Raises:
         ItemNotFound: there is no such user.
     """
-    user = User.keyed(user_id=user_id)
+    user = User.from_key(user_id=user_id)
     return _ask(_job(user_id, "user", user_id, asked_by, hold), user, [], is_active())
 
 
@@ -177,7 +177,7 @@ def _ask(
         transaction.commit()
     except ConditionFailed as error:
         fields = {name: getattr(head, name) for name in (*entity.PK.template.fields, *entity.SK.template.fields)}
-        found: Any = get_even_gone(entity, **fields)
+        found: Any = get_including_hidden(entity, **fields)
         if found is None or not ours(found) or found.erasure_id is None:
             raise ItemNotFound(job.kind) from error
         return _found(found.erasure_id)
@@ -250,7 +250,7 @@ def list_pending_erasures(limit: int, after: str | None = None) -> Page[PendingE
         PendingErasure.PK.template.render(),
         PendingErasure.SK.startswith(PendingErasure.SK.template.prefix),
         limit=limit,
-        after=keys(PendingErasure.keyed(erasure_id=after)) if after else None,
+        after=keys(PendingErasure.from_key(erasure_id=after)) if after else None,
         consistent=True,
     )
 

@@ -75,7 +75,7 @@ class Once:
             expires_at=expiry(moment + KEPT),
         )
         transaction.create(ONCE, record)
-        transaction.then(self._note)
+        transaction.on_commit(self._note)
 
     def _note(self) -> None:
         self.written = True

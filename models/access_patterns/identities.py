@@ -103,7 +103,8 @@ def find_identity_and_agent(digest: str, owner_id: str, agent_id: str) -> tuple[
     Raises:
         ItemNotFound: this subject has never signed in.
     """
-    found, agent = get_many([Identity.keyed(identity_hash=digest), Agent.keyed(user_id=owner_id, agent_id=agent_id)])
+    wanted = [Identity.from_key(identity_hash=digest), Agent.from_key(user_id=owner_id, agent_id=agent_id)]
+    found, agent = get_many(wanted)
     if found is None:
         raise ItemNotFound("identity")
     return found, agent
@@ -124,7 +125,7 @@ def readmit_identity(issuer: str, subject: str) -> None:
     """
     transaction = Transaction()
     closed = Identity.status == "closed"
-    transaction.delete("identity", Identity.keyed(identity_hash=identity_hash(issuer, subject)), closed)
+    transaction.delete("identity", Identity.from_key(identity_hash=identity_hash(issuer, subject)), closed)
     try:
         transaction.commit()
     except ConditionFailed as error:

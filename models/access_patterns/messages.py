@@ -352,8 +352,8 @@ def _message(user_id: UserId, conversation_id: str, message_id: str) -> Message:
         get_conversation(user_id, conversation_id)
         raise ItemNotFound("message")
     wanted = [
-        Conversation.keyed(conversation_id=conversation_id),
-        Message.keyed(conversation_id=conversation_id, ts=moment),
+        Conversation.from_key(conversation_id=conversation_id),
+        Message.from_key(conversation_id=conversation_id, ts=moment),
     ]
     header, found = get_many(wanted, consistent=True, whole=False)
     if header is None or header.user_id != user_id:
@@ -397,7 +397,7 @@ def delete_message(user_id: UserId, conversation_id: str, message_id: str) -> No
         Contended: other writers kept changing its turn; nothing was deleted.
     """
     message = _message(user_id, conversation_id, message_id)
-    header = Conversation.keyed(conversation_id=conversation_id)
+    header = Conversation.from_key(conversation_id=conversation_id)
     for attempt in range(MAX_ATTEMPTS):
         transaction = Transaction()
         transaction.delete("message", message, Message.message_id == message_id)
@@ -426,7 +426,7 @@ def _leave_count(transaction: Transaction, user_id: UserId, message: Message) ->
     if turn is None:
         # A plain turn that runs, or another message of it was deleted before.
         absent = Turn.PK.does_not_exist() | (Turn.expires_at <= int(clock.now().timestamp()))
-        transaction.delete(_TURN, Turn.keyed(user_id=user_id, turn_id=message.turn_id), absent)
+        transaction.delete(_TURN, Turn.from_key(user_id=user_id, turn_id=message.turn_id), absent)
     elif turn.status == "running":
         transaction.check(_TURN, turn, Turn.status == "running")
         entry = TurnEntry(conversation_id=turn.conversation_id, turn_id=turn.turn_id, expires_at=turn.expires_at)

@@ -38,7 +38,7 @@ def count_request(user_id: UserId, who: str, limit: int) -> None:
     """
     moment = clock.table_now()
     began = moment.replace(second=0, microsecond=0)
-    count = RequestCount.keyed(user_id=user_id, minute=began.strftime("%Y-%m-%dT%H:%M"), who=who)
+    count = RequestCount.from_key(user_id=user_id, minute=began.strftime("%Y-%m-%dT%H:%M"), who=who)
     try:
         count.update(
             actions=[

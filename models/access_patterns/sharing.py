@@ -73,11 +73,11 @@ def share_agent(user_id: UserId, agent_id: str, grantee_id: str, *, once: Once |
     """
     moment = clock.now()
     transaction = Transaction()
-    transaction.check("grantee", User.keyed(user_id=grantee_id), is_active())
+    transaction.check("grantee", User.from_key(user_id=grantee_id), is_active())
     transaction.create("grant", AgentGrant(user_id=grantee_id, agent_id=agent_id, owner_id=user_id, created_at=moment))
     room = Agent.shared_with.does_not_exist() | (size("shared_with") < MAX_SHARED_WITH)  # type: ignore[no-untyped-call]
     actions = [Agent.shared_with.add({grantee_id}), Agent.updated_at.set(moment)]
-    agent = Agent.keyed(user_id=user_id, agent_id=agent_id)
+    agent = Agent.from_key(user_id=user_id, agent_id=agent_id)
     allowed = (Agent.status == "active") & room
     after: Agent | None = None
     if once:
@@ -130,10 +130,10 @@ def unshare_agent(user_id: UserId, agent_id: str, grantee_id: str) -> None:
         ItemNotFound: the user has no such agent, or it is not shared with that user.
     """
     transaction = Transaction()
-    transaction.delete("grant", AgentGrant.keyed(user_id=grantee_id, agent_id=agent_id))
+    transaction.delete("grant", AgentGrant.from_key(user_id=grantee_id, agent_id=agent_id))
     actions = [Agent.shared_with.delete({grantee_id}), Agent.updated_at.set(clock.now())]
     shared = (Agent.status == "active") & Agent.shared_with.contains(grantee_id)
-    transaction.update("agent", Agent.keyed(user_id=user_id, agent_id=agent_id), actions, shared)
+    transaction.update("agent", Agent.from_key(user_id=user_id, agent_id=agent_id), actions, shared)
     record(transaction, event(user_id, "agent.unshared", agent_id, shared_with=grantee_id))
     try:
         transaction.commit()
@@ -179,7 +179,7 @@ def publish_agent(user_id: UserId, agent_id: str, *, published: bool) -> Agent:
     else:
         transaction.delete("entry", entry)
         actions, other = [Agent.published.remove()], Agent.published.exists()
-    agent = Agent.keyed(user_id=user_id, agent_id=agent_id)
+    agent = Agent.from_key(user_id=user_id, agent_id=agent_id)
     record(transaction, event(user_id, "agent.published" if published else "agent.withdrawn", agent_id))
     moved = Agent.updated_at.set(moment)
     transaction.update("agent", agent, [*actions, moved], (Agent.status == "active") & other)
@@ -224,7 +224,7 @@ def get_shared_agent(user_id: UserId, agent_id: str, owner_id: str | None = None
     """
     if owner_id is None:
         leads = get_many(
-            [AgentGrant.keyed(user_id=user_id, agent_id=agent_id), PublishedAgent.keyed(agent_id=agent_id)],
+            [AgentGrant.from_key(user_id=user_id, agent_id=agent_id), PublishedAgent.from_key(agent_id=agent_id)],
             consistent=True,
         )
         owner_id = next((lead.owner_id for lead in leads if lead is not None), None)
@@ -276,7 +276,7 @@ def list_shared_agents(user_id: UserId, limit: int, after: str | None = None) ->
         agents: list[Any] = []
         for start in range(0, len(leads), _BATCH):
             batch = leads[start : start + _BATCH]
-            agents += get_many([Agent.keyed(user_id=lead.owner_id, agent_id=lead.agent_id) for lead in batch])
+            agents += get_many([Agent.from_key(user_id=lead.owner_id, agent_id=lead.agent_id) for lead in batch])
         found += [agent for agent in agents if agent is not None and agent.usable_by(user_id)]
         if len(found) > limit or not more:
             return Page(tuple(found[:limit]), len(found) > limit)
@@ -301,7 +301,7 @@ def _leads_in(
         entity.PK.template.render(**fields),
         entity.SK.startswith(entity.SK.template.prefix),
         limit=count,
-        after=keys(entity.keyed(agent_id=after, **fields)) if after else None,
+        after=keys(entity.from_key(agent_id=after, **fields)) if after else None,
         consistent=True,
         peek=False,
     )
@@ -310,8 +310,8 @@ def _leads_in(
 def leads_to(agent: Agent) -> list[tuple[str, str]]:
     """Return the keys of all items that lead other users to an agent; they are deleted before the agent itself."""
     leads: list[AgentGrant | PublishedAgent] = [
-        AgentGrant.keyed(user_id=user_id, agent_id=agent.agent_id) for user_id in agent.shared_with_users
+        AgentGrant.from_key(user_id=user_id, agent_id=agent.agent_id) for user_id in agent.shared_with_users
     ]
     if agent.published:
-        leads.append(PublishedAgent.keyed(agent_id=agent.agent_id))
+        leads.append(PublishedAgent.from_key(agent_id=agent.agent_id))
     return [(lead.PK, lead.SK) for lead in leads]

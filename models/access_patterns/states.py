@@ -58,9 +58,9 @@ class Owner:
     def check(self, transaction: Transaction) -> None:
         """Add to a transaction that the owner is there, and is the caller's."""
         if self.conversation_id is None:
-            transaction.check("owner", User.keyed(user_id=self.user_id), is_active())
+            transaction.check("owner", User.from_key(user_id=self.user_id), is_active())
         else:
-            header = Conversation.keyed(conversation_id=self.conversation_id)
+            header = Conversation.from_key(conversation_id=self.conversation_id)
             transaction.check("owner", header, owned_by(self.user_id))
 
     @property
@@ -205,8 +205,8 @@ def _stored(owner: Owner, kind: StateKind, key: str) -> tuple[State | None, Conv
     if owner.conversation_id is None:
         return get(UserState, whole=False, kind=kind, key=key, user_id=owner.user_id), None
     wanted = [
-        ConversationState.keyed(kind=kind, key=key, conversation_id=owner.conversation_id),
-        Conversation.keyed(conversation_id=owner.conversation_id),
+        ConversationState.from_key(kind=kind, key=key, conversation_id=owner.conversation_id),
+        Conversation.from_key(conversation_id=owner.conversation_id),
     ]
     stored, header = get_many(wanted, consistent=True, whole=False)
     if header is None or header.user_id != owner.user_id:
@@ -314,7 +314,7 @@ def list_states(
     """
     entity = owner.entity
     prefix = entity.SK.template.prefix + (f"{kind}#" if kind else "")
-    start = keys(entity.keyed(kind=after[0], key=after[1], **owner.fields)) if after else None
+    start = keys(entity.from_key(kind=after[0], key=after[1], **owner.fields)) if after else None
     read = partial(
         query,
         entity.PK.template.render(**owner.fields),

@@ -84,7 +84,7 @@ def _unannounced(user_id: UserId, turn_id: str) -> Turn:
             limit=_BATCH,
             after=after,
         )
-        headers = get_many([Conversation.keyed(conversation_id=each.conversation_id) for each in page.items])
+        headers = get_many([Conversation.from_key(conversation_id=each.conversation_id) for each in page.items])
         for header in headers:
             if header is not None and header.user_id == user_id and header.lease_turn == turn_id:
                 return running_turn(header)
@@ -196,7 +196,7 @@ def request_cancel(turn: Turn) -> bool:
     Returns:
         Whether the turn was still running. Idempotent.
     """
-    header = Conversation.keyed(conversation_id=turn.conversation_id)
+    header = Conversation.from_key(conversation_id=turn.conversation_id)
     try:
         header.update(
             actions=[Conversation.cancel_turn.set(turn.turn_id)],
@@ -221,7 +221,7 @@ def cancelled_turns(conversation_ids: Sequence[str]) -> set[str]:
     found = set()
     for start in range(0, len(conversation_ids), _BATCH):
         some = conversation_ids[start : start + _BATCH]
-        for header in get_many([Conversation.keyed(conversation_id=each) for each in some]):
+        for header in get_many([Conversation.from_key(conversation_id=each) for each in some]):
             if header is not None and header.cancel_turn is not None:
                 found.add(header.cancel_turn)
     return found

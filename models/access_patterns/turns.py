@@ -266,7 +266,7 @@ def renew_lease(lease: Lease, duration: timedelta) -> None:
     Raises:
         LeaseLost: another worker took over the lease, or the conversation is being deleted.
     """
-    header = Conversation.keyed(conversation_id=lease.conversation.conversation_id)
+    header = Conversation.from_key(conversation_id=lease.conversation.conversation_id)
     try:
         header.update(
             actions=[Conversation.lease_expires_at.set(clock.table_now() + duration)],

@@ -183,7 +183,7 @@ def update_user(user_id: UserId, changes: Mapping[str, Any]) -> User:
     actions = actions_for(User, changes)
     merging = merges(User, changes)
     for attempt in range(MAX_ATTEMPTS):
-        user = User.keyed(user_id=user_id)
+        user = User.from_key(user_id=user_id)
         condition, previous = is_active(), None
         if merging:
             seen = get_user(user_id)
@@ -231,7 +231,7 @@ def change_credentials(user_id: UserId, details: Mapping[str, Any]) -> User:
         apply(user, changes)
         transaction = Transaction()
         moved = User.updated_at.set(user.updated_at)
-        transaction.update("user", User.keyed(user_id=user_id), [*actions, moved], condition)
+        transaction.update("user", User.from_key(user_id=user_id), [*actions, moved], condition)
         record(transaction, event(user_id, "credentials.changed", user_id, names=sorted(details)))
         try:
             transaction.commit()
@@ -257,7 +257,7 @@ def list_users(limit: int, after: str | None = None) -> Page[User]:
     """
     start = None
     if after is not None:
-        key = User.keyed(user_id=after)
+        key = User.from_key(user_id=after)
         start = {"PK": key.PK, "SK": key.SK, "directory": key.directory, "user_id": after}
     directory = User.directory.template.render()
     return query(directory, None, limit=limit, index="users_by_id", entity=User, after=start)

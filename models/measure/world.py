@@ -159,7 +159,7 @@ class World:
         agent = self.new_agent()
         owner = acting_for(agent.user_id)
         for _ in range(PAGE):
-            self.new_key(User.keyed(user_id=owner))
+            self.new_key(User.from_key(user_id=owner))
         self.put(self._copies(agent))
         return agent
 

@@ -108,7 +108,7 @@ class Item(Model):
         super()._set_attributes(**attributes)
 
     @classmethod
-    def keyed(cls, **fields: Any) -> Self:
+    def from_key(cls, **fields: Any) -> Self:
         """Return an instance that has only its key fields: enough to update, delete or check the item."""
         instance: Self = cls(**fields)
         return instance
@@ -200,15 +200,16 @@ class Item(Model):
         return self.expires_at is not None and self.expires_at <= clock.now().timestamp()
 
     @property
-    def gone(self) -> bool:
+    def hidden(self) -> bool:
         """Whether a reader must not see the item any more: it has expired, or its removal has begun."""
         return self.expired or getattr(self, "status", None) == DELETING
 
 
-def decode(raw: Mapping[str, Any], entity: type[Item] | None = None, *, even_gone: bool = False) -> Item | None:
-    """Return a raw item as an instance of its entity, or None where its type is unknown (logged) or it is gone.
+def decode(raw: Mapping[str, Any], entity: type[Item] | None = None, *, including_hidden: bool = False) -> Item | None:
+    """Return a raw item as an instance of its entity, or None if its type is unknown (logged) or it is hidden.
 
-    `entity` is for items of an index that does not carry the type; `even_gone` is for who must tell why it is missing.
+    `entity` is for items of an index that does not carry the type; `including_hidden` is for callers that must know why
+    an item is missing.
     """
     name = raw.get("entity", {}).get("S", "")
     entity = entity or Item._types.get(name)
@@ -216,7 +217,7 @@ def decode(raw: Mapping[str, Any], entity: type[Item] | None = None, *, even_gon
         log.warning("passed over an item of unknown type %r at %s / %s", name, raw.get("PK"), raw.get("SK"))
         return None
     item = entity.from_raw_data(raw)
-    return None if item.gone and not even_gone else item
+    return None if item.hidden and not including_hidden else item
 
 
 def expiry(moment: datetime | None) -> int | None:

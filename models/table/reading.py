@@ -41,7 +41,7 @@ def get(entity: type[Item], /, *, consistent: bool = True, whole: bool = True, *
 
     Cost: 1 GetItem; 1 RCU for each 4 KB, half of it if not `consistent`. If `whole`, a text that lies in S3 is fetched.
     """
-    keys = entity.keyed(**fields)
+    keys = entity.from_key(**fields)
     found = connection().get_item(keys.PK, range_key=keys.SK, consistent_read=consistent)
     raw = found.get("Item")
     item = decode(raw) if raw else None
@@ -50,22 +50,22 @@ def get(entity: type[Item], /, *, consistent: bool = True, whole: bool = True, *
     return item
 
 
-def get_even_gone(entity: type[Item], /, **fields: Any) -> Any:
+def get_including_hidden(entity: type[Item], /, **fields: Any) -> Any:
     """Return the item that has these key fields also where no reader may see it any more, or None where there is none.
 
     Cost: 1 GetItem; 1 RCU for each 4 KB.
     """
-    keys = entity.keyed(**fields)
+    keys = entity.from_key(**fields)
     raw = connection().get_item(keys.PK, range_key=keys.SK, consistent_read=True).get("Item")
     return entity.from_raw_data(raw) if raw else None
 
 
 def get_many(
-    wanted: Sequence[Item], *, consistent: bool = False, whole: bool = True, even_gone: bool = False
+    wanted: Sequence[Item], *, consistent: bool = False, whole: bool = True, including_hidden: bool = False
 ) -> list[Any]:
     """Return up to 100 items with the keys of `wanted`, in that order; None for each that is not there or gone.
 
-    With `even_gone`, also those that no reader may see any more.
+    With `including_hidden`, also those that no reader may see any more.
 
     What DynamoDB leaves unprocessed is asked for again, with pauses.
 
@@ -82,7 +82,7 @@ def get_many(
         answer = connection().batch_get_item(pending, consistent_read=consistent)
         name = settings().name
         for raw in answer["Responses"].get(name, []):
-            found[raw["PK"]["S"], raw["SK"]["S"]] = decode(raw, even_gone=even_gone)
+            found[raw["PK"]["S"], raw["SK"]["S"]] = decode(raw, including_hidden=including_hidden)
         pending = _unprocessed(answer)
         if not pending:
             items = [found.get((item.PK, item.SK)) for item in wanted]

@@ -58,7 +58,7 @@ class Transaction:
         self._updates: list[tuple[str, Item, Sequence[Action], Condition]] = []
         self._size = 0
         self._bodies: dict[str, bytes] = {}
-        self._then: list[Callable[[], object]] = []
+        self._on_commit: list[Callable[[], object]] = []
 
     def check(self, part: str, item: Item, condition: Condition) -> None:
         """Ask that `condition` holds for an item that is not written. Cost: 2 WCU for each KB."""
@@ -108,9 +108,9 @@ class Transaction:
         """Delete an item; without a condition a missing one is no error. Cost: 2 WCU for each KB."""
         self._deletes.append((part, item, condition))
 
-    def then(self, act: Callable[[], object]) -> None:
+    def on_commit(self, act: Callable[[], object]) -> None:
         """Have `act` called when all of it is known to be written."""
-        self._then.append(act)
+        self._on_commit.append(act)
 
     def commit(self, attempts: int = MAX_ATTEMPTS) -> None:
         """Write all of it, in one request; what goes to S3 before it. If it is refused, nothing stays in S3.
@@ -158,7 +158,7 @@ class Transaction:
                         raise error from None
                     raise
             else:
-                for act in self._then:
+                for act in self._on_commit:
                     act()
                 return
         raise Contended("Other writers kept changing the same items; nothing was written.")

@@ -348,7 +348,7 @@ class NotConfigured(BotError):
     title = "This deployment is not configured for that"
 
 
-def as_told(
+def stored_error(
     code: str, detail: str, retry_after: float | None = None, extra: dict[str, object] | None = None
 ) -> BotError:
     """Return an error that was stored by its code, as it was reported the first time."""

@@ -137,7 +137,7 @@ class TestSamples:
             assert entity_of(stored(item)) is entity
 
     def test_none_says_that_another_is_gone(self) -> None:
-        assert not [item for item in samples() if item.gone]
+        assert not [item for item in samples() if item.hidden]
 
 
 class TestValidation:

@@ -98,12 +98,12 @@ def _remove(job: Erasure, hold: Hold, step: str, found: Sequence[Raw]) -> None:
     if job.kind != "user":
         _leave_counts(job, there)
     delete_batch(_keys(turns.values()))
-    delete_batch(_keys(ApiKey.keyed(key_hash=raw["key_hash"]["S"]) for raw in found if "key_hash" in raw))
+    delete_batch(_keys(ApiKey.from_key(key_hash=raw["key_hash"]["S"]) for raw in found if "key_hash" in raw))
     for raw in found:
         if raw["entity"]["S"] == Agent.ENTITY:
             delete_batch(leads_to(Agent.from_raw_data(dict(raw))))
         elif raw["entity"]["S"] == AgentGrant.ENTITY:
-            _give_back(AgentGrant.from_raw_data(dict(raw)))
+            _leave_grant(AgentGrant.from_raw_data(dict(raw)))
     delete_batch([(raw["PK"]["S"], raw["SK"]["S"]) for raw in found])
 
 
@@ -114,16 +114,16 @@ def _leave_counts(job: Erasure, turns: Sequence[Turn]) -> None:
     """
     for start in range(0, len(turns), _COUNTS):
         transaction = Transaction()
-        transaction.check("user", User.keyed(user_id=job.user_id), is_active())
+        transaction.check("user", User.from_key(user_id=job.user_id), is_active())
         for turn in turns[start : start + _COUNTS]:
             transaction.put(turn.turn_id, turn.as_counted())
         with suppress(ConditionFailed):
             transaction.commit()
 
 
-def _give_back(grant: AgentGrant) -> None:
+def _leave_grant(grant: AgentGrant) -> None:
     """Take a user who goes out of those with whom somebody shares an agent."""
-    agent = Agent.keyed(user_id=grant.owner_id, agent_id=grant.agent_id)
+    agent = Agent.from_key(user_id=grant.owner_id, agent_id=grant.agent_id)
     with suppress(ItemNotFound):
         update_present(agent, [Agent.shared_with.delete({grant.user_id})], None, "agent")
 
@@ -131,7 +131,7 @@ def _give_back(grant: AgentGrant) -> None:
 def _named_turns(job: Erasure, found: Sequence[Raw]) -> dict[str, Turn]:
     """Return the keys of the turns that items of a conversation name, by their ids."""
     named = sorted({raw["turn_id"]["S"] for raw in found if "turn_id" in raw})
-    return {turn_id: Turn.keyed(user_id=job.user_id, turn_id=turn_id) for turn_id in named}
+    return {turn_id: Turn.from_key(user_id=job.user_id, turn_id=turn_id) for turn_id in named}
 
 
 def _turn_of(raw: Raw) -> str:

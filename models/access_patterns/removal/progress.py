@@ -18,7 +18,7 @@ from models.table import clock
 from models.table.changes import condition_failed, set_or_remove
 from models.table.errors import LeaseLost
 from models.table.item import Item, expiry
-from models.table.reading import get_even_gone
+from models.table.reading import get_including_hidden
 from models.table.writing import ConditionFailed, Transaction
 from models.user import EmailClaim, User
 
@@ -74,14 +74,14 @@ def complete(job: Erasure) -> None:
 def _head(job: Erasure) -> tuple[Item | None, list[Item]]:
     """Return what a job is for, if it is still there, and the items that lead to it."""
     if job.kind == "conversation":
-        header: Conversation | None = get_even_gone(Conversation, conversation_id=job.target_id)
+        header: Conversation | None = get_including_hidden(Conversation, conversation_id=job.target_id)
         if header is None or header.user_id != job.user_id:
             return None, []
         entry = {"user_id": job.user_id, "agent_id": header.agent_id, "conversation_id": job.target_id}
-        return header, [ConversationEntry.keyed(**entry)]
+        return header, [ConversationEntry.from_key(**entry)]
     if job.kind == "agent":
-        return get_even_gone(Agent, user_id=job.user_id, agent_id=job.target_id), []
-    user: User | None = get_even_gone(User, user_id=job.user_id)
+        return get_including_hidden(Agent, user_id=job.user_id, agent_id=job.target_id), []
+    user: User | None = get_including_hidden(User, user_id=job.user_id)
     return user, [EmailClaim.of(user.email)] if user is not None and user.email is not None else []
 
 

@@ -25,7 +25,7 @@ from models.table import clock
 from models.table.changes import update_present
 from models.table.errors import ItemNotFound
 from models.table.item import DELETING, Item
-from models.table.reading import get_even_gone
+from models.table.reading import get_including_hidden
 from models.table.writing import delete_batch
 from models.turn import Turn, TurnCount
 from models.user import User
@@ -59,7 +59,7 @@ def steps_of(job: Erasure, hold: Hold) -> Steps:
 
 def _everything(job: Erasure, hold: Hold) -> Steps:
     """Remove all that is a user's but the profile: identity and keys first, so that nobody gets in any more."""
-    user: User | None = get_even_gone(User, user_id=job.user_id)
+    user: User | None = get_including_hidden(User, user_id=job.user_id)
     if user is not None:
         _close_identity(user)
     partition = partition_of(User, user_id=job.user_id)
@@ -84,12 +84,12 @@ def _close_identity(user: User) -> None:
         Identity.subject.remove(),
     ]
     with suppress(ItemNotFound):
-        update_present(Identity.keyed(identity_hash=user.identity_hash), actions, None, "identity")
+        update_present(Identity.from_key(identity_hash=user.identity_hash), actions, None, "identity")
 
 
 def _agent(job: Erasure, hold: Hold) -> Steps:
     """Remove what leads others to an agent, then its owner's conversations with it; other people's are theirs."""
-    agent: Agent | None = get_even_gone(Agent, user_id=job.user_id, agent_id=job.target_id)
+    agent: Agent | None = get_including_hidden(Agent, user_id=job.user_id, agent_id=job.target_id)
     if agent is not None:
         delete_batch(leads_to(agent))
     yield from _conversations(job, hold, f"{ConversationEntry.SK.template.prefix}{job.target_id}#")
@@ -100,7 +100,7 @@ def _conversations(job: Erasure, hold: Hold, prefix: str) -> Steps:
     partition = partition_of(User, user_id=job.user_id)
     while found := first_items(partition, ConversationEntry.SK.startswith(prefix), limit=1):
         key = ConversationEntry.SK.template.parse(found[0]["SK"]["S"]) or {}
-        header = Conversation.keyed(conversation_id=key["conversation_id"])
+        header = Conversation.from_key(conversation_id=key["conversation_id"])
         marks = [Conversation.status.set(DELETING), Conversation.erasure_id.set(job.erasure_id), *unreachable()]
         there = True
         try:

@@ -70,7 +70,7 @@ def look_after(world: World) -> Act:
     """Two that run, one in a conversation that is gone."""
     agent = world.new_agent()
     begun = [_begin(world.new_conversation(agent, messages=2)) for _ in range(2)]
-    world.remove(Conversation.keyed(conversation_id=begun[0].lease.conversation.conversation_id))
+    world.remove(Conversation.from_key(conversation_id=begun[0].lease.conversation.conversation_id))
     return partial(release_ended_turns, acting_for(agent.user_id))
 
 

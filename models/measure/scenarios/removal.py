@@ -121,7 +121,7 @@ def erase_a_user(world: World) -> Act:
     owner = acting_for(conversation.user_id)
     shared = world.new_agent()
     share_agent(acting_for(shared.user_id), shared.agent_id, owner)
-    world.new_key(User.keyed(user_id=owner))
+    world.new_key(User.from_key(user_id=owner))
     put_state(Owner(owner), "application", "theme", "dark")
     get_allowance(owner)
     count_request(owner, "user", 100)

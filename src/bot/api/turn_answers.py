@@ -13,7 +13,7 @@ from bot.errors import IdempotencyInProgress, Overloaded
 from bot.http.blueprint import answers
 from bot.http.context import services
 from bot.http.idempotency import once
-from bot.http.requests import agent_read_along, caller
+from bot.http.requests import agent_read_with_key, caller
 from bot.http.types import Parameters
 from bot.turns import following
 from bot.turns.events import TurnEnded
@@ -24,7 +24,7 @@ from models.message import Message
 from models.turn import Turn
 
 # How many seconds a repeated request waits for the first one to end.
-_JOINED = 30.0
+_REPLAY_WAIT_SECONDS = 30.0
 
 
 class TurnQuery(Parameters):
@@ -60,7 +60,7 @@ def replay_turn(
     if body.background:
         begun = [message for message in turn_messages(turn) if message.sender != "agent"]
         return _accepted(turn.as_begun(), begun)
-    turn = following.await_end(turn, _JOINED)
+    turn = following.await_end(turn, _REPLAY_WAIT_SECONDS)
     if turn.status == "running":
         raise IdempotencyInProgress("The first request with this key is still running; ask again.", retry_after=2)
     return answer_end(following.ended_event(turn)), 201
@@ -70,7 +70,7 @@ def answer_turn(conversation_id: str, question: Question, wait: float, *, stream
     """Run a turn for the current request, and answer it: with the result, with a stream, or at once."""
     turns, streams = services().turns, services().streams
     user_id = caller().user_id
-    agent = agent_read_along() or turns.agent_of(user_id, conversation_id)
+    agent = agent_read_with_key() or turns.agent_of(user_id, conversation_id)
     services().agent_cache.remember(conversation_id, agent.user_id, agent.agent_id)
     followed, key = stream or background, once()
     if followed:
@@ -80,7 +80,7 @@ def answer_turn(conversation_id: str, question: Question, wait: float, *, stream
         begun = turns.begin(user_id, conversation_id, question, agent, announced=announced, wait=wait, once=key)
     except BaseException:
         if followed:
-            streams.give_back()
+            streams.release()
         raise
     events = turns.run(begun, agent, logged=followed)
     try:

@@ -22,7 +22,7 @@ from bot.turns.service import Question
 api = resource("turns", "Single runs of an agent: status, streamed text, result.")
 
 # How many seconds to wait for a cancelled turn to stop: its worker learns of it within a second.
-_PATIENCE = 5.0
+_CANCEL_WAIT_SECONDS = 5.0
 _LONGEST_EVENT_ID = 10
 
 
@@ -94,5 +94,5 @@ def cancel(path: TurnPath, body: Cancellation) -> Any:  # noqa: ARG001 - its fie
 
     A turn that has already ended is unchanged; see `status` in the answer. 202: its worker has not stopped yet.
     """
-    turn = following.cancel_turn(caller().user_id, path.turn_id, services().leases, _PATIENCE)
+    turn = following.cancel_turn(caller().user_id, path.turn_id, services().leases, _CANCEL_WAIT_SECONDS)
     return show_turn(turn).model_dump(mode="json"), 202 if turn.status == "running" else 200

@@ -248,7 +248,7 @@ def acts_as_admin() -> bool:
     return bool(g.acts_as_admin)
 
 
-def agent_read_along() -> Agent | None:
+def agent_read_with_key() -> Agent | None:
     """Return the agent that was read together with the caller's key, if any."""
     found: Agent | None = g.agent
     return found

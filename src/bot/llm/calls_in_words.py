@@ -34,14 +34,14 @@ def result_text(result: ChatMessage | None) -> str:
     return NO_RESULT if result is None else joined(pieces_of(result)) or EMPTY_RESULT
 
 
-def told_call(call: ToolCall, result: ChatMessage | None) -> str:
+def call_as_text(call: ToolCall, result: ChatMessage | None) -> str:
     """Return a call and what came of it in words."""
     outcome = "gave no result" if result is None else f"returned: {result_text(result)}"
     name = whole_characters(call.name.strip()) or "(without a name)"
     return f"[The function {name} was called with {whole_characters(call.arguments.strip()) or '{}'} and {outcome}]"
 
 
-def told_result(result: ChatMessage) -> str:
+def result_as_text(result: ChatMessage) -> str:
     """Return a result whose call is not there in words."""
     return f"[A function returned: {result_text(result)}]"
 

@@ -20,7 +20,7 @@ from collections import defaultdict, deque
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from .calls_in_words import as_object, result_text, told_call, told_result
+from .calls_in_words import as_object, call_as_text, result_as_text, result_text
 from .content import Piece, joined, pieces_of, user_message
 from .types import ChatMessage, ToolCall
 
@@ -96,7 +96,7 @@ def _with_results(spoken: Sequence[ChatMessage], functions: Collection[str]) -> 
         message = spoken[position]
         position += 1
         if message.role == "tool":
-            yield _note(told_result(message), _source(message))
+            yield _note(result_as_text(message), _source(message))
         elif not message.tool_calls:
             yield message
         else:
@@ -107,7 +107,7 @@ def _with_results(spoken: Sequence[ChatMessage], functions: Collection[str]) -> 
             answered = [(call, results[call.id].popleft() if results[call.id] else None) for call in message.tool_calls]
             yield from _round(message, answered, functions, ids)
             for left in results.values():
-                yield from (_note(told_result(result), _source(result)) for result in left)
+                yield from (_note(result_as_text(result), _source(result)) for result in left)
 
 
 def _round(
@@ -122,7 +122,7 @@ def _round(
             yield replace(message, tool_calls=())
         # In the user's words: among the model's own they are an example that a small one imitates.
         for call, result in answered:
-            yield _note(told_call(call, result), _source(result or message))
+            yield _note(call_as_text(call, result), _source(result or message))
         return
     calls = [ToolCall(ids.take(call.id), call.name, as_object(call.arguments)) for call, _ in answered]
     yield replace(message, tool_calls=tuple(calls))

@@ -21,7 +21,7 @@ from models.table.tenancy import acting_for
 from models.user import User
 
 _PAGE = 100
-_JOINED = timedelta(days=45)
+_ACCOUNT_AGE = timedelta(days=45)
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def write(plan: Plan, progress: Callable[[int], None] = lambda _: None) -> Writt
     today = clock.now()
     for number in range(plan.users):
         email, name = content.person(plan.seed, number)
-        with _at(today - _JOINED + timedelta(seconds=number)):
+        with _at(today - _ACCOUNT_AGE + timedelta(seconds=number)):
             user, is_new = _user(email, name)
             written.users += is_new
             agents = _write_agents(plan, user, written)

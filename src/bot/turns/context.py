@@ -7,7 +7,7 @@ from itertools import groupby
 from bot.llm.normal_form import normal_form
 from bot.llm.tokens import count_message
 from bot.llm.types import ChatMessage
-from bot.turns.told import as_told
+from bot.turns.chat_messages import to_chat_messages
 from models.message import Message
 
 NO_ANSWER = "[The message above got no answer: the turn did not end well.]"
@@ -51,12 +51,12 @@ def build_context(
     if cut and turns and _headless(turns[0]):
         del turns[0]
     room = window - len(calling) - len(current)
-    newest = as_told([*calling, *current])
+    newest = to_chat_messages([*calling, *current])
     asked_again = () if current else asked_of(earlier, current)
 
-    def told(turn: Sequence[Message]) -> list[ChatMessage]:
+    def chat_of(turn: Sequence[Message]) -> list[ChatMessage]:
         unanswered = not _answered(turn) and turn[0].message_id not in asked_again
-        return [*as_told(turn), *([ChatMessage("user", NO_ANSWER, sources=("",))] if unanswered else [])]
+        return [*to_chat_messages(turn), *([ChatMessage("user", NO_ANSWER, sources=("",))] if unanswered else [])]
 
     def form(chats: Sequence[Sequence[ChatMessage]]) -> tuple[ChatMessage, ...]:
         history = [message for chat in reversed(chats) for message in chat]
@@ -73,7 +73,7 @@ def build_context(
         # What was too much to be read beside newer large messages is too much for the context.
         if room < 0 or any(message.unavailable is not None and message.unavailable.left_out for message in turn):
             break
-        chat = told(turn)
+        chat = chat_of(turn)
         left -= size(normal_form(chat, functions=functions, shown=shown))
         if left + _SAVED_BY_JOINING * (len(chats) + 2) < 0:
             break

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 
-from bot.errors import BotError, as_told
+from bot.errors import BotError, stored_error
 from bot.turns.events import AnswerDelta, TurnEnded, TurnEvent, TurnStarted
 from bot.turns.leases import LeaseKeeper
 from bot.turns.streams import KEEP_ALIVE_SECONDS
@@ -87,7 +87,7 @@ def ended_event(turn: Turn) -> TurnEnded:
 
 def problem_of(turn: Turn) -> BotError | None:
     """Return what went wrong with a turn that has ended, None for one that completed."""
-    return as_told(**turn.error) if turn.error else None
+    return stored_error(**turn.error) if turn.error else None
 
 
 def has_more(turn: Turn, after: int) -> bool:
@@ -107,21 +107,21 @@ def follow_turn(turn: Turn, after: int) -> Iterator[TurnEvent | None]:
         begun = tuple(message for message in turn_messages(turn) if message.sender != "agent")
         yield TurnStarted(turn.turn_id, turn.conversation_id, turn.agent_id, begun)
         after = _FIRST
-    told = time.monotonic()
+    sent_at = time.monotonic()
     while True:
         # The state first: what had been streamed when the turn had ended is all there is.
         running = turn.status == "running"
         for number, text in streamed(turn.turn_id, after):
-            if not turn.told(number):
+            if not turn.has_event(number):
                 break
             yield AnswerDelta(text, number)
-            after, told = number, time.monotonic()
+            after, sent_at = number, time.monotonic()
         if not running:
             break
         now = time.monotonic()
-        if now - told >= KEEP_ALIVE_SECONDS:
+        if now - sent_at >= KEEP_ALIVE_SECONDS:
             yield None
-            told = now
+            sent_at = now
         time.sleep(_PAUSE)
         turn = reconcile_turn(turn)
     ended = ended_event(turn)

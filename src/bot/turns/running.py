@@ -137,13 +137,14 @@ class RunningTurn:
         return TurnEnded(turn, self._begun.messages, (), error)
 
     def _fail(self, error: Exception) -> TurnEnded:
-        told = as_bot_error(error, self._begun)
-        record = unfinished(self._text, told.code, told.detail, retry_after=told.retry_after, extra=dict(told.extra))
+        reported = as_bot_error(error, self._begun)
+        more = {"retry_after": reported.retry_after, "extra": dict(reported.extra)}
+        record = unfinished(self._text, reported.code, reported.detail, **more)
         turn = self._end("failed", record)
         if turn.status == "completed":
             # What failed was only to hear that the end was stored.
             return TurnEnded(turn, self._begun.messages, tuple(self._stored))
-        return TurnEnded(turn, self._begun.messages, (), told)
+        return TurnEnded(turn, self._begun.messages, (), reported)
 
     def _end(self, status: TurnEnd, record: dict[str, Any]) -> Turn:
         """Store how an unfinished turn ended, as far as that is possible.

@@ -23,7 +23,7 @@ class TurnStreams:
         self._room = threading.Semaphore(threads)
 
     def reserve(self) -> None:
-        """Take the place of one turn, for `follow` or `start`; `give_back` it if the turn does not begin.
+        """Take the place of one turn, for `follow` or `start`; `release` it if the turn does not begin.
 
         A turn that waited for a thread would hold its conversation and say nothing.
 
@@ -33,7 +33,7 @@ class TurnStreams:
         if not self._room.acquire(blocking=False):
             raise Overloaded("This process runs as many turns as it can; try again.", retry_after=1)
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         """Give back a place that was reserved."""
         self._room.release()
 
@@ -67,13 +67,13 @@ class TurnStreams:
         passed_on: "queue.SimpleQueue[TurnEvent | BaseException | None] | None",
     ) -> None:
         def done(_: "Future[None]") -> None:
-            self.give_back()
+            self.release()
 
         try:
             running = self._pool.submit(_run, events, passed_on)
         except RuntimeError as error:
             # No thread can be started, or the process ends.
-            self.give_back()
+            self.release()
             raise Overloaded("This process cannot run another turn now; try again.", retry_after=1) from error
         running.add_done_callback(done)
 

@@ -96,7 +96,7 @@ def test_metadata_has_a_limit_that_many_requests_do_not_pass_either(ann: Caller)
 def test_a_header_that_was_filled_before_there_was_a_limit_says_what_to_do(ann: Caller) -> None:
     conversation_id = ann.conversation(metadata={"a": 1})
     full = {"M": {"a": {"S": json.dumps("x" * 408_000)}, "b": {"S": "1"}}}
-    change(Conversation.keyed(conversation_id=conversation_id), "metadata", full)
+    change(Conversation.from_key(conversation_id=conversation_id), "metadata", full)
     path = f"/conversations/{conversation_id}"
     for body in ({"content": "Hello"}, {"content": "Hello", "reply": False}):
         answer = ann.call("POST", f"{path}/messages", body)

@@ -116,7 +116,7 @@ def test_half_characters_that_an_older_version_stored_do_not_cut_it_off(ann: Cal
     change(UserState(user_id=ann.id, kind="application", key="short"), "value", {"S": half})
     long = zlib.compress(json.dumps(["\ud83d" * 5000]).encode())
     change(UserState(user_id=ann.id, kind="application", key="long"), "packed", {"B": long})
-    header = Conversation.keyed(conversation_id=conversation_id)
+    header = Conversation.from_key(conversation_id=conversation_id)
     change(header, "metadata", {"M": {"a": {"S": half}}})
     parts = json.dumps([{"type": "text", "text": "a\ud83d"}])
     message = get_message(acting_for(ann.id), conversation_id, message_id)

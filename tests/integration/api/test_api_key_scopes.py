@@ -144,7 +144,7 @@ def test_a_key_without_the_users_role_makes_none_with_it(admin: Caller) -> None:
 def test_a_scope_of_a_newer_version_reaches_nothing(ann: Caller) -> None:
     key = f"tt_newer{ann.id}"
     create_api_key(ann.id, key_hash=hash_of(key), hint="ewer", role="user")
-    change(ApiKey.keyed(key_hash=hash_of(key)), "scope", {"S": "telepathy"})
+    change(ApiKey.from_key(key_hash=hash_of(key)), "scope", {"S": "telepathy"})
     ann.client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {key}"
     for method, path in (("GET", "/users/me"), ("GET", "/agents"), ("POST", "/agents")):
         ann.refused(403, "insufficient_scope", method, path, {"name": "Bea"} if method == "POST" else None)

@@ -483,7 +483,7 @@ def test_an_erasure_that_the_bucket_refuses_is_gone_on_with_later(
     mine = Hold("worker_later", timedelta(seconds=30))
     with past_the_models():
         raw.change(
-            Erasure.keyed(erasure_id=pending.erasure_id), "lease_expires_at", {"S": "2020-01-01T00:00:00.000000Z"}
+            Erasure.from_key(erasure_id=pending.erasure_id), "lease_expires_at", {"S": "2020-01-01T00:00:00.000000Z"}
         )
     job = take_erasure(pending.erasure_id, mine)
     assert job is not None

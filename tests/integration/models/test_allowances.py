@@ -75,7 +75,7 @@ def test_nothing_is_claimed_without_a_quota(fake_clock: FakeClock) -> None:
         window=20,
         lease=LEASE,
     )
-    assert stored(Allowance.keyed(user_id=conversation.user_id)) == {}
+    assert stored(Allowance.from_key(user_id=conversation.user_id)) == {}
 
 
 def test_fifty_turns_at_once_against_a_quota_for_ten() -> None:
@@ -201,7 +201,7 @@ def test_the_allowance_goes_with_its_user() -> None:
     conversation = make_conversation()
     end(begin(conversation), 5)
     delete_user(conversation.user_id)
-    assert stored(Allowance.keyed(user_id=conversation.user_id)) == {}
+    assert stored(Allowance.from_key(user_id=conversation.user_id)) == {}
     with pytest.raises(ItemNotFound):
         get_allowance(conversation.user_id)
 

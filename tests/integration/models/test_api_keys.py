@@ -57,8 +57,8 @@ def test_a_key_stops_when_its_time_is_over_though_it_is_still_in_the_table(fake_
     entry = create_api_key(user.user_id, key_hash=key_hash, hint="wxyz", role="user", expires=expires)
     assert find_api_key(key_hash).key_id == entry.key_id
     fake_clock.moment = expires
-    assert stored(ApiKey.keyed(key_hash=key_hash))
-    assert stored(ApiKeyEntry.keyed(user_id=user.user_id, key_id=entry.key_id))
+    assert stored(ApiKey.from_key(key_hash=key_hash))
+    assert stored(ApiKeyEntry.from_key(user_id=user.user_id, key_id=entry.key_id))
     with pytest.raises(ItemNotFound):
         find_api_key(key_hash)
     assert list_api_keys(user.user_id, 10).items == ()
@@ -67,6 +67,6 @@ def test_a_key_stops_when_its_time_is_over_though_it_is_still_in_the_table(fake_
 def test_using_a_key_writes_nothing() -> None:
     user, key_hash = make_user(), new_hash()
     create_api_key(user.user_id, key_hash=key_hash, hint="wxyz", role="user")
-    before = stored(ApiKey.keyed(key_hash=key_hash)), stored(get_user(user.user_id))
+    before = stored(ApiKey.from_key(key_hash=key_hash)), stored(get_user(user.user_id))
     find_api_key(key_hash)
-    assert (stored(ApiKey.keyed(key_hash=key_hash)), stored(get_user(user.user_id))) == before
+    assert (stored(ApiKey.from_key(key_hash=key_hash)), stored(get_user(user.user_id))) == before

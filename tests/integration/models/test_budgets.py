@@ -89,7 +89,7 @@ def with_lease(call: Callable[..., object]) -> Callable[[Ids], Run]:
     """Begin a turn first."""
 
     def prepare(ids: Ids) -> Run:
-        begun = begin(Conversation.keyed(conversation_id=ids.conversation_id, user_id=ids.user_id), "Hello")
+        begun = begin(Conversation.from_key(conversation_id=ids.conversation_id, user_id=ids.user_id), "Hello")
         return lambda: call(begun.lease)
 
     return prepare

@@ -399,7 +399,7 @@ class TestWhoseTheMessagesAre:
 
     @every_page
     def test_one_that_never_was_is_not_there(self, choice: dict[str, Any]) -> None:
-        self.refused(make_user().user_id, Conversation.keyed(conversation_id="conv_none"), choice)
+        self.refused(make_user().user_id, Conversation.from_key(conversation_id="conv_none"), choice)
 
     @every_page
     def test_an_empty_one_has_an_empty_page(self, choice: dict[str, Any]) -> None:

@@ -30,15 +30,15 @@ ACTIVITY = {"last_active_at", "last_message_at", "message_count", "user_activity
 
 
 def header(ids: Ids) -> Conversation:
-    return Conversation.keyed(conversation_id=ids.conversation_id, user_id=ids.user_id)
+    return Conversation.from_key(conversation_id=ids.conversation_id, user_id=ids.user_id)
 
 
 def user(ids: Ids) -> User:
-    return User.keyed(user_id=ids.user_id)
+    return User.from_key(user_id=ids.user_id)
 
 
 def agent(ids: Ids) -> Agent:
-    return Agent.keyed(user_id=ids.user_id, agent_id=ids.agent_id)
+    return Agent.from_key(user_id=ids.user_id, agent_id=ids.agent_id)
 
 
 def end(ids: Ids, *answer: Draft) -> None:
@@ -107,13 +107,13 @@ CASES: list[tuple[str, Callable[[Ids], Item], Callable[[Ids], object], set[str]]
     ("end a turn without an answer", header, end, {"fence", "turn_count", "input_tokens", "output_tokens"}),
     (
         "put a user's state",
-        lambda ids: UserState.keyed(user_id=ids.user_id, kind="session", key="key"),
+        lambda ids: UserState.from_key(user_id=ids.user_id, kind="session", key="key"),
         lambda ids: put_state(Owner(ids.user_id), "session", "key", 2, ttl=timedelta(minutes=1)),
         {"value", "version", "updated_at", "expires_at"},
     ),
     (
         "put a conversation's state",
-        lambda ids: ConversationState.keyed(conversation_id=ids.conversation_id, kind="session", key="key"),
+        lambda ids: ConversationState.from_key(conversation_id=ids.conversation_id, kind="session", key="key"),
         lambda ids: put_state(ids.owner, "session", "key", 2),
         {"value", "version", "updated_at"},
     ),

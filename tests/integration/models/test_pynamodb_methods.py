@@ -266,7 +266,7 @@ def test_an_item_of_which_only_a_part_was_read_is_not_put_over_the_whole(way: Ca
 def test_an_item_without_what_it_needs_is_refused(way: Callable[[Any], None]) -> None:
     (message,) = say(make_conversation(), SHORT)
     with pytest.raises(InvalidValue, match="message_id: must have a value"):
-        way(Message.keyed(conversation_id=message.conversation_id, ts=message.ts))
+        way(Message.from_key(conversation_id=message.conversation_id, ts=message.ts))
     assert get(message).content == SHORT
 
 

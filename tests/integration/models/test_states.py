@@ -130,7 +130,7 @@ def test_a_key_that_no_path_can_name_is_not_written_but_can_be_read_and_deleted(
     with pytest.raises(InvalidKeyField, match="not dots alone") as refusal:
         put_state(owner, "session", key, 1)
     assert refusal.value.field == "key"
-    before = owner.entity.keyed(kind="session", key=key, **owner.fields)
+    before = owner.entity.from_key(kind="session", key=key, **owner.fields)
     assert not stored(before)
 
     # As it was written before that was refused.
@@ -251,7 +251,7 @@ class TestCompareAndSet:
 
 class TestTimeToLive:
     def entity(self, owner: Owner, key: str) -> UserState | ConversationState:
-        return owner.entity.keyed(kind="session", key=key, **owner.fields)
+        return owner.entity.from_key(kind="session", key=key, **owner.fields)
 
     def test_what_has_expired_is_not_there_though_dynamodb_still_has_it(
         self, owner: Owner, fake_clock: FakeClock
@@ -333,4 +333,4 @@ def test_state_needs_an_owner_who_is_there() -> None:
     for owner, missing in ((Owner("usr_none"), "user"), (Owner(user.user_id, "conv_none"), "conversation")):
         with pytest.raises(ItemNotFound, match=missing):
             put_state(owner, "session", "key", 1)
-        assert not stored(owner.entity.keyed(kind="session", key="key", **owner.fields))
+        assert not stored(owner.entity.from_key(kind="session", key="key", **owner.fields))

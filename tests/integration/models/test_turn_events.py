@@ -26,4 +26,4 @@ def test_a_batch_that_stands_again_in_the_next_one_is_read_once() -> None:
 def test_what_a_late_worker_stores_is_no_part_of_a_turn_that_was_interrupted(status: str, told: list[int]) -> None:
     last_event = {"interrupted": 3 + MOST_UNSTORED + 1, "cancelled": 5, "running": None}[status]
     turn = Turn(turn_id=new_id(ID_PREFIX), status=status, last_event=last_event)
-    assert [number for number in (2, 3, 4) if turn.told(number)] == told
+    assert [number for number in (2, 3, 4) if turn.has_event(number)] == told

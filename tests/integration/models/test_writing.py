@@ -98,7 +98,7 @@ class TestTransaction:
             email_before = "other@example.com" if "update" in failing else user.email
             transaction.update("update", user, [User.role.set("admin")], User.email == email_before)
             transaction.create("create", EmailClaim(email=user.email if "create" in failing else email, user_id="x"))
-            gone = User.keyed(user_id="usr_none")
+            gone = User.from_key(user_id="usr_none")
             transaction.check("check", gone if "check" in failing else make_user(), is_active())
             claim = EmailClaim(email=other.email)
             transaction.delete(
@@ -233,7 +233,7 @@ def test_a_lost_answer_to_a_batch_is_no_error() -> None:
 def test_a_check_needs_its_item_to_be_there() -> None:
     email = new_email()
     transaction = Transaction()
-    transaction.check("user", User.keyed(user_id="usr_none"), is_active())
+    transaction.check("user", User.from_key(user_id="usr_none"), is_active())
     transaction.create("email", EmailClaim(email=email, user_id="usr_none"))
     with past_the_models(), pytest.raises(ConditionFailed):
         transaction.commit()

@@ -13,8 +13,8 @@ from bot.llm.content import sent_content
 from bot.llm.normal_form import BEGINNING, GO_ON, RESULTS_READ
 from bot.llm.tokens import count_message
 from bot.llm.types import ChatMessage, ToolCall
+from bot.turns.chat_messages import LOST
 from bot.turns.context import NO_ANSWER, asked_of, build_context
-from bot.turns.told import LOST
 from models.message import Message
 from models.table.errors import ContentUnavailable
 from tests.unit.bot.said import agent, call, instruction, parts, result, user

@@ -107,7 +107,7 @@ def test_a_process_takes_no_more_turns_than_it_has_threads(turns: TurnStreams) -
     assert [[event.text for event in each] for each in running] == [["a"], ["a"]]
     turns.close()
     turns.reserve()
-    turns.give_back()
+    turns.release()
 
 
 def lease(turn_id: str) -> Lease:

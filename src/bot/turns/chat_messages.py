@@ -19,16 +19,16 @@ _ROLES: dict[str, Role] = {
 }
 
 
-def as_told(messages: Iterable[Message]) -> list[ChatMessage]:
+def to_chat_messages(messages: Iterable[Message]) -> list[ChatMessage]:
     """Return stored messages as messages of the context, one for each.
 
     Raises:
         ContentUnavailable: a text cannot be fetched now. One that is lost for good is no error: the model is told.
     """
-    return [_told(message) for message in messages]
+    return [_chat_message(message) for message in messages]
 
 
-def _told(message: Message) -> ChatMessage:
+def _chat_message(message: Message) -> ChatMessage:
     source = (message.message_id,)
     text = _text_of(message)
     role = _ROLES.get(message.role) or _ROLES.get(message.sender) or "user"
