@@ -1,4 +1,4 @@
-"""The application: everything is made and wired here, once for a process."""
+"""The application: all services are created and wired here, once per process."""
 
 import threading
 
@@ -54,7 +54,7 @@ else answers exactly like one that does not exist."""
 
 
 def create_app(settings: Settings | None = None) -> Application:
-    """Make the application, and point the models of this process at its table. No request goes out yet."""
+    """Create the application, and configure this process's models for its table. Sends no request."""
     settings = settings or Settings()
     connection.configure(settings.table)
     blobs.configure(settings.blobs)
@@ -65,7 +65,7 @@ def create_app(settings: Settings | None = None) -> Application:
         validation_error_model=problems.Problem,
         validation_error_callback=lambda error: problems.respond(problems.from_validation(error, requests.sent())),
     )
-    # 3.1 is what tools read today; nothing of 3.2 is used.
+    # Today's tools read 3.1; nothing here needs 3.2.
     app.openapi_version = "3.1.0"
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
@@ -99,7 +99,7 @@ def create_app(settings: Settings | None = None) -> Application:
 
 
 def start_background(app: Flask) -> None:
-    """Start what a serving process does aside from its requests."""
+    """Start the background threads of a serving process."""
     services: Services = app.extensions[EXTENSION]
     services.last_used.start()
     services.erasures.start()
@@ -107,7 +107,7 @@ def start_background(app: Flask) -> None:
 
 
 def let_turns_end(app: Flask) -> None:
-    """Wait for the turns of an application whose clients have gone: they go on to their end, and are stored."""
+    """Wait until the turns whose clients have disconnected are complete and stored, and stop the background threads."""
     services: Services = app.extensions[EXTENSION]
     services.streams.close()
     services.leases.close()

@@ -1,7 +1,7 @@
-"""Erasures: as much as fits into the request at once, the rest on a thread of its own; and those of workers that died.
+"""Runs erasure jobs: first within the request, then on a background thread, and those of workers that died.
 
-Each server process asks for open jobs at its start and then once a minute (AP-75: 1 Query, 1 RCU), and goes on with
-those whose lease has run out. A job that fails is left to the next round.
+Each server process lists the pending jobs when it starts and then once a minute (AP-75: 1 Query, 1 RCU), and takes over
+those whose lease has expired. A job that fails is retried in the next round.
 """
 
 import logging
@@ -20,7 +20,7 @@ from models.table.tenancy import UserId
 
 log = logging.getLogger(__name__)
 
-# How long a request itself removes, in seconds: some thousand items. What is left then goes on without it.
+# How many seconds a request spends on removal, enough for some thousand items. The rest continues in the background.
 WITHIN_REQUEST = 2.0
 _ROUND_SECONDS = 60.0
 _PAGE = 100
@@ -29,12 +29,12 @@ Ask = Callable[[Hold], Erasure]
 
 
 class Erasures:
-    """Removes what is to be removed; one for a process."""
+    """Runs the erasure jobs of a process; one per process."""
 
     def __init__(self, lease: float, *, within_request: float = WITHIN_REQUEST, background: bool = True) -> None:
-        """Take how long, in seconds, a dead worker blocks its job, and how long a request goes on by itself.
+        """Take, in seconds, how long a dead worker blocks its job and how long a request works on it.
 
-        Without `background`, what a request leaves waits for `remaining`.
+        Without `background`, the rest of a request's job waits for `remaining`.
         """
         self._background = background
         self._lease = timedelta(seconds=lease)
@@ -46,7 +46,7 @@ class Erasures:
         self._thread: threading.Thread | None = None
 
     def conversation(self, user_id: UserId, conversation_id: str, *, asked_by: str) -> Erasure:
-        """Delete a conversation; the job that is returned may still go on.
+        """Delete a conversation; the job that is returned may still be running.
 
         Cost: AP-70, and AP-73 for as long as a request may take.
 
@@ -66,7 +66,7 @@ class Erasures:
         return self._within(lambda hold: erasure.delete_agent(user_id, agent_id, asked_by=asked_by, hold=hold))
 
     def user(self, user_id: UserId, *, asked_by: str) -> Erasure:
-        """Delete a user with everything that is theirs, as `conversation` does.
+        """Delete a user with everything they own, as `conversation` does.
 
         Raises:
             ItemNotFound: there is no such user.
@@ -78,15 +78,15 @@ class Erasures:
         deadline = time.monotonic() + self._within_request
         job = ask(hold)
         if job.worker != hold.worker:
-            # Asked for before. Its worker goes on with it, unless that has died.
+            # The job existed already. Its worker continues, unless that has died.
             job = take_erasure(job.erasure_id, hold) or job
         if job.worker != hold.worker or job.completed:
             return job
         try:
             erase(job, hold, lambda _job: time.monotonic() < deadline)
         except Exception:
-            # What was asked for is kept, and unreachable by now: the job goes on by itself, as if it were a large one.
-            log.exception("erasure %s is put off", job.erasure_id)
+            # The job is stored and its data is unreachable by now, so it continues in the background like a large one.
+            log.exception("erasure %s is postponed", job.erasure_id)
         if not job.completed:
             with self._lock:
                 self._own.append((job, hold))
@@ -96,15 +96,15 @@ class Erasures:
         return job
 
     def start(self) -> None:
-        """Begin to look after open jobs, on a thread of this process; once."""
+        """Start the thread that works on pending jobs; further calls do nothing."""
         with self._lock:
             if self._thread is None and not self._stopped.is_set():
-                # A daemon, because a job that is cut off anywhere goes on elsewhere.
+                # A daemon, because another process resumes a job that is cut off at any point.
                 self._thread = threading.Thread(target=self._run, name="erasures", daemon=True)
                 self._thread.start()
 
     def close(self) -> None:
-        """Stop after the page that is being removed; another process goes on when the lease has run out."""
+        """Stop after the page that is being removed; another process continues when the lease has expired."""
         self._stopped.set()
         self._wake.set()
         if self._thread is not None:
@@ -117,13 +117,13 @@ class Erasures:
                 for _ in self.remaining():
                     pass
             except Exception:  # the thread must outlive any single failure
-                log.exception("looking for open erasures failed")
+                log.exception("listing pending erasures failed")
             self._wake.wait(_ROUND_SECONDS)
 
     def remaining(
         self, progress: Callable[[Erasure], object] = lambda _job: None, *, others: bool = True
     ) -> Iterator[Erasure]:
-        """Go on with this process's own open jobs, and with those of dead workers; give each as it is then."""
+        """Continue this process's own pending jobs and those of dead workers; yield each after working on it."""
         while self._own and not self._stopped.is_set():
             with self._lock:
                 job, hold = self._own.pop(0)
@@ -148,12 +148,12 @@ class Erasures:
         try:
             erase(job, hold, go_on)
         except LeaseLost:
-            log.warning("another worker goes on with erasure %s", job.erasure_id)
+            log.warning("another worker took over erasure %s", job.erasure_id)
         except Exception:
-            log.exception("erasure %s is put off", job.erasure_id)
+            log.exception("erasure %s is postponed", job.erasure_id)
         else:
             if job.completed:
-                log.info("erasure %s of a %s is completed: %s", job.erasure_id, job.kind, job.removed)
+                log.info("erasure %s of a %s completed: %s", job.erasure_id, job.kind, job.removed)
         return job
 
     def _hold(self) -> Hold:

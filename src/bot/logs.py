@@ -1,4 +1,4 @@
-"""The server's log: one line an event on standard error, with the access pattern that ran, and without secrets."""
+"""The server's log: one line per event on standard error, with the current access pattern and without secrets."""
 
 import json
 import logging
@@ -16,24 +16,24 @@ from models.access_patterns import AccessPatternFilter
 
 FORMAT = "%(asctime)s %(levelname)-7s %(name)s %(access_pattern)s %(message)s"
 LogFormat = Literal["text", "json"]
-# These say too much at INFO, and at DEBUG they would print requests with what they carry.
+# These log too much at INFO, and whole requests at DEBUG.
 _TALKATIVE = ("botocore", "boto3", "urllib3", "httpx", "httpx2", "httpcore", "httpcore2", "openai", "pynamodb")
-# A secret of the deployment's that is shorter would maul ordinary words.
+# Redacting a shorter secret of the deployment would mangle ordinary words.
 _SHORTEST = 8
-# What every record has; whatever else stands on one was given by `extra=`.
+# The attributes of every record; any other comes from `extra=`.
 _PLAIN = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"}
 
 log = logging.getLogger(__name__)
 
 
 class Redacting(logging.Formatter):
-    """A formatter whose lines hold no secret, whether it came in a message, an argument, an extra or a traceback.
+    """A formatter that redacts secrets, whether they come from a message, an argument, an extra or a traceback.
 
-    The finished line is searched, not the record: so nothing gets past that a third party put together in its own way.
+    It searches the finished line, not the record, so it also catches secrets that a library formatted its own way.
     """
 
     def __init__(self, wrapped: logging.Formatter, secrets: tuple[str, ...] = ()) -> None:
-        """Take the formatter that makes the lines, and secrets that must not stand in them, whatever they look like."""
+        """Take the formatter that makes the lines, and secrets to redact besides those recognized by their form."""
         super().__init__()
         self._wrapped = wrapped
         self._secrets = tuple(secret for secret in secrets if len(secret) >= _SHORTEST)
@@ -44,15 +44,15 @@ class Redacting(logging.Formatter):
 
 
 class TextLines(logging.Formatter):
-    """Lines for people, who may read them in a terminal."""
+    """Lines for people, safe to print in a terminal."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line, or the lines where there is a traceback."""
+        """Return the line, or several with a traceback."""
         return printable(super().format(record))
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line: what a log store can search by field."""
+    """One JSON object per line, for log stores that search by field."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
@@ -69,12 +69,12 @@ class JsonLines(logging.Formatter):
 
 
 def log_to_stderr(level: str, form: LogFormat = "text", secrets: tuple[str, ...] = ()) -> None:
-    """Send this process's log to standard error, for a process that is a server and nothing else.
+    """Send this process's log to standard error; for a process that only serves.
 
     Args:
-        level: from which level on.
+        level: the lowest level that is logged.
         form: `text` for people, `json` for log stores.
-        secrets: the deployment's own, which no line may hold.
+        secrets: the deployment's own secrets, to be redacted.
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(AccessPatternFilter())
@@ -82,7 +82,7 @@ def log_to_stderr(level: str, form: LogFormat = "text", secrets: tuple[str, ...]
     logging.basicConfig(handlers=[handler], level=level, force=True)
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.WARNING)
-    # Python would write what nobody caught, and what libraries warn of, past the log.
+    # Python would write uncaught exceptions and warnings to standard error, bypassing the log.
     logging.captureWarnings(capture=True)
     sys.excepthook = _uncaught
     threading.excepthook = lambda caught: _uncaught(caught.exc_type, caught.exc_value, caught.exc_traceback)
@@ -90,7 +90,7 @@ def log_to_stderr(level: str, form: LogFormat = "text", secrets: tuple[str, ...]
 
 @contextmanager
 def warnings_alone(name: str) -> Iterator[None]:
-    """Leave out what this logger says below WARNING, where a person at the terminal is told the same in other words."""
+    """Silence this logger below WARNING, while the terminal shows the same events in other words."""
     logger = logging.getLogger(name)
     before = logger.level
     logger.setLevel(logging.WARNING)
@@ -103,4 +103,4 @@ def warnings_alone(name: str) -> Iterator[None]:
 def _uncaught(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
     if issubclass(kind, KeyboardInterrupt | SystemExit):
         return
-    log.critical("nobody caught this", exc_info=(kind, error or kind(), trace))
+    log.critical("uncaught exception", exc_info=(kind, error or kind(), trace))

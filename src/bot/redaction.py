@@ -1,4 +1,4 @@
-"""What looks like a secret is taken out of a text before it is written to a log, wherever it comes from."""
+"""Redacts whatever looks like a secret from a text before it is logged, wherever it comes from."""
 
 import re
 
@@ -8,16 +8,16 @@ _NAMES = (
     r"api[_-]?key|x-api-key|client[_-]?secret|secret[_-]?(?:access[_-]?)?key|access[_-]?token|refresh[_-]?token"
     r"|id[_-]?token|session[_-]?token|x-amz-security-token|x-amz-signature|passw(?:or)?d"
 )
-# Each leaves what stands in its first group, so that a reader sees what was there. None takes more than linear time,
-# whatever a caller makes us log: what may repeat before a fixed text is bounded.
+# Each keeps its first group, so that a reader sees what was there. All take linear time, whatever a caller makes the
+# server log: repetitions before a fixed text are bounded.
 _PATTERNS = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
-        # A header as a mapping, a line or a tuple shows it; the scheme may stay.
+        # A header as it appears in a mapping, a line or a tuple; the scheme is kept.
         r"((?:proxy-)?authorization['\"]?\s*[:=,]\s*(?:b(?=['\"]))?['\"]?(?:(?:bearer|basic|token)\s+)?)[^\s'\",}\\)\]]+",
         r"(\b(?:bearer|basic)\s+)[\w.~+/=*-]{6,}",
         rf"(\b(?:{_NAMES})\b['\"\\]*\s*[:=]\s*(?:b(?=['\"]))?['\"\\]*)[^\s'\",;&}}\\)\]]+",
-        # A user and a password in an address.
+        # A user name and password in a URL.
         r"(\b[a-z][a-z0-9+.-]{0,20}://)[^\s/@'\"<>]{1,2000}(?=@)",
     )
 ) + tuple(

@@ -1,13 +1,13 @@
-"""gunicorn's threaded worker, for clients that still send when their answer is ready, or send slowly.
+"""gunicorn's threaded worker, for clients that are still sending when their answer is ready, or that send slowly.
 
-A server that closes a connection with bytes unread makes TCP reset it, and the client, which is still sending, never
-reads the answer. gunicorn reads on for 64 KB. Here an answer that comes before the body's end says `Connection: close`
-and is sent; then the worker reads on, for at most 64 MiB and half a minute, and closes. Nothing of that body is ever
-taken for another request.
+If a server closes a connection with bytes unread, TCP resets it, and a client that is still sending never reads the
+answer. gunicorn drains 64 KB. Here an answer sent before the end of the body has `Connection: close`; then the worker
+drains the connection, up to 64 MiB and for half a minute at most, and closes it. It never parses any of that body as
+another request.
 
-The other side of it: no client keeps a thread by sending slowly, neither its headers nor its body. And a client that
-asks first (`Expect: 100-continue`) is told to go on when the application wants the body, so one that is refused sends
-none of it. gunicorn would tell everybody to go on.
+Conversely, no client can hold a thread by sending its headers or its body slowly. And a client that asks first
+(`Expect: 100-continue`) gets its 100 only when the application reads the body, so a refused request sends no body.
+gunicorn would send a 100 to everybody.
 """
 
 import contextlib
@@ -22,31 +22,31 @@ from gunicorn.http.message import Request  # type: ignore[import-untyped]
 from gunicorn.http.unreader import SocketUnreader  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import _DEFER, DEFAULT_WORKER_DATA_TIMEOUT, ThreadWorker  # type: ignore[import-untyped]
 
-# How many seconds a client may take in all: for its request's head, for its body, and for what nobody wants any more.
+# How many seconds a client may take in all: for its request's head, for its body, and for the rest that is discarded.
 _HEAD_SECONDS = 30.0
 _BODY_SECONDS = 300.0
 _REST_SECONDS = 30.0
-# How many seconds of silence are allowed within a body, and within what nobody wants.
+# How many seconds of silence are allowed within a body, and within the rest that is discarded.
 _BODY_SILENCE = 30.0
 _REST_SILENCE = 5.0
-# How many seconds a client that has sent all may take to end its side.
+# How many seconds a client that has sent everything may take to close its side.
 _GOODBYE = 2.0
-# How much of a body that nobody wants is read, in bytes, so that the client comes to read its answer.
+# How many bytes of the rest are read and discarded, so that the client gets to read its answer.
 _REST_BYTES = 64 * 1024 * 1024
-# With so little left of a body of known length, the connection can as well be kept.
+# If less than this is left of a body of known length, the connection is kept alive.
 _SOON = 32 * 1024
 _PIECE = 64 * 1024
 
 
 class _Unreader(SocketUnreader):  # type: ignore[misc]
-    """What a connection's bytes come through. A client that is too slow has gone."""
+    """The reader of a connection's bytes. A client that is too slow counts as disconnected."""
 
     def __init__(self, sock: socket.socket) -> None:
         super().__init__(sock)
         self.allow(_HEAD_SECONDS, _HEAD_SECONDS)
 
     def allow(self, seconds: float, silence: float) -> None:
-        """Give the client so many seconds from now on, and for each piece so many of them."""
+        """Allow the client `seconds` from now on, and at most `silence` seconds without a byte."""
         self._until = time.monotonic() + seconds
         self._silence = silence
 
@@ -54,7 +54,7 @@ class _Unreader(SocketUnreader):  # type: ignore[misc]
         """Return the next bytes.
 
         Raises:
-            NoMoreData: they did not come in time.
+            NoMoreData: they did not arrive in time.
         """
         left = min(self._silence, self._until - time.monotonic())
         if left <= 0:
@@ -69,7 +69,7 @@ class _Unreader(SocketUnreader):  # type: ignore[misc]
 
 
 class _Body(Body):  # type: ignore[misc]
-    """A request's body, which the client is asked for when somebody wants it."""
+    """A request's body; a client that waits for a 100 gets it at the first read."""
 
     def __init__(self, reader: Any, unreader: Any, *, asks: bool) -> None:
         super().__init__(reader)
@@ -86,28 +86,28 @@ class _Body(Body):  # type: ignore[misc]
         return super()._read_reader(size)
 
     def forgo(self) -> None:
-        """Ask for no more of it: what is still read of it is for the sake of the connection."""
+        """Send no 100 any more: what is read from now on is discarded, only to keep the connection usable."""
         self._wanted = True
         self._unreader.allow(_REST_SILENCE, _REST_SILENCE)
 
     @property
     def _ended(self) -> bool:
-        """Whether all of it has been received, as far as can be told without reading on."""
-        # A body of known length counts down; one in chunks lets go of its parser after the last one.
+        """Whether all of it has been received, as far as is known without reading on."""
+        # The reader of a body of known length counts down; a chunked one drops its parser after the last chunk.
         left = getattr(self.reader, "length", None)
         return not (getattr(self.reader, "parser", None) if left is None else left)
 
     @property
     def over(self) -> bool:
-        """Whether another request can be read after it: it has been received, or what is left is little and comes."""
+        """Whether another request can be read after it: all has been received, or little is left and on its way."""
         if self.failed or self._ended:
             return not self.failed
-        # Where the client waits to be asked, nobody knows whether it will come.
+        # If the client still waits for a 100, it may or may not send the body.
         return getattr(self.reader, "length", _SOON) < _SOON and (self._wanted or not self._asks)
 
 
 class _Request(Request):  # type: ignore[misc]
-    """A request after which the connection is closed if its body is still to come."""
+    """A request after which the connection is closed if its body has not been received."""
 
     body: Any
     _expected_100_continue: bool
@@ -116,21 +116,21 @@ class _Request(Request):  # type: ignore[misc]
         """Choose how the body is read."""
         super().set_body_reader()
         self.body = _Body(self.body.reader, self.unreader, asks=self._expected_100_continue)
-        # Else gunicorn would tell the client to go on before anybody has looked at the request.
+        # Otherwise gunicorn would send the 100 before the application has seen the request.
         self._expected_100_continue = False
 
     def should_close(self) -> bool:
-        """Whether this is the last request of its connection; asked for when the answer's head is sent, and after."""
+        """Whether this is the last request of its connection; called for the answer's head, and again after it."""
         return bool(super().should_close() or not self.body.over)
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]
-    """gunicorn's threaded worker with the two above, and with its closing in the thread instead of in the main loop."""
+    """gunicorn's threaded worker with these classes; it closes connections in the thread, not in the main loop."""
 
     def handle(self, conn: Any) -> Any:
-        """Answer a request; return whether the connection is kept, or is to be waited for."""
+        """Answer a request; return whether the connection is kept, or `_DEFER` to wait for data without a thread."""
         if not conn.initialized:
-            # As gunicorn does: a connection on which nothing comes takes no thread.
+            # As in gunicorn, a connection without data takes no thread.
             if not conn.wait_for_data(DEFAULT_WORKER_DATA_TIMEOUT):
                 return _DEFER
             conn.init()
@@ -144,13 +144,13 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         return kept
 
     def handle_request(self, req: Any, conn: Any) -> Any:
-        """Have a request answered; return whether the connection can be kept."""
+        """Let the application answer a request; return whether the connection can be kept."""
         kept = super().handle_request(req, conn)
         req.body.forgo()
         return kept
 
     def finish_request(self, conn: Any, fs: Any) -> None:
-        """Wait for the connection's next request, or forget it; gunicorn would close it here, and could wait for it."""
+        """Wait for the connection's next request, or drop it; gunicorn would close it here, which can block."""
         if fs.cancelled() or fs.exception() or fs.result():
             super().finish_request(conn, fs)
         else:
@@ -159,7 +159,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
 
 def _part(sock: socket.socket, silence: float) -> None:
-    """End our side, and read on until the client ends its own, so that it reads the answer; then close.
+    """Shut down our side, drain until the client closes its own so that it can read the answer, and close.
 
     `silence` is how many seconds may pass without a byte.
     """

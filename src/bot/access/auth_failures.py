@@ -1,7 +1,7 @@
-"""Refused attempts to sign in: told in the log alone, and within bounds that nobody can make it pass.
+"""Failed authentication: recorded in the log only, and at a bounded rate, whoever tries.
 
-The audit trail has none of them, or anybody could fill the table (docs/decisions/0029). What is told is why, on which
-route and from where: never the credential, nor any part of it.
+The audit trail has no such records, or anybody could fill the table (docs/decisions/0029). A log line has the reason,
+the route and the address, but never the credential or any part of it.
 """
 
 import logging
@@ -12,30 +12,30 @@ from bot.errors import AuthFailure
 
 log = logging.getLogger(__name__)
 
-# Lines a minute of one process. An attempt beyond them is counted, and told with its reason in one line for all.
+# Lines per minute and process. Attempts beyond that are only counted by reason, and logged together in one line.
 MOST_OF_AN_ADDRESS = 10
 MOST = 120
 
-# Every client that is in order meets these once in a while.
+# Every well-behaved client causes these now and then.
 _ORDINARY: frozenset[AuthFailure] = frozenset({"no_credential", "expired_key", "token_expired"})
 
 
 class AuthFailureLog:
-    """Tells refused attempts, and counts those that are too many to tell; one for a process."""
+    """Logs refused attempts, and counts those beyond the limit; one per process."""
 
     def __init__(self) -> None:
-        """Start with nothing told."""
-        self._told: Counter[str | None] = Counter()
+        """Start with nothing logged."""
+        self._logged: Counter[str | None] = Counter()
         self._counted: Counter[AuthFailure] = Counter()
         self._lock = Lock()
 
     def note(self, reason: AuthFailure, route: str, address: str | None, request_id: str) -> None:
-        """Tell that somebody was not let in, or count it where this minute has had enough lines. Costs nothing."""
+        """Log a refused attempt, or only count it if this minute's lines are used up. Sends no request."""
         with self._lock:
-            if self._told[address] >= MOST_OF_AN_ADDRESS or self._told.total() >= MOST:
+            if self._logged[address] >= MOST_OF_AN_ADDRESS or self._logged.total() >= MOST:
                 self._counted[reason] += 1
                 return
-            self._told[address] += 1
+            self._logged[address] += 1
         fields = {"reason": reason, "route": route, "address": address, "request_id": request_id}
         log.log(
             logging.INFO if reason in _ORDINARY else logging.WARNING,
@@ -45,10 +45,10 @@ class AuthFailureLog:
         )
 
     def flush(self) -> None:
-        """Begin a new minute, and tell how many attempts of the last one were counted and not told."""
+        """Begin a new minute, and log how many attempts of the last one were only counted."""
         with self._lock:
             counted, self._counted = dict(self._counted), Counter()
-            self._told.clear()
+            self._logged.clear()
         if counted:
             log.warning(
                 "refused %d more: %s",

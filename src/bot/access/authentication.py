@@ -1,4 +1,4 @@
-"""Who sent a request: the one place where an `Authorization` header becomes a caller."""
+"""Authentication: the only place where an `Authorization` header becomes a caller."""
 
 from typing import TYPE_CHECKING
 
@@ -13,15 +13,15 @@ from models.agent import Agent
 if TYPE_CHECKING:
     from bot.access.tokens import TokenVerifier
 
-# What nearly every issuer signs with.
+# Nearly every issuer signs with one of these.
 DEFAULT_ALGORITHMS = ("RS256", "ES256")
 
 
 class Authentication:
-    """Knows the credentials that this deployment takes; one for a process."""
+    """Checks the kinds of credentials that this deployment accepts; one per process."""
 
     def __init__(self, last_used: LastUsedRecorder, tokens: "TokenVerifier | None" = None) -> None:
-        """Take what notes the uses of keys, and what verifies tokens; without that, none is taken."""
+        """Take the recorder of key uses, and the token verifier; without one, no token is accepted."""
         self._last_used = last_used
         self._tokens = tokens
 
@@ -30,14 +30,15 @@ class Authentication:
 
         Args:
             authorization: the header.
-            expected: the owner and the id of an agent that will be needed; it is read along if the caller may use it.
+            expected: the owner and the id of an agent that the request will need. It is read in the same request, and
+                returned if the caller may use it.
 
         Cost: for a key AP-21, 1 GetItem, and for a token AP-25, 1 GetItem; with `expected` AP-24 or AP-28, 1
         BatchGetItem.
 
         Raises:
-            Unauthenticated: it is missing or of another kind, its key is unknown, revoked or expired, or its token does
-                not hold.
+            Unauthenticated: it is missing or has another scheme, its key is unknown, revoked or expired, or its token
+                is not valid.
             AccountClosed: the token's user was deleted.
             IssuerUnavailable: the token's issuer does not answer.
         """
@@ -54,16 +55,16 @@ class Authentication:
 
 
 def tokens_of(settings: Settings) -> "TokenVerifier | None":
-    """Return what verifies the tokens of the deployment's issuers; None where it has none. No request goes out yet.
+    """Return a verifier of the tokens of the deployment's issuers, None if it has no issuer. Sends no request.
 
     Raises:
-        ValueError: there are issuers, but nobody says for whom their tokens must be made.
+        ValueError: issuers are configured, but no audience.
     """
     if not settings.oidc_issuers:
         return None
     if not settings.oidc_audiences:
-        raise ValueError("the setting BOT_OIDC_ISSUER needs BOT_OIDC_AUDIENCE: a token for somebody else is not for us")
-    # Most deployments have none, and need neither a client nor what verifies tokens.
+        raise ValueError("BOT_OIDC_ISSUER needs BOT_OIDC_AUDIENCE: tokens for other audiences must not be accepted")
+    # Most deployments have no issuer, and need neither an HTTP client nor a verifier.
     from bot.access.issuers import Issuer, new_client
     from bot.access.tokens import TokenVerifier
 

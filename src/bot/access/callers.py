@@ -1,4 +1,4 @@
-"""Who makes a request, and how far the credential that they presented reaches."""
+"""The caller of a request, and what their credential allows."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,10 +9,10 @@ from models.table.tenancy import UserId
 
 @dataclass(frozen=True)
 class Caller:
-    """The user for whom the presented key or token stands.
+    """The user whom the presented key or token identifies.
 
     `scope` is what the credential may be used for (see `models.api_key.Scope`); with the scope `agent`, `agent_id` is
-    the one agent. `key_id` is None for a token, `expires_at` is when the key stops to work, if ever.
+    its only agent. `key_id` is None for a token. `expires_at` is when the key expires, if ever.
     """
 
     user_id: UserId
@@ -24,14 +24,14 @@ class Caller:
 
     @property
     def is_admin(self) -> bool:
-        """Whether the credential is an administrator's; whether its user still is one, `bot.http.requests` asks."""
+        """Whether the credential is an administrator's; `bot.http.requests` checks whether its user still is one."""
         return self.role == "admin"
 
     def check_agent(self, agent_id: str) -> None:
-        """Check that the credential reaches this agent: any of the user's, unless it is for one alone.
+        """Check that the credential covers this agent: a key of scope `agent` covers only one.
 
         Raises:
-            ItemNotFound: to this credential, there is no such agent.
+            ItemNotFound: it does not; the caller sees no such agent.
         """
         if self.agent_id is not None and self.agent_id != agent_id:
             raise ItemNotFound("agent")

@@ -1,4 +1,4 @@
-"""Cursors: where a list goes on, signed for one list of one caller, so none can be made up or carried elsewhere."""
+"""Pagination cursors, signed for one list of one caller, so that none can be forged or used for another list."""
 
 from typing import Any
 
@@ -9,10 +9,10 @@ from bot.errors import FieldError, InvalidCursor
 
 
 class Cursors:
-    """Signs cursors with the newest of the deployment's secrets, and checks them with any."""
+    """Signs cursors with the newest of the deployment's secrets, and verifies them with any."""
 
     def __init__(self, ring: KeyRing) -> None:
-        """Take the deployment's secrets, from which keys of their own are derived."""
+        """Take the deployment's secrets, from which the signing keys are derived."""
         self._ring = ring
         self._of: tuple[Secret, ...] = ()
         self._derived: list[bytes] = []
@@ -22,17 +22,17 @@ class Cursors:
         return str(URLSafeSerializer(self._keys(), salt=scope).dumps(position))
 
     def read(self, scope: str, cursor: str) -> list[str]:
-        """Return the position that was signed for this scope.
+        """Return the position in a cursor that was signed for this scope.
 
         Raises:
-            InvalidCursor: it was not, or not by this deployment.
+            InvalidCursor: the cursor was not signed for it, or not by this deployment.
         """
         try:
             position = self._read(scope, cursor)
         except BadData as error:
             raise InvalidCursor(
                 "This cursor was not issued for this list with these filters.",
-                fields=(FieldError("cursor", "send the next_cursor of the page before, with the same filters"),),
+                fields=(FieldError("cursor", "send the previous page's next_cursor, with the same filters"),),
             ) from error
         return list(position)
 
@@ -40,13 +40,13 @@ class Cursors:
         try:
             return URLSafeSerializer(self._keys(), salt=scope).loads(cursor)
         except BadData:
-            # Another process may sign with a newer secret already.
+            # Another process may already sign with a newer secret.
             if not self._ring.refresh():
                 raise
             return URLSafeSerializer(self._keys(), salt=scope).loads(cursor)
 
     def _keys(self) -> list[bytes]:
-        """Return a key for each secret, the newest last, as itsdangerous wants them."""
+        """Return a key for each secret, the newest last, as itsdangerous expects."""
         ring = self._ring.secrets
         if ring is not self._of:
             self._derived = [derive(secret.value, "turntable cursors") for secret in ring]

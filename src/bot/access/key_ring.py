@@ -1,8 +1,8 @@
-"""The deployment's own secrets: the newest signs and encrypts, the older ones still open what was made with them.
+"""The deployment's own secrets: the newest signs and encrypts, the older ones still verify and decrypt.
 
-They come from the settings (`BOT_SECRET_KEY`, and `BOT_OLD_SECRET_KEYS`), or from a file, one a line, the newest last.
-A file may be changed while servers run: each looks whether it has changed before it encrypts, and when it meets
-something that it cannot open.
+They come from the settings (`BOT_SECRET_KEY` and `BOT_OLD_SECRET_KEYS`), or from a file, one per line, the newest last.
+The file may change while servers run: each checks whether it has changed before it encrypts, and when it cannot decrypt
+a value.
 """
 
 import hashlib
@@ -23,31 +23,31 @@ _FILE = "secret.key"
 
 
 def derive(secret: bytes, purpose: str) -> bytes:
-    """Return 32 bytes for one purpose; keys of two purposes tell nothing of each other."""
+    """Return a 32-byte key for one purpose; it reveals nothing about the keys for other purposes."""
     return HKDF(SHA256(), 32, None, purpose.encode()).derive(secret)
 
 
 @dataclass(frozen=True)
 class Secret:
-    """One secret. Its `id` is what encrypted values call it by; it says nothing of the secret itself."""
+    """One secret. Encrypted values name it by its `id`, which reveals nothing about the secret."""
 
     value: bytes
 
     @property
     def id(self) -> str:
-        """A name of 16 hexadecimal digits."""
+        """A fingerprint of 16 hexadecimal digits."""
         return hashlib.sha256(derive(self.value, "turntable key id")).hexdigest()[:16]
 
     def __repr__(self) -> str:
-        """Show the name alone."""
+        """Show the id only."""
         return f"Secret({self.id})"
 
 
 class KeyRing:
-    """Secrets that are given once and stay; the newest is the last."""
+    """A fixed list of secrets; the newest is the last."""
 
     def __init__(self, *values: bytes) -> None:
-        """Take the secrets' values, the oldest first; there is at least one."""
+        """Take the secrets' values, the oldest first; at least one."""
         if not values:
             raise ValueError("a key ring needs a secret")
         self._secrets = tuple(Secret(value) for value in values)
@@ -63,7 +63,7 @@ class KeyRing:
         return self.secrets[-1]
 
     def refresh(self) -> bool:
-        """Look for secrets that came since; return whether anything has changed."""
+        """Look for new secrets; return whether anything has changed."""
         return False
 
 
@@ -71,11 +71,11 @@ class KeyFile(KeyRing):
     """Secrets in a file that only its owner can read (mode 0600)."""
 
     def __init__(self, path: Path) -> None:
-        """Read the file, which is made where it is missing.
+        """Read the file, or create it.
 
         Raises:
-            OSError: it can neither be read nor made.
-            ValueError: it holds no secret.
+            OSError: it can neither be read nor created.
+            ValueError: it contains no secret.
         """
         self.path = path
         self._lock = Lock()
@@ -87,7 +87,7 @@ class KeyFile(KeyRing):
 
     @property
     def newest(self) -> Secret:
-        """The last secret of the file as it is now."""
+        """The last secret in the file's current content."""
         self.refresh()
         return self._secrets[-1]
 
@@ -102,7 +102,7 @@ class KeyFile(KeyRing):
             return True
 
     def add(self) -> Secret:
-        """Make a new secret, which is the newest from now on; the others stay.
+        """Generate a new secret, which is then the newest; the others stay.
 
         Raises:
             OSError: the file cannot be written.
@@ -125,12 +125,12 @@ class KeyFile(KeyRing):
         return dropped
 
     def _write(self, kept: Sequence[Secret]) -> None:
-        # Replaced as a whole: whoever reads meanwhile reads the old file or the new one.
+        # Replaced atomically: a concurrent reader gets the old file or the new one.
         _draft(self.path, kept).replace(self.path)
         self.refresh()
 
     def _make(self) -> None:
-        # Linked into place: of two processes that start together one wins, and neither reads half a file.
+        # Linked into place: if two processes start together, one wins and neither reads half a file.
         draft = _draft(self.path, [Secret(secrets.token_hex(32).encode())])
         try:
             os.link(draft, self.path)
@@ -141,7 +141,7 @@ class KeyFile(KeyRing):
 
 
 def _draft(path: Path, kept: Sequence[Secret]) -> Path:
-    descriptor, name = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)  # for its owner alone
+    descriptor, name = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)  # mode 0600
     with os.fdopen(descriptor, "wb") as file:
         file.write(b"".join(each.value + b"\n" for each in kept))
         file.flush()
@@ -152,7 +152,7 @@ def _draft(path: Path, kept: Sequence[Secret]) -> Path:
 def _read(path: Path) -> list[bytes]:
     found = path.read_bytes().split()
     if not found:
-        raise ValueError(f"{path} holds no secret")
+        raise ValueError(f"{path} contains no secret")
     return found
 
 
@@ -162,11 +162,11 @@ def _stamp(path: Path) -> tuple[int, int, int]:
 
 
 def key_ring_of(settings: Settings) -> KeyRing:
-    """Return the deployment's secrets: those of the settings, or those of the file under `BOT_DATA_DIR`.
+    """Return the deployment's secrets from the settings, or from the file under `BOT_DATA_DIR`.
 
     Raises:
-        OSError: the file can neither be read nor made.
-        ValueError: it holds no secret.
+        OSError: the file can neither be read nor created.
+        ValueError: it contains no secret.
     """
     if settings.secret_key is None:
         return KeyFile(settings.data_dir / _FILE)

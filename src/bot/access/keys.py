@@ -1,4 +1,4 @@
-"""API keys: made once, shown once, kept as hashes, and never wider than what makes them."""
+"""API keys: shown once, stored as hashes, and never with more rights than the credential that creates them."""
 
 import hashlib
 import secrets
@@ -20,7 +20,7 @@ _LONGEST = 200
 
 
 def new_key() -> str:
-    """Return an API key that nobody has: 32 random bytes."""
+    """Return a new API key with 32 random bytes."""
     return PREFIX + secrets.token_urlsafe(32)
 
 
@@ -35,28 +35,28 @@ def issue_key(
     by: Caller | None = None,
     once: Once | None = None,
 ) -> tuple[str, ApiKeyEntry]:
-    """Make an API key for a user; return the key, which is never shown again, and its entry.
+    """Create an API key for a user; return the key, which is never shown again, and its entry.
 
     Args:
-        user: whose it is.
+        user: its owner.
         key: the key, from `new_key`; a new one if None.
         name: what it is for.
-        expires: when it stops to work; never if None, or with the key that makes it.
+        expires: when it expires; if None, never, or with the key that creates it.
         scope: what it may be used for.
-        agent_id: the one agent of a key of the scope `agent`.
-        by: who asks for it, in a request; the new key is no administrator's if they are none, and ends no later than
-            the key that they presented. None for the operator.
+        agent_id: the only agent of a key of scope `agent`.
+        by: the caller who requests it. The new key is an administrator's only if they are one, and expires no later
+            than the key that they presented. None for the operator.
         once: the request's idempotency key.
 
     Raises:
-        ItemNotFound: the user is gone, or has no such agent.
-        ValidationFailed: it would outlive the key that makes it.
+        ItemNotFound: the user does not exist, or has no such agent.
+        ValidationFailed: it would outlive the key that creates it.
     """
     role = user.role if by is None or by.is_admin else "user"
     if by is not None and by.expires_at is not None:
         expires = expires or by.expires_at
         if expires > by.expires_at:
-            problem = f"must not be after the end of the key that makes it, {by.expires_at.isoformat()}"
+            problem = f"must not be after the expiry of the key that creates it, {by.expires_at.isoformat()}"
             raise ValidationFailed(f"expires_at: {problem}", fields=(FieldError("expires_at", problem),))
     key = key or new_key()
     entry = create_api_key(
@@ -74,7 +74,7 @@ def issue_key(
 
 
 def revoke_key(user_id: UserId, key_id: str) -> None:
-    """Shut a key out, from now on and everywhere.
+    """Revoke a key; it stops working everywhere at once.
 
     Raises:
         ItemNotFound: the user has no such key.
@@ -85,17 +85,17 @@ def revoke_key(user_id: UserId, key_id: str) -> None:
 def hash_of(key: str) -> str:
     """Return the hash under which a key is stored.
 
-    32 random bytes cannot be guessed, so a plain hash is enough: there is nothing for a slow one to slow down.
+    32 random bytes cannot be guessed, so a fast hash is enough.
     """
     return hashlib.sha256(key.encode()).hexdigest()
 
 
 def caller_with_key(key: str, expected: tuple[str, str] | None = None) -> tuple[Caller, Agent | None]:
-    """Return for whom an API key stands, and an agent that is read along.
+    """Return the caller whom an API key identifies, and an agent that is read in the same request.
 
     Args:
-        key: what was presented.
-        expected: the owner and the id of an agent that will be needed.
+        key: the presented key.
+        expected: the owner and the id of an agent that the request will need.
 
     Cost: AP-21, 1 GetItem; with `expected` AP-24, 1 BatchGetItem.
 

@@ -1,8 +1,8 @@
-"""Data keys from KMS: each encrypts one user's details under one name, and is kept with them, wrapped by KMS.
+"""Data keys from KMS: each encrypts one of a user's integration details, and is stored with it, wrapped by KMS.
 
-KMS binds a data key to the table and the user (the encryption context), so what it has wrapped for one user it does not
-unwrap for another, and its log says whose it was. A process remembers unwrapped keys for a few minutes: a turn with the
-user's own credentials asks KMS at most once in that time, and DynamoDB not once more than any other turn.
+KMS binds a data key to the table and the user (the encryption context), so it does not unwrap a key for another user,
+and its log shows whose key it was. A process caches unwrapped keys for a few minutes: turns with a user's own
+credentials call KMS at most once in that time, and make no more requests to DynamoDB than other turns.
 
 Source: https://docs.aws.amazon.com/kms/latest/developerguide/encrypt_context.html
 """
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# KMS says by these that what it was given is not what it has wrapped: for another user, under another key, or changed.
+# With these, KMS reports that it did not wrap this: it is for another user, under another key, or was changed.
 _FOREIGN = {"InvalidCiphertextException", "IncorrectKeyException"}
-# And by these that the deployment has to be mended.
+# With these, the deployment's configuration or its permissions must be fixed.
 _REFUSED = {
     "AccessDeniedException",
     "DisabledException",
@@ -45,9 +45,9 @@ _REMEMBERED_KEYS = 1000
 
 @dataclass(frozen=True)
 class DataKey:
-    """A key that encrypts, and the form of it that may be stored: only KMS makes the one from the other.
+    """An encryption key, and its wrapped form, which may be stored and which only KMS can unwrap.
 
-    `arn` is the KMS key that has wrapped it.
+    `arn` is the KMS key that wrapped it.
     """
 
     arn: str
@@ -55,12 +55,12 @@ class DataKey:
     plain: bytes
 
     def __repr__(self) -> str:
-        """Show whose it is alone."""
+        """Show the KMS key only."""
         return f"DataKey({self.arn})"
 
 
 class DataKeys:
-    """Makes data keys and unwraps them."""
+    """Generates and unwraps data keys."""
 
     def __init__(
         self,
@@ -72,9 +72,9 @@ class DataKeys:
         most: int = _REMEMBERED_KEYS,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Take the KMS key's id, ARN or alias, and the table's name; no request goes out yet.
+        """Take the KMS key's id, ARN or alias, and the table's name. Sends no request.
 
-        `remember` is how long an unwrapped key is remembered, in seconds; `most` how many of them are.
+        At most `most` unwrapped keys are cached, each for `remember` seconds.
         """
         self._client = client
         self._key_id = key_id
@@ -94,32 +94,32 @@ class DataKeys:
                 KeyId=self._key_id, KeySpec="AES_256", EncryptionContext=self._context(user_id)
             )
         except (ClientError, BotoCoreError) as error:
-            raise _told(error) from error
+            raise _reported(error) from error
         self._current = made["KeyId"]
         key = DataKey(made["KeyId"], made["CiphertextBlob"], made["Plaintext"])
         self._known.put((user_id, key.wrapped), key.plain)
         return key
 
     def unwrap(self, user_id: str, arn: str, wrapped: bytes) -> bytes:
-        """Return the data key that was wrapped for a user. Cost: 1 Decrypt, or nothing where it is remembered.
+        """Return the data key that was wrapped for a user. Cost: 1 Decrypt, or nothing if it is cached.
 
         Raises:
-            ValueError: it was wrapped for another user, or by a KMS key that is not this deployment's.
+            ValueError: it was wrapped for another user, or by a KMS key that does not belong to this deployment.
             SecretsUnavailable: KMS does not answer.
             NotConfigured: KMS refuses this deployment.
         """
         known = self._known.get((user_id, wrapped))
         if known is not None:
             return known
-        # Whoever can write to the table could name a KMS key of their own, and would then know the data key.
+        # Otherwise somebody who can write to the table could name a KMS key of their own, and would know the data key.
         if _account(arn) != _account(self.current()):
-            raise ValueError("a data key of another account's KMS key")
+            raise ValueError("a data key that another account's KMS key wrapped")
         try:
             opened = self._client.decrypt(KeyId=arn, CiphertextBlob=wrapped, EncryptionContext=self._context(user_id))
         except (ClientError, BotoCoreError) as error:
             if _code(error) in _FOREIGN or (_code(error) == "NotFoundException" and arn != self._current):
-                raise ValueError("a data key that KMS did not wrap for this user, or cannot unwrap any more") from error
-            raise _told(error) from error
+                raise ValueError("a data key that KMS did not wrap for this user or can no longer unwrap") from error
+            raise _reported(error) from error
         self._known.put((user_id, wrapped), opened["Plaintext"])
         return opened["Plaintext"]
 
@@ -134,7 +134,7 @@ class DataKeys:
             try:
                 self._current = self._client.describe_key(KeyId=self._key_id)["KeyMetadata"]["Arn"]
             except (ClientError, BotoCoreError) as error:
-                raise _told(error) from error
+                raise _reported(error) from error
         return self._current
 
     def _context(self, user_id: str) -> dict[str, str]:
@@ -142,7 +142,7 @@ class DataKeys:
 
 
 class _Remembered:
-    """Unwrapped data keys, for a bounded time and in bounded number; the oldest go first."""
+    """A cache of unwrapped data keys, limited in time and size; the oldest are evicted first."""
 
     def __init__(self, seconds: float, most: int, now: Callable[[], float]) -> None:
         self._seconds, self._most, self._now = seconds, most, now
@@ -167,30 +167,30 @@ class _Remembered:
 
 
 def _account(arn: str) -> list[str]:
-    """Return what of an ARN says whose it is: `arn:aws:kms:us-east-1:111122223333:key/…`, without region and key."""
+    """Return the account in an ARN with its partition and service: `arn:aws:kms:us-east-1:111122223333:key/…`."""
     partition, service, _, account = (*arn.split(":"), *[""] * 5)[1:5]
     return [partition, service, account]
 
 
 def _code(error: ClientError | BotoCoreError) -> str:
-    """Return KMS's own name of a failure; empty where KMS was not reached."""
+    """Return KMS's error code; empty if KMS was not reached."""
     return str(error.response["Error"]["Code"]) if isinstance(error, ClientError) else ""
 
 
-def _told(error: ClientError | BotoCoreError) -> BotError:
-    """Return what a caller is told of a failure of KMS; its text stays in the log."""
+def _reported(error: ClientError | BotoCoreError) -> BotError:
+    """Log a failure of KMS with its text, and return the error for the caller."""
     log.error("KMS failed: %s", error)
     if _code(error) in _REFUSED:
-        return NotConfigured("This deployment may not use its encryption key now.", retry_after=60)
-    return SecretsUnavailable("The service that keeps the encryption key does not answer; try again.", retry_after=5)
+        return NotConfigured("This deployment cannot use its encryption key now.", retry_after=60)
+    return SecretsUnavailable("The service that holds the encryption key does not answer; try again.", retry_after=5)
 
 
 def data_keys_of(settings: Settings) -> DataKeys | None:
-    """Return the deployment's data keys, or None where it does without KMS."""
+    """Return the deployment's data keys, or None without KMS."""
     if settings.kms_key_id is None:
         return None
     invented = settings.invented_credential(settings.kms_endpoint_url)
-    import boto3  # few deployments have a key in KMS
+    import boto3  # imported here because few deployments use KMS
 
     client = boto3.session.Session().client(
         "kms",

@@ -1,4 +1,4 @@
-"""When an API key was last used: noted aside, once an hour at most; no request waits for it or fails with it."""
+"""When an API key was last used: recorded in the background, at most once an hour, without delaying any request."""
 
 import logging
 import threading
@@ -15,20 +15,20 @@ log = logging.getLogger(__name__)
 
 INTERVAL = timedelta(hours=1)
 _BEAT_SECONDS = 60.0
-# How long the end of a process waits for a round that is on its way.
+# How long a process that stops waits for a running round.
 _PATIENCE_SECONDS = 5.0
 _MOST = 50_000
 
 
 class LastUsedRecorder:
-    """Collects the keys that were used in this process; a thread writes them down once a minute.
+    """Collects the keys that were used in this process; a thread stores them once a minute.
 
-    A key that this process has written down within the hour is not written again. Several processes may each try once
-    an hour; the write is conditional, so one of them succeeds.
+    A key that this process has stored within the hour is not stored again. Several processes may each try once an hour;
+    the write is conditional, so one of them succeeds.
     """
 
     def __init__(self, beat: float = _BEAT_SECONDS, also: Sequence[Callable[[], None]] = ()) -> None:
-        """Take how many seconds lie between two rounds of the thread, and what else is done in each, before it."""
+        """Take the seconds between two rounds of the thread, and functions to call first in each round."""
         self._beat = beat
         self._also = also
         self._used: dict[str, tuple[UserId, datetime]] = {}
@@ -38,7 +38,7 @@ class LastUsedRecorder:
         self._thread: threading.Thread | None = None
 
     def note(self, caller: Caller) -> None:
-        """Remember that a key is used now. Costs nothing; a token is passed over."""
+        """Remember that a key is used now; ignore tokens. Sends no request."""
         if caller.key_id is None:
             return
         moment = clock.now()
@@ -48,9 +48,9 @@ class LastUsedRecorder:
                 self._used[caller.key_id] = (caller.user_id, moment)
 
     def flush(self) -> None:
-        """Write down what was noted. A write that fails is logged, and tried again with the key's next use.
+        """Store the noted uses. A write that fails is logged, and retried after the key's next use.
 
-        Cost: AP-27 for each key that was used and not written down within the hour.
+        Cost: AP-27 for each key that was used and has not been stored within the hour.
         """
         with self._lock:
             used, self._used = self._used, {}
@@ -59,8 +59,8 @@ class LastUsedRecorder:
         for key_id, (user_id, moment) in used.items():
             try:
                 note_api_key_use(user_id, key_id, moment, interval=INTERVAL)
-            except Exception:  # nothing that goes wrong here may matter to anybody
-                log.warning("could not note the use of the key %s", key_id, exc_info=True)
+            except Exception:  # no failure here may affect anything else
+                log.warning("could not record the use of the key %s", key_id, exc_info=True)
                 continue
             with self._lock:
                 self._written[key_id] = moment
@@ -69,13 +69,13 @@ class LastUsedRecorder:
                     self._written.popitem(last=False)
 
     def start(self) -> None:
-        """Start the thread; for a process that serves."""
-        # A daemon, so that it never holds up the end of the process.
+        """Start the thread; for a serving process."""
+        # A daemon, so that it never delays the end of the process.
         self._thread = threading.Thread(target=self._run, name="key-uses", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
-        """Stop the thread, and write down what is left."""
+        """Stop the thread, and store the uses that are left."""
         self._stop.set()
         if self._thread is not None:
             self._thread.join(_PATIENCE_SECONDS)

@@ -1,7 +1,7 @@
-"""Brings all users' integration details under the newest key.
+"""Re-encrypts all users' integration details with the newest key.
 
-Every step is one conditional write of one value, and what is under the newest key already is left alone; so it may be
-killed at any moment and run again, and a user who changes details meanwhile keeps what they have written.
+Every step is one conditional write of one value, and values under the newest key are skipped. So a run may be killed at
+any moment and repeated, and a user who changes details meanwhile keeps the change.
 """
 
 from collections import Counter
@@ -20,10 +20,11 @@ _TRIES = 3
 
 @dataclass
 class Rotated:
-    """What a run found, and did. `found` counts values by the key that they were under when they were first read.
+    """What a run found and did.
 
-    `replaced` counts those that are under the newest key now and were not; `unreadable` lists user and name of those
-    that no key at hand opens, and which stay as they are; `contended` those that kept changing.
+    `found` counts the values by the key that encrypted them when they were first read, `replaced` the re-encrypted
+    ones. `unreadable` lists user and name of the values that no available key decrypts; they are unchanged. `contended`
+    lists those that kept changing.
     """
 
     users: int = 0
@@ -44,12 +45,12 @@ def count_users() -> int:
 
 
 def rotate(vault: Vault, *, dry_run: bool = False, progress: Callable[[int], object] = lambda _: None) -> Rotated:
-    """Seal every value anew that is not under the newest key; with `dry_run` only look.
+    """Re-encrypt every value that is not under the newest key; with `dry_run` only count.
 
-    `progress` is called with the number of users done since the last time.
+    `progress` is called with the number of users processed since the last call.
 
-    Cost: AP-05 and AP-95 for each 100 users (some 104 RCU together); AP-96 for each value that is sealed anew (1 WCU
-    for each KB of the profile), with KMS a GenerateDataKey each, and a Decrypt where KMS has sealed the old one.
+    Cost: AP-05 and AP-95 for each 100 users (some 104 RCU together); AP-96 for each re-encrypted value (1 WCU for each
+    KB of the profile), with KMS a GenerateDataKey each, and a Decrypt if the old value used KMS.
 
     Raises:
         SecretsUnavailable: KMS does not answer.
@@ -81,7 +82,7 @@ def _user_ids() -> Iterator[str]:
 
 
 def _replace(vault: Vault, user: User, name: str, newest: str, rotated: Rotated) -> None:
-    """Seal one value anew. What its user has changed or removed meanwhile is read again."""
+    """Re-encrypt one value. If its user has changed or removed it meanwhile, read it again."""
     user_id = acting_for(user.user_id)
     current: User | None = user
     for _ in range(_TRIES):

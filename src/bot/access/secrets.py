@@ -1,10 +1,10 @@
-"""The vault: encrypts a user's integration details, bound to the user and to the name that they stand under.
+"""The vault: encrypts a user's integration details, bound to the user and the details' name.
 
-What is sealed names the key that sealed it, so that many keys can be read while one writes:
+A sealed value names its key, so that values under several keys can be read while the newest key is used for writing:
 
 - `v2.{secret's id}.{nonce and ciphertext}`: under one of the deployment's own secrets;
-- `kms1.{ARN}.{wrapped data key}.{nonce and ciphertext}`: under a data key that KMS has wrapped for this user;
-- `v1.{nonce and ciphertext}`: as before there were several; it names no key, so each is tried.
+- `kms1.{ARN}.{wrapped data key}.{nonce and ciphertext}`: under a data key that KMS wrapped for this user;
+- `v1.{nonce and ciphertext}`: the format from before there were several keys; it names none, so each is tried.
 
 The encryption is AES-256-GCM with random nonces of 96 bits; user, name and key are bound to it as additional data.
 """
@@ -26,10 +26,10 @@ _NONCE = 12
 
 
 class Vault:
-    """Encrypts integration details with the newest key, and decrypts them with whichever they name."""
+    """Encrypts integration details with the newest key, and decrypts them with the key that they name."""
 
     def __init__(self, ring: KeyRing, kms: DataKeys | None = None) -> None:
-        """Take the deployment's secrets; with `kms` they only open what they have sealed before."""
+        """Take the deployment's secrets; with `kms`, they are used only to decrypt earlier values."""
         self._ring = ring
         self._kms = kms
 
@@ -48,10 +48,10 @@ class Vault:
         return _sealed(derive(secret.value, _PURPOSE), ["v2", secret.id], user_id, name, value)
 
     def open(self, user_id: str, name: str, sealed: str) -> dict[str, Any]:
-        """Return what was sealed.
+        """Return the decrypted value.
 
         Raises:
-            ValueError: it was sealed with a key that is not at hand, for another user or name, or it was changed.
+            ValueError: its key is not available, it was sealed for another user or name, or it was changed.
             SecretsUnavailable: KMS does not answer.
             NotConfigured: KMS refuses this deployment.
         """
@@ -67,7 +67,7 @@ class Vault:
         raise ValueError("integration details cannot be decrypted with this deployment's keys")
 
     def sealed_with(self, sealed: str) -> str:
-        """Return which key has sealed a value, in words; of `v1`, which names none, just that."""
+        """Return a description of the key that sealed a value; a `v1` value does not name it."""
         match sealed.split("."):
             case ["kms1", arn, _, _]:
                 return f"kms {arn}"
@@ -79,7 +79,7 @@ class Vault:
                 return "unknown"
 
     def newest(self) -> str:
-        """Return which key seals now, in the same words. Cost: with KMS, 1 DescribeKey.
+        """Return the description of the key that `seal` uses now. Cost: with KMS, 1 DescribeKey.
 
         Raises:
             SecretsUnavailable: KMS does not answer.
@@ -118,7 +118,7 @@ def _opened(key: bytes, head: list[str], user_id: str, name: str, text: str) -> 
 
 
 def _bound(head: list[str], user_id: str, name: str) -> bytes:
-    """Return what the encryption is bound to. No user id holds `#`, so no two of these are the same text."""
+    """Return the additional data of the encryption. No user id contains `#`, so it is unambiguous."""
     if head == ["v1"]:
         return f"{user_id}#{name}".encode()
     return f"{'.'.join(head)}#{user_id}#{name}".encode()

@@ -1,4 +1,4 @@
-"""From what a verified token says to a user of ours: found by issuer and subject alone, and made at first sight."""
+"""From a verified token's claims to a user: looked up by issuer and subject only, and created on first use."""
 
 from typing import TYPE_CHECKING
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 def caller_with_claims(claims: "Claims", expected: tuple[str, str] | None = None) -> tuple[Caller, Agent | None]:
-    """Return the user for whom a token stands, and an agent that is read along.
+    """Return the caller whom a token identifies, and an agent that is read in the same request.
 
     Args:
-        claims: what the verified token says.
-        expected: the owner and the id of an agent that will be needed.
+        claims: the verified token's claims.
+        expected: the owner and the id of an agent that the request will need.
 
     Cost: AP-25, 1 GetItem; with `expected` AP-28, 1 BatchGetItem; AP-26 once in the life of an identity.
 
@@ -40,12 +40,12 @@ def caller_with_claims(claims: "Claims", expected: tuple[str, str] | None = None
 
 
 def welcome(claims: "Claims") -> Identity:
-    """Make a user for somebody who was never here, or return the identity that another request made a moment ago.
+    """Create a user for a new identity, or return the identity if a concurrent request has just created it.
 
-    A verified email goes to the new user's profile if nobody has it. It leads to no existing user: whoever vouches for
-    an email there is not who vouched for it here.
+    A verified email goes to the new user's profile if nobody else has it. It never links to an existing user, because
+    the issuer that vouches for this email did not vouch for that user's.
 
-    Cost: AP-26; once more without the email where somebody has it; AP-25 where another request was faster.
+    Cost: AP-26; again without the email if somebody has it; AP-25 if another request was faster.
     """
     email = claims.email
     for _ in range(2):
@@ -55,4 +55,4 @@ def welcome(claims: "Claims") -> Identity:
             return find_identity(identity_hash(claims.issuer, claims.subject))
         except (EmailTaken, InvalidKeyField):
             email = None
-    raise AssertionError("without an email, nobody can have it")
+    raise AssertionError("without an email, there is no conflict over it")

@@ -1,8 +1,8 @@
 """Sign-ins: the first use of a key, or of a token, on a day and from an address.
 
-There is no login here whose success could be recorded: a credential is sent with every request. The first request of a
-day from an address is what a person would call one. It is told in the log at once, and written to the audit trail
-aside, by the thread that notes the uses of keys: no request waits for it. Each process of a server notes for itself.
+There is no login to record, because every request carries a credential. The closest to one is the first request of a
+day from an address. It is logged at once, and the thread that records key uses adds it to the audit trail, so no
+request waits for that. Each server process counts separately.
 """
 
 import logging
@@ -23,7 +23,7 @@ _MOST_WAITING = 10_000
 
 
 class SignInLog:
-    """Remembers who was seen, and collects what is still to be written; one for a process."""
+    """Remembers who was seen, and collects the records still to be written; one per process."""
 
     def __init__(self) -> None:
         """Start with nobody seen."""
@@ -32,7 +32,7 @@ class SignInLog:
         self._lock = Lock()
 
     def note(self, caller: Caller, actor: Actor) -> None:
-        """Note that a caller was let in. Costs nothing."""
+        """Note that a caller was authenticated. Sends no request."""
         seen = (caller.user_id, caller.key_id, actor.address)
         today = clock.now().date()
         with self._lock:
@@ -47,7 +47,7 @@ class SignInLog:
         log.info("signed in: %s with %s from %s", caller.user_id, caller.key_id or "a token", actor.address)
 
     def flush(self) -> None:
-        """Write down what was noted; what fails is tried again with the next round.
+        """Store the noted sign-ins; a failed one is retried in the next round.
 
         Cost: AP-90 for each.
         """
@@ -56,7 +56,7 @@ class SignInLog:
         for position, (user_id, actor) in enumerate(waiting):
             try:
                 record_event(user_id, "signed_in", actor.key_id, actor=actor)
-            except Exception:  # the table is away: no request may fail for it
+            except Exception:  # for example, the table is unavailable; no request may fail because of that
                 log.warning("could not record %d sign-ins yet", len(waiting) - position, exc_info=True)
                 with self._lock:
                     self._waiting[:0] = waiting[position:]

@@ -1,8 +1,8 @@
-"""Bearer tokens of OpenID Connect issuers: JSON Web Tokens that are believed only after every check.
+"""Bearer tokens of OpenID Connect issuers: JSON Web Tokens that are trusted only after every check.
 
-Which issuer and which key a token means is read from it before it is verified, and decides nothing but that: the issuer
-must be one of the deployment's, the key one of that issuer's, the algorithm one that the deployment allows, all of them
-asymmetric. So neither `none` nor a public key taken for a shared secret can pass.
+Before verification, a token is read only to find its issuer, key and algorithm. The issuer must be one of the
+deployment's, the key one of that issuer's, and the algorithm one that the deployment allows, all of them asymmetric. So
+neither `none` nor a public key used as a shared secret can pass.
 
 Sources: RFC 7519, RFC 8725 (best current practice), RFC 9068, and for Cognito
 https://docs.aws.amazon.com/cognito/latest/developerguide/amazon-cognito-user-pools-using-the-access-token.html
@@ -29,7 +29,7 @@ _LONGEST_SUBJECT = 255
 
 @dataclass(frozen=True)
 class Claims:
-    """What a verified token says of who presents it; `email` only where the issuer has verified it."""
+    """A verified token's claims about its holder; `email` only if the issuer has verified it."""
 
     issuer: str
     subject: str
@@ -39,7 +39,7 @@ class Claims:
 
 
 class TokenVerifier:
-    """Checks tokens against the issuers and audiences of the deployment; one for a process."""
+    """Checks tokens against the issuers and audiences of the deployment; one per process."""
 
     def __init__(
         self,
@@ -50,12 +50,12 @@ class TokenVerifier:
         leeway: int,
         admin_claim: str | None = None,
     ) -> None:
-        """Take what is believed.
+        """Take what the deployment accepts.
 
         Args:
-            issuers: whose tokens.
-            audiences: for whom they must be made: one of these.
-            algorithms: how they may be signed; asymmetric ones.
+            issuers: the trusted issuers.
+            audiences: a token must be for one of these.
+            algorithms: the accepted signature algorithms, all asymmetric.
             leeway: seconds by which the clocks may differ.
             admin_claim: `name=value` of the claim that makes an administrator; without one, no token does.
         """
@@ -64,15 +64,15 @@ class TokenVerifier:
         self._algorithms = tuple(algorithms)
         self._leeway = leeway
         self._admin_claim = admin_claim.split("=", 1) if admin_claim else None
-        # Issuers put names of their own into the header; `crit` is checked all the same.
+        # Issuers add header fields of their own; `crit` is still checked.
         self._registry = JWSRegistry(algorithms=self._algorithms, strict_check_header=False)
 
     def verify(self, token: str) -> Claims:
-        """Return what a token says, if all of it is in order.
+        """Return a token's claims if it is valid.
 
         Raises:
-            Unauthenticated: it is not; the detail says what is wrong, and nothing of the token.
-            IssuerUnavailable: its issuer's keys are not known, and the issuer does not answer.
+            Unauthenticated: it is not; the detail says why, without any content of the token.
+            IssuerUnavailable: its issuer's keys are not cached, and the issuer does not answer.
         """
         header, unverified = _peek(token)
         algorithm, kid = header.get("alg"), header.get("kid")
@@ -82,14 +82,14 @@ class TokenVerifier:
         if issuer is None:
             _refuse("token_issuer", "its issuer is not one of this deployment's")
         if kid is not None and not isinstance(kid, str):
-            _refuse("token_key", "its key id is no text")
+            _refuse("token_key", "its key id is not a string")
         key = issuer.key(kid, str(algorithm))
         if key is None:
             _refuse("token_key", "its issuer has no such key")
         try:
             claims = jwt.decode(token, key, algorithms=self._algorithms, registry=self._registry).claims
         except (JoseError, ValueError) as error:
-            raise _refusal("token_signature", "its signature does not hold") from error
+            raise _refusal("token_signature", "its signature is not valid") from error
         self._check(claims, issuer)
         return Claims(
             issuer.url,
@@ -112,14 +112,14 @@ class TokenVerifier:
         except ExpiredTokenError as error:
             raise _refusal("token_expired", "it has expired") from error
         except (JoseError, ValueError, TypeError) as error:
-            raise _refusal("token_claims", "its claims do not hold") from error
+            raise _refusal("token_claims", "its claims are not valid") from error
         subject = claims["sub"]
         if not isinstance(subject, str) or not 0 < len(subject) <= _LONGEST_SUBJECT or not is_whole(subject):
-            _refuse("token_subject", "its subject is none")
+            _refuse("token_subject", "its subject is not valid")
         if not self._audiences.intersection(_audiences(claims)):
-            _refuse("token_audience", "it was made for somebody else")
+            _refuse("token_audience", "it was issued for another audience")
         if claims.get("token_use", "access") != "access":
-            _refuse("token_use", "it is no access token")
+            _refuse("token_use", "it is not an access token")
 
     def _is_admin(self, claims: dict[str, Any]) -> bool:
         if self._admin_claim is None:
@@ -130,7 +130,7 @@ class TokenVerifier:
 
 
 def _audiences(claims: dict[str, Any]) -> list[str]:
-    """Return for whom a token was made. Cognito's access tokens say it as `client_id`, and have no `aud`."""
+    """Return the audiences of a token. Cognito's access tokens have `client_id` instead of `aud`."""
     named = claims.get("aud")
     if named is None and claims.get("token_use") == "access":
         named = claims.get("client_id")
@@ -142,16 +142,16 @@ def _text(value: object, longest: int) -> str | None:
 
 
 def _peek(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the header and the claims of a token that nobody has verified."""
+    """Return the header and the claims of a token that is not verified."""
     parts = token.split(".")
     if len(token) > _LONGEST or len(parts) != 3:
-        _refuse("token_unreadable", "it is no signed token")
+        _refuse("token_unreadable", "it is not a signed token")
     try:
         header, claims = (json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))) for part in parts[:2])
     except (ValueError, RecursionError) as error:
-        raise _refusal("token_unreadable", "it cannot be read") from error
+        raise _refusal("token_unreadable", "it cannot be parsed") from error
     if not isinstance(header, dict) or not isinstance(claims, dict):
-        _refuse("token_unreadable", "it cannot be read")
+        _refuse("token_unreadable", "it cannot be parsed")
     return header, claims
 
 

@@ -197,7 +197,7 @@ def test_a_use_that_cannot_be_noted_matters_to_nobody(
     with monkeypatch.context() as patched, caplog.at_level(logging.WARNING):
         patched.setattr("bot.access.last_used.note_api_key_use", fail)
         uses.flush()
-    assert "could not note the use" in caplog.text
+    assert "could not record the use" in caplog.text
     assert ann.key not in caplog.text
 
     ann.get("/users/me")

@@ -116,7 +116,7 @@ def test_the_old_secrets_go_when_told_to(path: Path) -> None:
 def test_an_empty_file_is_an_error_and_not_a_secret(path: Path) -> None:
     path.parent.mkdir()
     path.write_bytes(b"\n")
-    with pytest.raises(ValueError, match="holds no secret"):
+    with pytest.raises(ValueError, match="contains no secret"):
         KeyFile(path)
 
 

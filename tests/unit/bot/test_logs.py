@@ -1,4 +1,4 @@
-"""The log: whatever is written to it, by whomever, holds no secret."""
+"""The log never contains a secret, whatever is written to it."""
 
 import io
 import json
