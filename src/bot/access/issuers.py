@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 PublicKey = RSAKey | ECKey | OKPKey
 
-# In seconds. Keys younger than FRESH are used without a request; if the issuer does not answer, those younger than STALE.
+# In seconds. Keys are used without a request until FRESH, and until STALE if the issuer does not answer.
 FRESH = 3600.0
 STALE = 12 * 3600.0
 # An unknown key id triggers a refresh, but no more often than this, because anybody can make one up.
