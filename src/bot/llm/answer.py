@@ -2,8 +2,9 @@
 
 from bot.errors import ProviderError, ProviderIncomplete
 
+from .characters import CharacterJoiner, whole_characters
 from .tool_calls import ToolCallJoiner
-from .types import Completion, FinishReason, Usage
+from .types import Completion, FinishReason, ReasoningDelta, TextDelta, Usage
 
 # What compatible servers call the four ways in which an answer is whole. Everything else ("abort" of vLLM, "error" of
 # OpenRouter and Mistral, DeepSeek's "insufficient_system_resource") means that it is not.
@@ -22,6 +23,30 @@ _FINISHED: dict[str, FinishReason] = {
 }
 
 
+class _Text:
+    """A text that comes in pieces, each of whole characters."""
+
+    def __init__(self) -> None:
+        self._characters = CharacterJoiner()
+        self._pieces: list[str] = []
+
+    def add(self, piece: str) -> str:
+        """Take a piece and return what it adds to the text."""
+        if text := self._characters.add(piece):
+            self._pieces.append(text)
+        return text
+
+    @property
+    def rest(self) -> str:
+        """What ends the text if no more pieces come, mostly `""`."""
+        return self._characters.rest
+
+    @property
+    def whole(self) -> str:
+        """All of the text."""
+        return "".join(self._pieces) + self.rest
+
+
 class Answer:
     """Collects chunks; knows whether the answer is whole.
 
@@ -33,8 +58,7 @@ class Answer:
         self._provider = provider
         self._model = requested_model
         self._calls = ToolCallJoiner(salt)
-        self._text: list[str] = []
-        self._refusal: list[str] = []
+        self._text, self._reasoning, self._refusal = _Text(), _Text(), _Text()
         self._finish_reason: str | None = None
         self._response_id: str | None = None
         self._usage: Usage | None = None
@@ -50,33 +74,37 @@ class Answer:
         """Whether the provider has said why the model stopped: nothing of the answer itself can follow."""
         return self._finish_reason is not None
 
-    def add(self, chunk: dict[str, object]) -> str:
-        """Take one chunk and return the text that it adds, often `""`."""
+    def add(self, chunk: dict[str, object]) -> list[TextDelta | ReasoningDelta]:
+        """Take one chunk and return the deltas that it adds, often none or one."""
         self._begun = True
         if isinstance(response_id := chunk.get("id"), str) and response_id:
-            self._response_id = self._response_id or response_id
+            self._response_id = self._response_id or whole_characters(response_id)
         # llama.cpp names the path of the weights' file on its own disk: not a model's name, and nobody's business.
         if isinstance(model := chunk.get("model"), str) and model and not model.startswith("/"):
-            self._model = model
+            self._model = whole_characters(model)
         self._usage = _usage(chunk.get("usage")) or self._usage
         choices = chunk.get("choices")
-        text = "".join([self._add_choice(choice) for choice in choices] if isinstance(choices, list) else [])
-        if text:
-            self._text.append(text)
-        return text
+        added: list[TextDelta | ReasoningDelta] = []
+        for choice in choices if isinstance(choices, list) else []:
+            added += self._add_choice(choice)
+        return added
 
-    def _add_choice(self, choice: object) -> str:
+    def _add_choice(self, choice: object) -> list[TextDelta | ReasoningDelta]:
         if not isinstance(choice, dict) or choice.get("index") not in (0, None):
-            return ""
+            return []
         if isinstance(reason := choice.get("finish_reason"), str) and reason:
-            self._finish_reason = reason
+            self._finish_reason = whole_characters(reason)
         delta = choice.get("delta")
         if not isinstance(delta, dict):
-            return ""
+            return []
         self._calls.add(delta.get("tool_calls"))
         if isinstance(refusal := delta.get("refusal"), str):
-            self._refusal.append(refusal)
-        return _content(delta.get("content"))
+            self._refusal.add(refusal)
+        return _deltas(self._reasoning.add(_reasoning(delta)), self._text.add(_content(delta.get("content"))))
+
+    def rest(self) -> list[TextDelta | ReasoningDelta]:
+        """Return the last deltas: U+FFFD for half a character that is held back although no chunk follows."""
+        return _deltas(self._reasoning.rest, self._text.rest)
 
     def completion(self) -> Completion:
         """Return the whole answer.
@@ -99,26 +127,49 @@ class Answer:
         if finish_reason == "stop" and calls:
             finish_reason = "tool_calls"
         return Completion(
-            text="".join(self._text),
+            text=self._text.whole,
             tool_calls=calls,
             finish_reason=finish_reason,
             response_id=self._response_id,
             model=self._model,
             usage=self._usage,
-            refusal="".join(self._refusal) or None,
+            refusal=self._refusal.whole or None,
+            reasoning=self._reasoning.whole or None,
         )
 
     def _failure(self, kind: type[ProviderError], what: str) -> ProviderError:
         return kind(f"{self._provider} {what}.", extra={"provider": self._provider})
 
 
+def _deltas(reasoning: str, text: str) -> list[TextDelta | ReasoningDelta]:
+    """Return what one chunk adds; a model reasons before it speaks."""
+    added: list[TextDelta | ReasoningDelta] = [ReasoningDelta(reasoning)] if reasoning else []
+    return [*added, TextDelta(text)] if text else added
+
+
+def _reasoning(delta: dict[str, object]) -> str:
+    """Return the reasoning in a delta, from the first field that has some.
+
+    DeepSeek, llama.cpp, SGLang, Qwen and older vLLM stream `reasoning_content`; OpenRouter, Groq, Ollama and newer vLLM
+    `reasoning`. Some send the same text under both names.
+    """
+    for name in ("reasoning_content", "reasoning"):
+        if isinstance(text := delta.get(name), str) and text:
+            return text
+    return "".join(_content(part.get("thinking")) for part in _parts(delta.get("content"), "thinking"))
+
+
 def _content(content: object) -> str:
     if isinstance(content, str):
         return content
-    # Mistral's reasoning models stream lists of typed parts; only those of type text are the answer.
-    parts = content if isinstance(content, list) else []
-    texts = [part.get("text") for part in parts if isinstance(part, dict) and part.get("type") == "text"]
+    texts = [part.get("text") for part in _parts(content, "text")]
     return "".join(text for text in texts if isinstance(text, str))
+
+
+def _parts(content: object, kind: str) -> list[dict[str, object]]:
+    # Mistral's reasoning models stream lists of typed parts: those of type text are the answer, thinking is not.
+    parts = content if isinstance(content, list) else []
+    return [part for part in parts if isinstance(part, dict) and part.get("type") == kind]
 
 
 def _usage(usage: object) -> Usage | None:

@@ -4,7 +4,8 @@ import json
 import re
 from typing import NoReturn
 
-from .content import joined, pieces_of, whole_characters
+from .characters import whole_characters
+from .content import joined, pieces_of
 from .types import ChatMessage, ToolCall
 
 NO_RESULT = "No result was given for this function call."

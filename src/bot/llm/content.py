@@ -6,6 +6,7 @@ Told in text is what a model cannot be given as it is. Such a note stands in squ
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
+from .characters import whole_characters
 from .types import ChatMessage
 
 _LONGEST_ADDRESS = 300
@@ -72,11 +73,6 @@ def images_of(message: ChatMessage) -> list[Piece]:
         return []
     sources = (*message.sources, *[""] * len(message.content))
     return [Piece(part, source) for part, source in zip(message.content, sources, strict=False) if _is_image(part)]
-
-
-def whole_characters(text: str) -> str:
-    """Return a text without halves of surrogate pairs, which no JSON on the wire can carry."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def _texts(text: str, source: str) -> list[Piece]:

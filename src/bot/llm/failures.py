@@ -18,6 +18,8 @@ from bot.errors import (
 )
 from bot.redaction import redact as without_secrets
 
+from .characters import whole_characters
+
 if TYPE_CHECKING:
     import openai
 
@@ -36,9 +38,12 @@ _WORDS: tuple[tuple[type[ProviderError], tuple[str, ...]], ...] = (
 
 
 def redact(text: str, secret: str = "") -> str:
-    """Return `text` without `secret`, without anything that looks like a key, and without passwords in addresses."""
+    """Return `text` without `secret`, without anything that looks like a key, and without passwords in addresses.
+
+    Half a surrogate pair becomes U+FFFD, because the text goes into an answer and a record.
+    """
     # A shorter one is no secret, and taking it out would maul the sentence.
-    return without_secrets(text, (secret,) if len(secret) >= 4 else ())
+    return without_secrets(whole_characters(text), (secret,) if len(secret) >= 4 else ())
 
 
 def retry_after_seconds(headers: Mapping[str, str], now: datetime | None = None) -> float | None:

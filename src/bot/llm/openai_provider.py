@@ -9,7 +9,6 @@ import contextlib
 import json
 import logging
 import math
-import re
 import time
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import replace
@@ -28,7 +27,7 @@ from .dialects import Dialect, Dialects
 from .history_form import takes_no_images
 from .refusals import explained
 from .sse import Event, StreamFormatError, read_events
-from .types import ChatMessage, Completion, ModelRequest, TextDelta
+from .types import ChatMessage, Completion, ModelRequest, ReasoningDelta, TextDelta
 from .wire import request_params, sent_messages
 
 log = logging.getLogger(__name__)
@@ -42,8 +41,6 @@ _PINGS_FOR = 10
 """How many timeouts long a server may send nothing but comments, which is no silence to the socket."""
 
 _REST_OF_BODY = 64 * 1024
-
-_HALF_CHARACTER = re.compile(r"\\u[dD][89a-fA-F]")
 
 _TRANSPORT_ERRORS = (httpx2.HTTPError, httpx2.StreamError, OSError)
 
@@ -104,7 +101,7 @@ class OpenAIProvider:
         """False where the model reads text only, or its server has refused images before."""
         return not self._plain_text and self._dialects.get(self._base_url, model).history.past_images
 
-    def stream(self, request: ModelRequest) -> Generator[TextDelta | Completion, None, None]:
+    def stream(self, request: ModelRequest) -> Generator[TextDelta | ReasoningDelta | Completion, None, None]:
         """Answer a request: see `Provider.stream`."""
         answer = Answer(request.model, provider=self._name, salt=str(len(request.messages)))
         with self._open(request) as response:
@@ -115,7 +112,9 @@ class OpenAIProvider:
                     f"{self._name} did not answer with a stream of events; is its base URL right?",
                     extra={"provider": self._name},
                 )
-            yield answer.completion()
+            completion = answer.completion()
+            yield from answer.rest()
+            yield completion
             # The connection can serve the next turn only when the body was read to its end, a few bytes from here.
             with contextlib.suppress(*_TRANSPORT_ERRORS):
                 _read_rest(body)
@@ -188,14 +187,13 @@ class OpenAIProvider:
         except openai.OpenAIError as error:
             raise failures.from_event(str(error), provider=self._name, secret=self._secret) from None
 
-    def _deltas(self, body: Iterator[bytes], answer: Answer) -> Iterator[TextDelta]:
-        """Read chunks into `answer` up to `[DONE]` or the end, and yield their texts."""
+    def _deltas(self, body: Iterator[bytes], answer: Answer) -> Iterator[TextDelta | ReasoningDelta]:
+        """Read chunks into `answer` up to `[DONE]` or the end, and yield what they add."""
         try:
             for event in self._events(body):
                 if event.data.startswith("[DONE]"):
                     return
-                if text := answer.add(self._chunk(event)):
-                    yield TextDelta(text)
+                yield from answer.add(self._chunk(event))
         except (*_TRANSPORT_ERRORS, StreamFormatError, ProviderTimeout) as error:
             # All of the answer is there; what is missing is at most the count of tokens.
             if answer.finished:
@@ -237,9 +235,6 @@ class OpenAIProvider:
         """
         try:
             chunk = json.loads(event.data)
-            if _HALF_CHARACTER.search(event.data):
-                # An escape can carry half a surrogate pair, which can neither be stored nor sent on; it becomes "?".
-                chunk = json.loads(json.dumps(chunk, ensure_ascii=False).encode("utf-8", "replace"))
         except (ValueError, RecursionError):
             raise StreamFormatError("an event is not JSON") from None
         if not isinstance(chunk, dict):

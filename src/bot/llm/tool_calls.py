@@ -9,6 +9,7 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 
+from .characters import CharacterJoiner, whole_characters
 from .types import ToolCall
 
 
@@ -17,10 +18,11 @@ class _Draft:
     id: str = ""
     name: str = ""
     fragments: list[str] = field(default_factory=list)
+    characters: CharacterJoiner = field(default_factory=CharacterJoiner)
 
     @property
     def arguments(self) -> str:
-        return "".join(self.fragments)
+        return "".join(self.fragments) + self.characters.rest
 
 
 class ToolCallJoiner:
@@ -57,8 +59,8 @@ class ToolCallJoiner:
         draft.name = draft.name or name
         arguments = function.get("arguments")
         if isinstance(arguments, dict | list):
-            arguments = json.dumps(arguments)
-        if text := _text(arguments):
+            arguments = json.dumps(arguments, ensure_ascii=False)
+        if isinstance(arguments, str) and (text := draft.characters.add(arguments)):
             draft.fragments.append(text)
 
     def _find(self, index: object, call_id: str) -> _Draft | None:
@@ -82,7 +84,7 @@ class ToolCallJoiner:
     def _made_up_id(self, position: int, draft: _Draft) -> str:
         # Deterministic: reading the same stream twice gives the same ids.
         seed = "\x00".join((self._salt, str(position), draft.name, draft.arguments))
-        return "call_" + hashlib.sha256(seed.encode("utf-8", "surrogatepass")).hexdigest()[:24]
+        return "call_" + hashlib.sha256(seed.encode()).hexdigest()[:24]
 
 
 def _begins_another(draft: _Draft, call_id: str, name: str) -> bool:
@@ -105,4 +107,4 @@ def _is_json(text: str) -> bool:
 
 
 def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
+    return whole_characters(value) if isinstance(value, str) else ""

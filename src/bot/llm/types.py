@@ -97,6 +97,13 @@ class TextDelta:
 
 
 @dataclass(frozen=True, slots=True)
+class ReasoningDelta:
+    """The next piece of the model's reasoning; never empty."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Usage:
     """What the provider counted, in tokens."""
 
@@ -109,7 +116,7 @@ class Completion:
     """The whole answer, after its last delta.
 
     Attributes:
-        text: All deltas joined.
+        text: All deltas of the text joined.
         tool_calls: The function calls in the order in which the model made them. With `finish_reason` `length` the
             last one may be cut: do not run it.
         finish_reason: Why the model stopped. An answer with function calls that stopped normally is `tool_calls`,
@@ -118,6 +125,7 @@ class Completion:
         model: The model that answered, in the provider's words.
         usage: None where the provider did not count.
         refusal: The provider's separate refusal text, if any.
+        reasoning: All deltas of the reasoning joined; None if the model gave none.
     """
 
     text: str
@@ -127,6 +135,7 @@ class Completion:
     model: str
     usage: Usage | None
     refusal: str | None = None
+    reasoning: str | None = None
 
 
 class Provider(Protocol):
@@ -143,8 +152,10 @@ class Provider(Protocol):
     def takes_images(self, model: str) -> bool:
         """Return whether a model looks at images, as far as is known; unknown is yes."""
 
-    def stream(self, request: ModelRequest) -> Generator[TextDelta | Completion, None, None]:
+    def stream(self, request: ModelRequest) -> Generator[TextDelta | ReasoningDelta | Completion, None, None]:
         """Answer a request: any number of deltas, then exactly one `Completion`.
+
+        No text has half of a surrogate pair.
 
         The request goes out at the first `next()`. Closing the generator closes the connection at once.
 

@@ -9,7 +9,7 @@ from typing import Any
 from bot.errors import ProviderIncomplete, TurnCancelled
 from bot.llm.interruption import Interrupted, interruptible
 from bot.llm.tokens import count_tokens
-from bot.llm.types import Completion, ModelRequest, TextDelta
+from bot.llm.types import Completion, ModelRequest, ReasoningDelta, TextDelta
 from bot.turns.endings import as_bot_error, unstored
 from bot.turns.event_log import EventLog
 from bot.turns.events import AnswerDelta, TurnEnded, TurnEvent, TurnStarted
@@ -86,7 +86,7 @@ class RunningTurn:
                     if isinstance(event, TextDelta):
                         for piece in _pieces(event.text):
                             yield self._said(piece)
-                    else:
+                    elif isinstance(event, Completion):
                         ended = self._complete(event)
         except GeneratorExit:
             # Numbered as an orphan's end: nobody hears this one.
@@ -102,7 +102,7 @@ class RunningTurn:
         self._leases.release(self._begun.lease)
         yield ended
 
-    def _ask(self) -> Generator[TextDelta | Completion, None, None]:
+    def _ask(self) -> Generator[TextDelta | ReasoningDelta | Completion, None, None]:
         """Ask the model. Fills the turn's record with what is known of the run."""
         provider = self._model_requests.provider(self._agent, self._begun.lease.user_id)
         self._record |= {"provider": provider.name, "model": self._agent.model}

@@ -4,7 +4,7 @@ import pytest
 
 from bot.errors import ProviderError, ProviderIncomplete
 from bot.llm.answer import Answer
-from bot.llm.types import Completion, ToolCall, Usage
+from bot.llm.types import Completion, ReasoningDelta, TextDelta, ToolCall, Usage
 
 
 def chunk(content=None, finish=None, calls=None, index=0, **fields):
@@ -21,8 +21,18 @@ CALL = [{"index": 0, "id": "a", "function": {"name": "f", "arguments": "{}"}}]
 
 def answer(*chunks):
     collected = Answer("asked")
-    texts = [collected.add(one) for one in chunks]
+    texts = ["".join(delta.text for delta in collected.add(one) if isinstance(delta, TextDelta)) for one in chunks]
     return collected, texts
+
+
+def deltas(*chunks):
+    collected = Answer("asked")
+    added = [delta for one in chunks for delta in collected.add(one)]
+    return collected, [*added, *collected.rest()]
+
+
+def thinking(*texts):
+    return {"type": "thinking", "thinking": [{"type": "text", "text": text} for text in texts]}
 
 
 def test_an_answer_is_its_chunks():
@@ -108,6 +118,68 @@ def test_a_list_of_parts_gives_its_text_and_not_its_thoughts():
     parts = [{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}, {"type": "text", "text": "Yes"}]
     _, texts = answer(chunk(parts))
     assert texts == ["Yes"]
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"reasoning_content": "hm"},
+        {"reasoning": "hm"},
+        {"reasoning_content": "hm", "reasoning": "hm"},
+        {"reasoning_content": "", "reasoning": "hm"},
+        {"reasoning_content": None, "reasoning": "hm"},
+        {"reasoning_content": {"text": "?"}, "reasoning": "hm"},
+        {"reasoning": "hm", "reasoning_details": [{"type": "reasoning.encrypted", "data": "c2VjcmV0"}]},
+        {"content": [thinking("h", "m")]},
+        {"content": [{"type": "thinking", "thinking": "hm"}]},
+    ],
+)
+def test_reasoning_is_read_under_every_name_and_once(field):
+    collected, said = deltas({"choices": [{"delta": field}]}, chunk("Yes", finish="stop"))
+    assert said == [ReasoningDelta("hm"), TextDelta("Yes")]
+    assert (collected.completion().reasoning, collected.completion().text) == ("hm", "Yes")
+
+
+def test_reasoning_and_text_of_one_chunk_come_in_this_order():
+    _, said = deltas(chunk([{"type": "text", "text": "Yes"}, thinking("hm")], finish="stop"))
+    assert said == [ReasoningDelta("hm"), TextDelta("Yes")]
+
+
+@pytest.mark.parametrize(
+    "field", [{"reasoning": ["a"]}, {"reasoning": {"content": "a"}}, {"content": [{"type": "thinking", "thinking": 5}]}]
+)
+def test_reasoning_of_an_unexpected_type_is_passed_over(field):
+    collected, said = deltas({"choices": [{"delta": field}]}, chunk("Yes", finish="stop"))
+    assert said == [TextDelta("Yes")]
+    assert collected.completion().reasoning is None
+
+
+def test_a_character_in_two_deltas_is_one_whatever_comes_between():
+    collected, said = deltas(
+        chunk("a\ud83d"),
+        chunk(""),
+        {"choices": [{"delta": {"reasoning": "\ud83d"}}]},
+        {"choices": [{"delta": {"refusal": "\ud83d"}}]},
+        chunk("\ude00b"),
+        {"choices": [{"delta": {"reasoning": "\ude00", "refusal": "\ude00"}, "finish_reason": "stop"}]},
+    )
+    assert said == [TextDelta("a"), TextDelta("😀b"), ReasoningDelta("😀")]
+    done = collected.completion()
+    assert (done.text, done.reasoning, done.refusal) == ("a😀b", "😀", "😀")
+
+
+def test_half_a_character_at_the_end_is_a_last_delta():
+    collected, said = deltas(chunk("a\ud83d"), {"choices": [{"delta": {"reasoning": "b\ud83d"}}]}, chunk(finish="stop"))
+    assert said == [TextDelta("a"), ReasoningDelta("b"), ReasoningDelta("\ufffd"), TextDelta("\ufffd")]
+    assert (collected.completion().text, collected.completion().reasoning) == ("a\ufffd", "b\ufffd")
+
+
+def test_no_other_text_of_a_chunk_has_half_a_character():
+    call = {"index": 0, "id": "c\ud83d", "function": {"name": "f\ude00", "arguments": {"a": "\ude00é"}}}
+    collected, _ = answer(chunk("a", finish="stop", calls=[call], id="r\ud83d", model="m\ud83d"))
+    done = collected.completion()
+    assert (done.response_id, done.model) == ("r\ufffd", "m\ufffd")
+    assert done.tool_calls == (ToolCall("c\ufffd", "f\ufffd", '{"a": "\ufffdé"}'),)
 
 
 def test_the_last_count_of_tokens_stands():

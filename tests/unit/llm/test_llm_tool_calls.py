@@ -104,6 +104,22 @@ def test_arguments_that_come_as_an_object_become_json():
     assert json.loads(join([delta(0, "a", "f", {"x": [1]})])[0].arguments) == {"x": [1]}
 
 
+def test_a_character_in_two_fragments_is_one_and_calls_do_not_share_halves():
+    calls = join(
+        [delta(0, "a", "f", '{"x":"\ud83d'), delta(1, "b", "g", '{"y":"\ud83d')],
+        [delta(0, arguments=""), delta(1, arguments='z"}')],
+        [delta(0, arguments='\ude00"}')],
+    )
+    assert [call.arguments for call in calls] == ['{"x":"😀"}', '{"y":"\ufffdz"}']
+
+
+def test_arguments_that_end_in_half_a_character_are_whole_each_time_they_are_read():
+    joiner = ToolCallJoiner()
+    joiner.add([delta(0, None, "f", '{"x":"\ud83d')])
+    assert joiner.calls() == joiner.calls()
+    assert joiner.calls()[0].arguments == '{"x":"\ufffd'
+
+
 def test_broken_arguments_are_kept_as_the_model_wrote_them():
     assert join([delta(0, "a", "f", '{"x": ')])[0].arguments == '{"x": '
 
