@@ -1,7 +1,7 @@
-"""What makes PynamoDB a single table: items and their keys, reading, writing, and what both must never get wrong.
+"""Single-table support on top of PynamoDB: items, keys, reads, writes and their invariants.
 
-A program that uses the models needs two names of it: `configure` points them at a table, `TableSettings` says at which.
-Nothing in here knows an entity; the entities stand one floor up, one a file.
+A program that uses the models needs two names from here: `configure` points them at the table that a `TableSettings`
+describes. Nothing in this package knows an entity; those are in `models`, one per file.
 """
 
 from models.table.connection import TableSettings, configure

@@ -1,9 +1,9 @@
-"""How answers of DynamoDB's become dictionaries: as botocore gives them, at a fraction of the time.
+"""A faster parser for DynamoDB's responses, with the same results as botocore's.
 
-botocore walks an answer by the service's model, member by member; for a page of items that is a third of the time of
-the whole read. But JSON from DynamoDB is already what botocore gives, but for binary values, which are base64 there.
-All that is used here is public in botocore: a session's components, the parser's one public method, and the
-configuration of clients. Everything but a successful read is left to botocore's own parser.
+botocore walks a response along the service model, member by member; for a page of items that is a third of the time of
+the whole read. But DynamoDB's JSON already has the structure that botocore returns, except that binary values are
+base64. This module uses only public parts of botocore: a session's components, the parser's one public method, and the
+client configuration. Everything except a successful read goes to botocore's own parser.
 """
 
 import json
@@ -14,22 +14,22 @@ from botocore.config import Config
 from botocore.parsers import JSONParser, ResponseParserFactory
 from botocore.session import Session
 
-# The answers that bring items. A page of them is what takes long to read.
+# The responses that contain items; only these take long to parse.
 _READS = frozenset({"GetItemOutput", "QueryOutput", "BatchGetItemOutput"})
 _AS_THEY_ARE = frozenset({"S", "N", "BOOL", "NULL", "SS", "NS"})
 
 
 def prepare(session: Session) -> None:
-    """Have the clients that this session makes read DynamoDB's answers faster, and name themselves always the same.
+    """Make this session's clients parse DynamoDB's responses with `ItemParser`, and fix their `User-Agent`.
 
-    botocore puts its `User-Agent` together anew twice in each request.
+    botocore would otherwise build the `User-Agent` twice for each request.
     """
     session.register_component("response_parser_factory", _Parsers())
     session.set_default_client_config(Config(user_agent=session.user_agent()))
 
 
 class _Parsers(ResponseParserFactory):
-    """botocore's factory, but for the protocol of DynamoDB."""
+    """botocore's factory, except for DynamoDB's protocol."""
 
     def create_parser(self, protocol_name: str) -> Any:
         """Return the parser of a protocol."""
@@ -37,16 +37,16 @@ class _Parsers(ResponseParserFactory):
 
 
 class ItemParser(JSONParser):
-    """botocore's parser, but for successful reads of items."""
+    """botocore's parser, except for successful reads of items."""
 
     def parse(self, response: Any, shape: Any) -> Any:
-        """Return the answer as botocore's own parser does."""
+        """Return what botocore's own parser returns."""
         if shape is None or shape.name not in _READS or response["status_code"] >= 300:
             return super().parse(response, shape)
         try:
             parsed = json.loads(response["body"])
             _unpack(parsed)
-        except (ValueError, TypeError, AttributeError):  # it is none of DynamoDB's; botocore knows what to make of it
+        except (ValueError, TypeError, AttributeError):  # not DynamoDB's format; botocore handles it
             return super().parse(response, shape)
         headers = {name.lower(): value for name, value in response["headers"].items()}
         metadata: dict[str, Any] = {"HTTPStatusCode": response["status_code"], "HTTPHeaders": headers}
@@ -57,7 +57,7 @@ class ItemParser(JSONParser):
 
 
 def _unpack(answer: dict[str, Any]) -> None:
-    """Replace the base64 of binary values by what it stands for, wherever an answer has items or keys."""
+    """Decode the base64 of binary values in all items and keys of a response."""
     if "Item" in answer:
         _unpack_values(answer["Item"].values())
     for item in answer.get("Items", ()):

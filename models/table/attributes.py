@@ -1,4 +1,4 @@
-"""Attribute types that PynamoDB does not have in the form that we need."""
+"""Attribute types that PynamoDB lacks, or has with other semantics than we need."""
 
 import json
 import math
@@ -14,16 +14,16 @@ from models.table import clock
 from models.table.errors import InvalidValue, MapTooLarge
 from models.table.values import checked_map, from_json, is_whole, number_value, readable, text_value
 
-# How deep a fault is looked for; Python's own `json` gives up somewhere behind it.
+# How deep the search for an invalid value goes; Python's `json` gives up a little below it.
 _DEEPEST = 900
-_UNICODE = "must be valid Unicode; half of a surrogate pair is no character"
+_UNICODE = "must be valid Unicode; half of a surrogate pair is not a character"
 
 
 class TextAttribute(UnicodeAttribute):
-    """A text, of at most `longest` characters where that is given."""
+    """A text, of at most `longest` characters if that is given."""
 
     def __init__(self, *, longest: int | None = None, **options: Any) -> None:
-        """Take the longest that it may be; `options` are PynamoDB's."""
+        """Take the maximum length; `options` are PynamoDB's."""
         super().__init__(**options)
         self.longest = longest
 
@@ -31,12 +31,12 @@ class TextAttribute(UnicodeAttribute):
         """Return the text that is stored.
 
         Raises:
-            InvalidValue: it is none, or too long, or holds half of a surrogate pair.
+            InvalidValue: it is not a string, too long, or contains half of a surrogate pair.
         """
         return text_value(self.attr_name or "text", value, self.longest)
 
     def deserialize(self, value: str) -> str:
-        """Return the text that was stored, with U+FFFD for what is no character."""
+        """Return the text that was stored, with U+FFFD for each half of a surrogate pair."""
         return readable(value)
 
 
@@ -47,13 +47,13 @@ class WholeNumberAttribute(NumberAttribute):
         """Return the number that is stored.
 
         Raises:
-            InvalidValue: it is none, or has more digits.
+            InvalidValue: it is not an int, or has more digits.
         """
         return str(number_value(self.attr_name or "number", value))
 
 
 class FlagAttribute(BooleanAttribute):
-    """True or false, and nothing that only counts as one of them."""
+    """True or False; other truthy or falsy values are rejected."""
 
     def serialize(self, value: Any) -> bool:
         """Return what is stored.
@@ -62,12 +62,12 @@ class FlagAttribute(BooleanAttribute):
             InvalidValue: it is neither.
         """
         if not isinstance(value, bool):
-            raise InvalidValue(self.attr_name or "flag", f"must be true or false, and not a {type(value).__name__}")
+            raise InvalidValue(self.attr_name or "flag", f"must be true or false, not {type(value).__name__}")
         return value
 
 
 class TimestampAttribute(Attribute[datetime]):
-    """A moment in UTC as a string of fixed width (see `clock`), so that it sorts and compares as time does."""
+    """A time in UTC as a string of fixed width (see `clock`), so that it sorts and compares chronologically."""
 
     attr_type = STRING
 
@@ -75,20 +75,20 @@ class TimestampAttribute(Attribute[datetime]):
         """Return the string that is stored.
 
         Raises:
-            InvalidValue: it is no time with a time zone.
+            InvalidValue: it is not a `datetime` with a time zone.
         """
         return clock.to_timestamp(value, self.attr_name or "time")
 
     def deserialize(self, value: str) -> datetime:
-        """Return the moment that was stored."""
+        """Return the time that was stored."""
         return clock.from_timestamp(value)
 
 
 class JsonAttribute(Attribute[Any]):
-    """Any JSON value as compact JSON text; empty names and depth are no matter.
+    """Any JSON value as compact JSON text, so DynamoDB's limits on depth and attribute names do not apply.
 
-    DynamoDB's own numbers have 38 digits. As text, whole numbers keep all of theirs, and any other comes back as the
-    double that it was.
+    DynamoDB's numbers have 38 digits. As text, integers keep all their digits, and other numbers are read back as the
+    same double.
     """
 
     attr_type = STRING
@@ -109,14 +109,14 @@ class JsonAttribute(Attribute[Any]):
 class JsonMapAttribute(Attribute[dict[str, Any]]):
     """A map whose values are JSON text.
 
-    Unlike one JSON string, each name can be set and removed by itself in an update: two writers that change two names
-    at the same time both win. Where the map has a limit, a writer has to know what is there (see `merged`).
+    Unlike in one JSON string, an update can set and remove each name individually, so two writers that change different
+    names at the same time both succeed. If the map has a limit, a writer must know its current content (see `merged`).
     """
 
     attr_type = MAP
 
     def __init__(self, *, limit: tuple[int, int] | None = None, **options: Any) -> None:
-        """Take how many names and bytes it may have at the most; `options` are PynamoDB's."""
+        """Take the maximum numbers of names and bytes; `options` are PynamoDB's."""
         super().__init__(**options)
         self.limit = limit
 
@@ -124,7 +124,7 @@ class JsonMapAttribute(Attribute[dict[str, Any]]):
         """Return the map that is stored.
 
         Raises:
-            InvalidValue: a name is no string, or what it stands for is not JSON.
+            InvalidValue: a name is not a string, or a value is not JSON.
         """
         field = self.attr_name or "value"
         checked_map(field, value)
@@ -133,26 +133,26 @@ class JsonMapAttribute(Attribute[dict[str, Any]]):
         return {name: {STRING: to_json(entry, f"{field}.{name}")} for name, entry in value.items()}
 
     def check(self, value: Mapping[str, Any], has: tuple[int, int] = (0, 0)) -> None:
-        """Check a whole map, in place of one that `has` so many names and bytes.
+        """Check a whole map that replaces one with the names and bytes in `has`.
 
         Raises:
-            MapTooLarge: it has more of them than it may, and more than before.
+            MapTooLarge: it has more of them than the limit, and more than before.
         """
         would = self.counts(value)
         if self.limit and any(new > max(most, old) for new, most, old in zip(would, self.limit, has, strict=True)):
             raise MapTooLarge(self.attr_name, would, self.limit, has)
 
     def merged(self, there: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what the map becomes when names of it are set, or removed where they are None.
+        """Return the map with `changes` applied: names are set, or removed if their value is None.
 
-        A map that is over its limit already may still become smaller.
+        A map that is already over its limit may still shrink.
 
         Raises:
-            InvalidValue: a name is no string, or what it stands for is not JSON.
-            MapTooLarge: it would have more names or bytes than it may.
+            InvalidValue: a name is not a string, or a value is not JSON.
+            MapTooLarge: it would have more names or bytes than the limit.
         """
         checked_map(self.attr_name, changes)
-        # A name that is there may stand for null.
+        # A stored value may be null.
         kept = {name: value for name, value in there.items() if name not in changes}
         result = kept | {name: value for name, value in changes.items() if value is not None}
         self.check(result, self.counts(there))
@@ -169,7 +169,7 @@ class JsonMapAttribute(Attribute[dict[str, Any]]):
 
 
 class NumberMapAttribute(Attribute[dict[str, int]]):
-    """A map of whole numbers, each of which can be counted up by itself in an update."""
+    """A map of whole numbers, each of which an update can increment individually."""
 
     attr_type = MAP
 
@@ -183,14 +183,14 @@ class NumberMapAttribute(Attribute[dict[str, int]]):
 
 
 def to_json(value: Any, field: str = "value") -> str:
-    """Return compact JSON text from which the same value is read: what would come back as something else is refused.
+    """Return compact JSON text; a value that would not be read back unchanged is refused.
 
     Args:
-        value: None, a bool, an int, a finite float, a str, or a list or map of such; a map's names are strings.
-        field: what an error calls it.
+        value: None, a bool, an int, a finite float, a str, or a list or map of these; a map's names are strings.
+        field: its name in an error.
 
     Raises:
-        InvalidValue: it is something else; the error's field is the path to it.
+        InvalidValue: a part of it is anything else; the error's field is the path to that part.
     """
     try:
         text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
@@ -204,7 +204,7 @@ def to_json(value: Any, field: str = "value") -> str:
 
 
 def _names_are_text(value: Any) -> bool:
-    """Whether all names of all maps are strings; `json` makes strings of numbers, and of 1 and "1" the same one."""
+    """Whether all names of all maps are strings: `json` converts numbers to strings, so that 1 and "1" collide."""
     within = [value]
     while within:
         each = within.pop()
@@ -219,7 +219,7 @@ def _names_are_text(value: Any) -> bool:
 
 
 def _fault(value: Any, field: str) -> InvalidValue:
-    """Return the error that names what of a value is not JSON."""
+    """Return the error for the part of a value that is not JSON."""
     within: list[tuple[str, int, Any]] = [(field, 0, value)]
     while within:
         path, depth, each = within.pop()
@@ -227,7 +227,7 @@ def _fault(value: Any, field: str) -> InvalidValue:
             break
         if isinstance(each, dict):
             if wrong := [name for name in each if not isinstance(name, str)]:
-                return InvalidValue(path, f"the names of a map must be strings, and {str(wrong[0])[:40]!r} is none")
+                return InvalidValue(path, f"the names of a map must be strings, and {str(wrong[0])[:40]!r} is not one")
             if not all(is_whole(name) for name in each):
                 return InvalidValue(path, f"the names of a map {_UNICODE}")
             within += [(f"{path}.{name}", depth + 1, inner) for name, inner in each.items()]
@@ -244,6 +244,6 @@ def _fault(value: Any, field: str) -> InvalidValue:
                 return InvalidValue(path, f"a whole number has at most {sys.get_int_max_str_digits():,} digits")
         elif each is not None and not isinstance(each, (str, float)):
             return InvalidValue(
-                path, f"must be JSON: None, a bool, int, float, str, list or dict, and not a {type(each).__name__}"
+                path, f"must be JSON: None, a bool, int, float, str, list or dict, not {type(each).__name__}"
             )
-    return InvalidValue(field, f"is nested too deep, or holds itself; at most {_DEEPEST} levels can be stored")
+    return InvalidValue(field, f"is nested too deeply or contains itself; at most {_DEEPEST} levels can be stored")

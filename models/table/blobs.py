@@ -1,10 +1,10 @@
-"""Texts that are too large for an item, as objects in S3: made before their item, removed after it.
+"""Texts that are too large for an item, as objects in S3: created before their item, deleted after it.
 
-An object's key is made of its item's keys and a token of its own, so an object leads back to its item, one partition's
-objects stand together, and nothing is ever overwritten. The order keeps every item readable; what a crash leaves behind
-is an object that no item names, which `bot blobs sweep` finds.
+An object's key consists of its item's keys and a random token. So each object identifies its item, the objects of a
+partition share a prefix, and nothing is ever overwritten. The order keeps every item readable: a crash can only leave
+an object that no item refers to, which `bot blobs sweep` finds.
 
-`configure` sets the bucket; without one, items keep what they can hold and nothing goes to S3.
+`configure` sets the bucket; without one, texts that do not fit in an item are refused.
 """
 
 import json
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# How many requests to S3 a process has open for one page, and how many objects S3 deletes in one request.
+# How many objects of one page are fetched in parallel, and how many S3 deletes in one request.
 _PARALLEL = 8
 _DELETED_TOGETHER = 1000
 
@@ -39,7 +39,7 @@ _DELETED_TOGETHER = 1000
 class BlobSettings:
     """Where objects are. Credentials come from the usual AWS chain unless they are given here.
 
-    `endpoint_url` None means AWS itself; the timeouts are in seconds; `max_attempts` counts the first try.
+    `endpoint_url` None means AWS; the timeouts are in seconds; `max_attempts` includes the first attempt.
     """
 
     bucket: str
@@ -54,7 +54,7 @@ class BlobSettings:
 
 @dataclass(frozen=True)
 class Found:
-    """An object in the bucket: its key, its size in bytes and when it was made."""
+    """An object in the bucket: its key, its size in bytes and its creation time."""
 
     key: str
     size: int
@@ -62,7 +62,7 @@ class Found:
 
 
 class _Bucket:
-    """The bucket of this process; its client and threads are made on first use, and again when the settings change."""
+    """The bucket of this process. Client and threads are created on first use, the client again for new settings."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -98,8 +98,8 @@ class _Bucket:
 
 
 def _connect(settings: BlobSettings) -> "S3Client":
-    # Each client has a session of its own: the default one is not thread-safe.
-    # boto3 brings along what moves large files; most deployments have no bucket.
+    # Each client has its own session: the default one is not thread-safe. boto3 is imported only here, because it
+    # imports the machinery for large files, and most deployments have no bucket.
     import boto3
 
     made: S3Client = boto3.session.Session().client(
@@ -113,7 +113,7 @@ def _connect(settings: BlobSettings) -> "S3Client":
             read_timeout=settings.read_timeout,
             retries={"mode": "standard", "total_max_attempts": settings.max_attempts},
             max_pool_connections=4 * _PARALLEL,
-            # An emulator on loopback has no host name for each bucket.
+            # An emulator on loopback has no host name per bucket.
             s3={"addressing_style": "path" if settings.endpoint_url else "auto"},
         ),
     )
@@ -124,7 +124,7 @@ _bucket = _Bucket()
 
 
 def configure(settings: BlobSettings | None) -> None:
-    """Set the bucket of this process; None: there is none."""
+    """Set the bucket of this process, or None for no bucket."""
     _bucket.configure(settings)
 
 
@@ -139,7 +139,7 @@ def new_key(partition: str, sort: str) -> str:
 
 
 def item_of(key: str) -> tuple[str, str] | None:
-    """Return the keys of the item that an object was made for, or None where the key is not one of ours."""
+    """Return the keys of the item that an object was created for, or None if the object's key is not one of ours."""
     match key.split("/"):
         case [partition, sort, token] if partition and sort and token:
             return _key(partition), _key(sort)
@@ -148,13 +148,13 @@ def item_of(key: str) -> tuple[str, str] | None:
 
 
 def key_of(raw: Mapping[str, Any]) -> str | None:
-    """Return the key of the object that a raw item names in `blob`, or None."""
+    """Return the key of the object that a raw item refers to in `blob`, or None."""
     stored = raw.get("blob", {}).get("S")
     return str(json.loads(stored)["key"]) if stored else None
 
 
 def _segment(key: str) -> str:
-    # `!` is safe in a key of S3, `#` is not; one that stands in the text is quoted, so the way back is certain.
+    # `!` is safe in an S3 key, `#` is not. A literal `!` is quoted, so the mapping is reversible.
     return quote(key, safe=":").replace("%23", "!")
 
 
@@ -166,7 +166,7 @@ def get(key: str) -> bytes:
     """Return an object. Cost: 1 GetObject.
 
     Raises:
-        ContentUnavailable: it is not there, or S3 does not answer.
+        ContentUnavailable: it does not exist, or S3 does not answer.
     """
     try:
         return _bucket.client.get_object(Bucket=_bucket.name, Key=key)["Body"].read()
@@ -177,10 +177,10 @@ def get(key: str) -> bytes:
 
 
 def put(bodies: Mapping[str, bytes]) -> None:
-    """Store objects by their keys, some at the same time. Cost: 1 PutObject each.
+    """Store objects by their keys, in parallel. Cost: 1 PutObject each.
 
     Raises:
-        ContentUnavailable: S3 does not take one; those that it has taken are removed.
+        ContentUnavailable: S3 did not store one; the others are removed again.
     """
     try:
         list(_bucket.threads.map(_put, bodies.items()))
@@ -198,10 +198,10 @@ def _put(item: tuple[str, bytes]) -> None:
 
 
 def delete(keys: Sequence[str]) -> None:
-    """Delete objects by their keys; missing ones are no error. Cost: 1 DeleteObjects for each 1,000.
+    """Delete objects by their keys; missing ones are not an error. Cost: 1 DeleteObjects for each 1,000.
 
     Raises:
-        ContentUnavailable: S3 has not deleted all of them; the same call again will.
+        ContentUnavailable: S3 has not deleted all of them; repeat the call.
     """
     for start in range(0, len(keys), _DELETED_TOGETHER):
         together = keys[start : start + _DELETED_TOGETHER]
@@ -212,22 +212,22 @@ def delete(keys: Sequence[str]) -> None:
         except (ClientError, BotoCoreError) as error:
             raise _unreachable(error) from error
         if errors := answer.get("Errors"):
-            log.error("S3 did not delete %d objects, the first for %s", len(errors), errors[0].get("Code"))
-            raise ContentUnavailable("S3 did not delete all of it")
+            log.error("S3 did not delete %d objects; first error: %s", len(errors), errors[0].get("Code"))
+            raise ContentUnavailable("S3 did not delete all objects")
 
 
 def discard(keys: Sequence[str]) -> None:
-    """Delete objects that no item names any more, as far as S3 lets us now; `bot blobs sweep` finds what stays."""
+    """Try to delete objects that no item refers to any more; `bot blobs sweep` finds those that remain."""
     if not keys:
         return
     try:
         delete(keys)
     except ContentUnavailable as error:
-        log.warning("%d objects stay in the bucket, though no item names them: %s", len(keys), error)
+        log.warning("%d objects remain in the bucket, though no item refers to them: %s", len(keys), error)
 
 
 def of_partition(partition: str) -> list[str]:
-    """Return the keys of the first 1,000 objects of one partition's items, in order, those too that no item names.
+    """Return the keys of the first 1,000 objects of one partition, in order, even those that no item refers to.
 
     Without a bucket there are none. Cost: 1 ListObjectsV2.
 
@@ -240,7 +240,7 @@ def of_partition(partition: str) -> list[str]:
 
 
 def every(prefix: str = "") -> Iterator[Found]:
-    """Give the objects whose keys begin with `prefix`, in their order. Cost: 1 ListObjectsV2 for each 1,000.
+    """Yield the objects whose keys begin with `prefix`, in key order. Cost: 1 ListObjectsV2 for each 1,000.
 
     Raises:
         ContentUnavailable: S3 does not answer.
@@ -254,7 +254,7 @@ def every(prefix: str = "") -> Iterator[Found]:
 
 
 def fetch(keys: Iterable[str]) -> Iterator[bytes | ContentUnavailable]:
-    """Give the objects in the order of their keys, read some at a time; for one that cannot be read, why.
+    """Yield the contents of objects in the order of `keys`, fetched 8 at a time; for an unreadable one, the reason.
 
     Cost: 1 GetObject each.
     """
@@ -272,12 +272,13 @@ def _got(key: str) -> bytes | ContentUnavailable:
 
 @contextmanager
 def stored(bodies: Mapping[str, bytes], refused: tuple[type[Exception], ...]) -> Iterator[None]:
-    """Store objects, then write the items that name them inside; if that is refused for certain, remove them.
+    """Store objects, then run the block that writes the items that refer to them.
 
-    After an error that leaves open whether the items were written, the objects stay: an item may name them.
+    The objects are removed if the block raises one of `refused`, which mean that no item was written. After any other
+    error they are kept, because an item may refer to them.
 
     Raises:
-        ContentUnavailable: S3 does not take one; nothing stays.
+        ContentUnavailable: S3 did not store one; all are removed.
     """
     if bodies:
         put(bodies)

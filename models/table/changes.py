@@ -1,4 +1,4 @@
-"""Partial updates: what a caller wants changed, turned into update actions that leave all the rest alone."""
+"""Partial updates: a caller's changes as update actions that leave all other attributes alone."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,25 +19,25 @@ from models.table.writing import response_error, too_large
 
 
 class _Names(Path):
-    """A path of plain names. PynamoDB's own takes `a[0]` for the first element of a list `a`."""
+    """A path of literal names. PynamoDB's own path reads `a[0]` as the first element of a list `a`."""
 
     def _serialize_value(self, value: list[str], placeholder_names: dict[str, str], _values: Any) -> str:
         return ".".join(placeholder_names.setdefault(name, f"#{len(placeholder_names)}") for name in value)
 
 
 def set_or_remove(attribute: Attribute[Any], value: Any) -> Action:
-    """Return the action that sets an attribute, or removes it where the value is None."""
+    """Return the action that sets an attribute, or removes it if the value is None."""
     if value is None:
         return attribute.remove()
-    # Serialized here, because PynamoDB takes a value such as {"S": "text"} for one that has been serialized.
+    # Serialized here, because PynamoDB treats a value such as {"S": "text"} as already serialized.
     return attribute.set(Value({attribute.attr_type: attribute.serialize(value)}))
 
 
 def text_actions(item: LongItem) -> list[Action]:
-    """Return the actions that store the item's text where it belongs, and nothing else of the item.
+    """Return the actions that store the item's long text and change nothing else.
 
     Raises:
-        ContentUnavailable: the text is not here, as it was not read.
+        ContentUnavailable: the text was not loaded.
         ItemTooLarge: it does not fit in an item, and was not packed for S3.
     """
     getattr(item, item.LONG)
@@ -50,15 +50,15 @@ def text_actions(item: LongItem) -> list[Action]:
 
 
 def entry(attribute: JsonMapAttribute | NumberMapAttribute, name: str) -> Path:
-    """Return the path of one name of a map, for actions and conditions on it alone."""
+    """Return the path of one name in a map, for actions and conditions on this name."""
     return _Names([*attribute.attr_path, name])
 
 
 def merge(attribute: JsonMapAttribute, changes: Mapping[str, Any]) -> list[Action]:
-    """Return the actions that set or (for None) remove single names of a map, and leave its other names alone.
+    """Return the actions that set or (for None) remove single names of a map and leave its other names alone.
 
     Raises:
-        InvalidValue: a name is no string, or what it stands for is not JSON.
+        InvalidValue: a name is not a string, or a value is not JSON.
     """
     actions: list[Action] = []
     for name, value in checked_map(attribute.attr_name, changes).items():
@@ -73,10 +73,10 @@ def merge(attribute: JsonMapAttribute, changes: Mapping[str, Any]) -> list[Actio
 def actions_for(entity: type[Item], changes: Mapping[str, Any]) -> list[Action]:
     """Return the actions for a partial update: maps are merged by name, everything else is set or removed.
 
-    None for a map empties it: without a map there, no name of it could be set any more.
+    None for a map empties it: if the map were removed, no name in it could be set later.
 
     Raises:
-        InvalidValue: a field is none that the entity lets be changed like this, or what it shall be is not allowed.
+        InvalidValue: a field cannot be changed like this, or its new value is not allowed.
     """
     actions: list[Action] = []
     for name, value in checked_changes(entity, changes).items():
@@ -89,10 +89,10 @@ def actions_for(entity: type[Item], changes: Mapping[str, Any]) -> list[Action]:
 
 
 def checked_changes(entity: type[Item], changes: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return changes, all of which are of fields that the entity lets be changed.
+    """Return the changes after checking that all their fields are in the entity's `CHANGEABLE`.
 
     Raises:
-        InvalidValue: they are not.
+        InvalidValue: one is not.
     """
     for name in checked_map("changes", changes):
         if name not in entity.CHANGEABLE:
@@ -101,18 +101,18 @@ def checked_changes(entity: type[Item], changes: Mapping[str, Any]) -> Mapping[s
 
 
 def merges(entity: type[Item], changes: Mapping[str, Any]) -> bool:
-    """Whether changes set names of a map with a limit, so that what is there has to be known."""
+    """Whether changes set names in a map with a limit, so that its current content must be read first."""
     attributes = entity.get_attributes()
     maps = (attributes[name] for name, value in changes.items() if value and name in attributes)
     return any(isinstance(each, JsonMapAttribute) and each.limit for each in maps)
 
 
 def apply(item: Item, changes: Mapping[str, Any]) -> None:
-    """Change an item that was read as its partial update will change it in the table.
+    """Apply to an item in memory the changes that its partial update will make in the table.
 
     Raises:
-        InvalidValue: a field cannot be changed, or not to this.
-        MapTooLarge: a map would have more names or bytes than it may.
+        InvalidValue: a field cannot be changed, or its new value is not allowed.
+        MapTooLarge: a map would have more names or bytes than its limit.
     """
     for name, value in checked_changes(type(item), changes).items():
         attribute = item.get_attributes()[name]
@@ -123,10 +123,10 @@ def apply(item: Item, changes: Mapping[str, Any]) -> None:
 
 
 def update_present(item: Item, actions: list[Action], condition: Condition | None, what: str) -> None:
-    """Update an item that is there, and load what it has become. Cost: 1 UpdateItem; 1 WCU for each KB.
+    """Update an existing item, and load its new attributes. Cost: 1 UpdateItem; 1 WCU for each KB.
 
     Raises:
-        ItemNotFound: it is not there, or the condition does not hold.
+        ItemNotFound: it does not exist, or the condition does not hold.
         ItemTooLarge: it would become larger than 400 KB.
     """
     present = type(item).PK.exists()
@@ -141,5 +141,5 @@ def update_present(item: Item, actions: list[Action], condition: Condition | Non
 
 
 def condition_failed(error: Any) -> bool:
-    """Whether a write was refused by its own condition."""
+    """Whether a write failed because its condition did not hold."""
     return response_error(error).get("Code") == "ConditionalCheckFailedException"

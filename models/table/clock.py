@@ -1,6 +1,6 @@
-"""The clock of the data layer, and the one form in which a time stands in a key.
+"""The clock of the data layer, and the one format of times in keys.
 
-Source of the form: RFC 3339, at a fixed width of 27 characters, so that the order of the strings is the order of time.
+The format is RFC 3339 with a fixed width of 27 characters, so that strings sort chronologically.
 """
 
 from collections.abc import Callable
@@ -20,21 +20,21 @@ def _system_clock() -> datetime:
 _source: Callable[[], datetime] = _system_clock
 _measured = True
 _ahead = timedelta(0)
-# A `Date` header is cut to the second, and the answer took its time: less than this is no difference.
+# A `Date` header has whole seconds, and the response took some time: smaller differences are ignored.
 _TOLERANCE = timedelta(seconds=2)
 _HALF = timedelta(milliseconds=500)
 
 
 def now() -> datetime:
-    """Return the present moment in UTC, with microseconds."""
+    """Return the current time in UTC, with microseconds."""
     return _source()
 
 
 def set_clock(source: Callable[[], datetime], *, measured: bool | None = None) -> Callable[[], datetime]:
-    """Replace the source of time; return the one before.
+    """Replace the source of the time; return the previous one.
 
-    `measured` says whether it is compared with DynamoDB's clock: the system's own is, a fake one that stands still is
-    not, a skewed one of a chaos run may be.
+    `measured` says whether it is compared with DynamoDB's clock: by default the system clock is, and a replacement,
+    such as a fake clock in a test, is not.
     """
     global _source, _measured, _ahead
     previous, _source = _source, source
@@ -44,15 +44,15 @@ def set_clock(source: Callable[[], datetime], *, measured: bool | None = None) -
 
 
 def table_now() -> datetime:
-    """Return the present moment by DynamoDB's clock, which is the same for all hosts; leases are judged by it.
+    """Return the current time by DynamoDB's clock, which is the same for all hosts; it decides when a lease expires.
 
-    A host whose own clock is five minutes fast would take every lease for expired otherwise.
+    Otherwise a host whose clock is five minutes fast would consider every lease expired.
     """
     return now() + _ahead
 
 
 def observe(date: str | None) -> None:
-    """Learn from the `Date` header of an answer of DynamoDB's how far its clock is ahead of this host's."""
+    """Learn from the `Date` header of a DynamoDB response how far DynamoDB's clock is ahead of this host's."""
     global _ahead
     if date is None or not _measured:
         return
@@ -64,13 +64,13 @@ def observe(date: str | None) -> None:
 
 
 def to_timestamp(moment: datetime, field: str = "time") -> str:
-    """Return `moment` as `YYYY-MM-DDTHH:MM:SS.ffffffZ`, 27 characters; `field` is what an error calls it.
+    """Return `moment` as `YYYY-MM-DDTHH:MM:SS.ffffffZ`, 27 characters; `field` is its name in an error.
 
     Raises:
-        InvalidValue: `moment` is no time, has no time zone, or is out of range in UTC.
+        InvalidValue: `moment` is not a `datetime`, has no time zone, or is out of range in UTC.
     """
     if not isinstance(moment, datetime):
-        raise InvalidValue(field, f"must be a time, and not a {type(moment).__name__}")
+        raise InvalidValue(field, f"must be a datetime, not {type(moment).__name__}")
     if moment.tzinfo is None:
         raise InvalidValue(field, "a time without a time zone cannot be stored")
     try:
@@ -84,17 +84,17 @@ def from_timestamp(text: str) -> datetime:
     """Return the moment that `to_timestamp` wrote.
 
     Raises:
-        ValueError: `text` is not in that form.
+        ValueError: `text` does not have that format.
     """
     if len(text) != _WIDTH or text[-1] != "Z":
-        raise ValueError(f"{text!r} is no timestamp of {_WIDTH} characters in UTC")
+        raise ValueError(f"{text!r} is not a UTC timestamp of {_WIDTH} characters")
     return datetime.fromisoformat(text)
 
 
 def strictly_after(previous: datetime | None) -> datetime:
-    """Return the present moment, or one microsecond after `previous` where a clock is behind.
+    """Return the current time, or one microsecond after `previous` if the clock is behind it.
 
-    This is what keeps the messages of a conversation in one order, whatever the clocks of the hosts say.
+    This keeps the messages of a conversation in one order even when hosts' clocks disagree.
     """
     present = now()
     return present if previous is None or present > previous else previous + MICROSECOND

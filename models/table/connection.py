@@ -1,4 +1,4 @@
-"""How the process reaches its table: one client, shared by all entities and threads."""
+"""The connection of this process to its table: one client, shared by all entities and threads."""
 
 from dataclasses import dataclass, field
 from threading import Lock
@@ -15,8 +15,8 @@ from models.table.indexes import key_schema
 class TableSettings:
     """Where the table is. Credentials come from the usual AWS chain unless they are given here.
 
-    `endpoint_url` None means AWS itself; `read_timeout` and `connect_timeout` are in seconds; `max_attempts` counts
-    the first try. `audit_days` is how long records of the audit trail are kept.
+    `endpoint_url` None means AWS; `read_timeout` and `connect_timeout` are in seconds; `max_attempts` includes the
+    first attempt. `audit_days` is how long records of the audit trail are kept.
     """
 
     name: str = "turntable"
@@ -32,7 +32,7 @@ class TableSettings:
 
 
 class _Connections:
-    """The connection of this process, made on first use and again when the settings change."""
+    """The connection of this process, created on first use and again when the settings change."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -69,7 +69,7 @@ def _connect(settings: TableSettings) -> TableConnection:
         aws_secret_access_key=settings.secret_access_key,
     )
     answers.prepare(made.connection.session)
-    # Making a botocore client is not thread-safe; using one is. So it is made here, under the lock.
+    # Creating a botocore client is not thread-safe; using one is. So it is created here, under the lock.
     made.connection.client.meta.events.register("after-call.dynamodb", _observe_clock)
     return made
 
@@ -97,10 +97,10 @@ def connection() -> TableConnection:
 
 
 def client() -> Any:
-    """Return the botocore client under the connection, for what PynamoDB has no word for."""
+    """Return the botocore client of the connection, for operations that PynamoDB does not offer."""
     return connection().connection.client
 
 
 def low_level() -> Connection:
-    """Return PynamoDB's table-less connection, as its transactions want it."""
+    """Return PynamoDB's connection without a table, which its transactions need."""
     return connection().connection

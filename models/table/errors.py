@@ -88,7 +88,7 @@ class LimitReached(TableError):
 
     def __init__(self, limit: str, size: int, used: int, wanted: int, resets_at: datetime | None) -> None:
         """Take the limit and its current use."""
-        super().__init__(f"{limit}: {used:,} of {size:,} are claimed, and this would take {wanted:,}.")
+        super().__init__(f"{limit}: {used:,} of {size:,} are claimed, and this needs {wanted:,}.")
         self.limit = limit
         self.size = size
         self.used = used
@@ -173,18 +173,18 @@ def _names_and_bytes(counts: tuple[int, int]) -> str:
 
 
 class TransactionTooLarge(ItemTooLarge):
-    """A transaction would be over 4 MB, as it is sent; nothing was sent."""
+    """A transaction's request would be over 4 MB; nothing was sent."""
 
     def __init__(self, size: int, limit: int) -> None:
         """Take the `size` and the `limit`, in bytes."""
-        super().__init__("what is written together", size, limit)
+        super().__init__("The transaction", size, limit)
 
 
 class TooManyWrites(TableError):
     """A transaction would have too many writes; nothing was sent."""
 
     def __init__(self, what: str, count: int, limit: int) -> None:
-        """Take `what` is written, how many there are, and how many are allowed."""
+        """Take `what` was to be written, how many there are, and how many are allowed."""
         super().__init__(f"{count:,} {what} cannot be written together; at most {limit:,} can.")
         self.what = what
         self.count = count
@@ -199,6 +199,6 @@ class ContentUnavailable(TableError):
 
     def __init__(self, reason: str, *, lasting: bool = False, left_out: bool = False) -> None:
         """Take the reason, as the end of a sentence."""
-        super().__init__(f"This text cannot be had: {reason}.")
+        super().__init__(f"This text is unavailable: {reason}.")
         self.lasting = lasting
         self.left_out = left_out

@@ -1,9 +1,9 @@
-"""Ids: a UUIDv7 behind a prefix that says what it names, as `conv_01k9…` (the TypeID form, 26 characters of base32).
+"""Ids: a prefix for the type, then a UUIDv7, as in `conv_01k9…` (the TypeID format, 26 characters of base32).
 
-They sort by the time of their making, to the microsecond: the 12 bits after the version carry the fraction of the
-millisecond (RFC 9562, section 6.2, method 3). So a message's id leads back to its sort key, and needs no index.
+They sort by creation time, to the microsecond: the 12 bits after the version carry the fraction of the millisecond
+(RFC 9562, section 6.2, method 3). So a message's sort key follows from its id, without an index.
 
-Source of the form: https://github.com/jetify-com/typeid/tree/main/spec
+Format: https://github.com/jetify-com/typeid/tree/main/spec
 """
 
 import re
@@ -19,17 +19,17 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def new_id(prefix: str, moment: datetime | None = None) -> str:
-    """Return a new id that carries `moment` (by default now) in its first 60 bits and 62 random bits behind."""
+    """Return a new id with `moment` (by default now) in its timestamp bits, and 62 random bits."""
     microseconds = ((moment or clock.now()) - _EPOCH) // timedelta(microseconds=1)
     milliseconds, rest = divmod(microseconds, 1000)
-    # Rounded up, so that the way back (rounded down) gives the same microsecond.
+    # Rounded up, so that `moment_of`, which rounds down, returns the same microsecond.
     fraction = -(-rest * 4096 // 1000)
     number = milliseconds << 80 | 0x7 << 76 | fraction << 64 | 0b10 << 62 | secrets.randbits(62)
     return f"{prefix}_" + "".join(_ALPHABET[number >> shift & 31] for shift in range(125, -1, -5))
 
 
 def moment_of(identifier: str, prefix: str) -> datetime | None:
-    """Return the moment that an id carries, or None where `identifier` is not an id with this `prefix`."""
+    """Return the creation time in an id, or None if `identifier` is not an id with this `prefix`."""
     if not isinstance(identifier, str):
         return None
     head, _, suffix = identifier.rpartition("_")

@@ -35,8 +35,8 @@ class Index:
         return [*keys, {"AttributeName": self.sort_key, "KeyType": "RANGE"}] if self.sort_key else keys
 
 
-# Attributes that a list shows are projected; those that change with each turn are not, or each turn would write the
-# indexes.
+# The attributes that lists show are projected. Those that change with each turn are not, or each turn would write to
+# the indexes.
 INDEXES: tuple[Index, ...] = (
     Index(
         "conversations_by_user",

@@ -1,4 +1,4 @@
-"""The base of all items: their type, their TTL, and how a raw item becomes one of them."""
+"""The base class of all items: their type, their TTL, and decoding."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -21,22 +21,22 @@ from models.table.keys import Key
 
 log = logging.getLogger(__name__)
 
-# DynamoDB's limit is 409,600 bytes with all names and keys; the rest of an item never takes this much.
+# DynamoDB's limit is 409,600 bytes including names and keys; the other attributes always fit into the difference.
 MAX_TEXT_BYTES = 393_216
 
-# The status of an item whose removal has begun: unreachable at once, removed step by step.
+# The status of an item whose removal has begun: it is hidden at once, and removed step by step.
 DELETING = "deleting"
 
 
 class _TableName:
-    """The configured table's name, asked for anew each time, so that `configure` has nothing to tell the entities."""
+    """The configured table's name, looked up each time, so that `configure` need not update the entities."""
 
     def __get__(self, instance: Any, owner: Any) -> str:
         return settings().name
 
 
 class _Field(NamedTuple):
-    """An attribute of an entity: its name in Python; and whether reading it does nothing but keep the value."""
+    """An attribute of an entity. `name` is its Python name; `plain` means that setting it only stores the value."""
 
     name: str
     attribute: Attribute[Any]
@@ -48,37 +48,37 @@ def _same(value: Any) -> Any:
 
 
 class EntityAttribute(UnicodeAttribute):
-    """The item's type, written with each item and never assigned: it is the class's own `ENTITY`."""
+    """The item's type, written with each item and never assigned: the class's `ENTITY`."""
 
     def __get__(self, instance: Any, owner: Any) -> Any:
         """Return the class's `ENTITY`."""
         return self if instance is None else instance.ENTITY
 
     def __set__(self, instance: Any, value: Any) -> None:
-        """Ignore what was read: `decode` has chosen the class by it."""
+        """Ignore the value that was read: `decode` has already chosen the class by it."""
 
 
 class Item(Model):
-    """Base of all items: the type, the TTL and the one connection that all share.
+    """Base class of all items: the type, the TTL and the shared connection.
 
-    PynamoDB's own discriminator is not used: a query through it hides items of a type that this version does not know,
-    without a word (`models.table.reading` says so and passes on).
+    PynamoDB's discriminator is not used: its queries silently hide items of types that this version does not know
+    (`decode` logs them and skips them).
 
-    Change an item with `update(actions=…)`, which leaves all else alone. `save()` puts the whole item, over whatever
-    others have written since it was read; give it a condition. It keeps what a newer version has written, as that was
-    when the item was read, and refuses an item of which only a part was read.
+    Change an item with `update(actions=…)`, which leaves other attributes alone. `save()` puts the whole item and
+    overwrites what others have written since it was read, so give it a condition. It keeps attributes of a newer
+    version with the values that were read, and refuses an item that was only partly read.
     """
 
     class Meta:
-        """PynamoDB's settings: the table alone, as `configure` named it last."""
+        """PynamoDB's settings: only the name of the configured table."""
 
         table_name = _TableName()
 
     ENTITY: ClassVar[str]
-    # What a partial update may change; all else has access patterns of its own, or never changes.
+    # The attributes that a partial update may change; others have their own access patterns, or never change.
     CHANGEABLE: ClassVar[tuple[str, ...]] = ()
     entity = EntityAttribute()
-    # Epoch seconds, as DynamoDB's TTL wants it; absent means that the item stays.
+    # Epoch seconds, as DynamoDB's TTL requires; an item without it is kept.
     expires_at = WholeNumberAttribute(null=True)
 
     if TYPE_CHECKING:  # Each entity declares its own.
@@ -104,7 +104,7 @@ class Item(Model):
     def _set_attributes(self, **attributes: Any) -> None:
         for name in attributes:
             if name not in self.get_attributes():
-                raise InvalidValue(name, f"is no field of a {type(self).__name__}")
+                raise InvalidValue(name, f"is not a field of {type(self).__name__}")
         super()._set_attributes(**attributes)
 
     @classmethod
@@ -113,7 +113,7 @@ class Item(Model):
         instance: Self = cls(**fields)
         return instance
 
-    # Whether it was read, and then only in part; and what was read that this version does not know.
+    # Whether it was read, and if so only in part; and the attributes that this version does not know.
     _read = _partial = False
     _unknown: Mapping[str, Any] = MappingProxyType({})
 
@@ -125,18 +125,18 @@ class Item(Model):
         known, _ = self._stored_fields()
         self._read = True
         self._unknown = {name: value for name, value in stored.items() if name not in known}
-        # Every item has its type; no index has it, and a read of single attributes does not ask for it.
+        # Every item has its type, but indexes do not project it, and reads of single attributes do not request it.
         self._partial = "entity" not in stored
 
     def _container_serialize(self, null_check: bool = True) -> dict[str, dict[str, Any]]:
-        """Serialize the item, with what was read that this version does not know.
+        """Serialize the item, including attributes that were read and that this version does not know.
 
         Raises:
-            InvalidValue: a field that it needs has no value, or only a part of it was read.
-            MapTooLarge: a map of a new item has more names or bytes than it may.
+            InvalidValue: a required field has no value, or the item was only partly read.
+            MapTooLarge: a map of a new item has more names or bytes than its limit.
         """
         if null_check and self._partial:
-            raise InvalidValue(self.ENTITY, "only a part of it was read: read it whole, or update() single attributes")
+            raise InvalidValue(self.ENTITY, "only a part of it was read: read all of it, or update() single attributes")
         if null_check and not self._read:
             for name, attribute in self.get_attributes().items():
                 if isinstance(attribute, JsonMapAttribute) and attribute.limit and (value := getattr(self, name)):
@@ -149,10 +149,10 @@ class Item(Model):
 
     @classmethod
     def from_raw_data(cls, data: Mapping[str, Any]) -> Self:
-        """Return an instance from what DynamoDB gave, as PynamoDB makes one; in a third of the time.
+        """Return an instance made from a raw item, as PynamoDB does, in a third of the time.
 
-        PynamoDB sets the defaults twice, and asks each attribute of the class whether it is in the item. Here the
-        item's own attributes are walked, and those of the class are looked at once in a process.
+        PynamoDB sets the defaults twice and looks up each attribute of the class in the item. This loops over the
+        item's own attributes, and inspects those of the class once per process.
         """
         fields, defaults = cls._stored_fields()
         item = cls.__new__(cls)
@@ -167,7 +167,7 @@ class Item(Model):
                 values[field.name] = content
             else:
                 keys.append((field.name, content))
-        # At last: a key fills only the fields that come in no other way.
+        # The keys come last, because they fill only fields that have no value yet.
         for name, content in keys:
             setattr(item, name, content)
         item._note(data)
@@ -175,7 +175,7 @@ class Item(Model):
 
     @classmethod
     def _stored_fields(cls) -> tuple[dict[str, "_Field"], list[tuple[str, Callable[[], Any]]]]:
-        """Return the attributes by their names in the table, and what makes the values of those that have a default."""
+        """Return the attributes by their names in the table, and the factories of default values."""
         found: tuple[dict[str, _Field], list[tuple[str, Callable[[], Any]]]] | None = cls.__dict__.get("_fields")
         if found is None:
             fields = {
@@ -196,12 +196,12 @@ class Item(Model):
 
     @property
     def expired(self) -> bool:
-        """Whether the TTL has passed. DynamoDB deletes late, so every read asks."""
+        """Whether the TTL has passed. DynamoDB deletes expired items late, so every read checks this."""
         return self.expires_at is not None and self.expires_at <= clock.now().timestamp()
 
     @property
     def hidden(self) -> bool:
-        """Whether a reader must not see the item any more: it has expired, or its removal has begun."""
+        """Whether readers must no longer see the item: it has expired, or its removal has begun."""
         return self.expired or getattr(self, "status", None) == DELETING
 
 
@@ -214,17 +214,17 @@ def decode(raw: Mapping[str, Any], entity: type[Item] | None = None, *, includin
     name = raw.get("entity", {}).get("S", "")
     entity = entity or Item._types.get(name)
     if entity is None:
-        log.warning("passed over an item of unknown type %r at %s / %s", name, raw.get("PK"), raw.get("SK"))
+        log.warning("skipped an item of unknown type %r at %s / %s", name, raw.get("PK"), raw.get("SK"))
         return None
     item = entity.from_raw_data(raw)
     return None if item.hidden and not including_hidden else item
 
 
 def expiry(moment: datetime | None) -> int | None:
-    """Return a moment as the TTL attribute wants it, in epoch seconds, rounded up so that nothing goes early.
+    """Return a time as the TTL attribute requires it, in epoch seconds, rounded up so that no item expires early.
 
     Raises:
-        InvalidValue: it is no time with a time zone.
+        InvalidValue: it is not a `datetime` with a time zone.
     """
     if moment is None:
         return None

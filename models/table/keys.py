@@ -1,8 +1,8 @@
 """Key templates: each key attribute of the table is declared once, as a template of the item's own fields.
 
-`PK = Key("CONV#{conversation_id}", hash_key=True)` renders itself when the item is written and, when it is read, fills
-the fields that stand in it. A field that is declared as a `KeyField` lives in the keys alone and is not stored twice:
-on a message of 300 characters that would be a fifth of its size.
+`PK = Key("CONV#{conversation_id}", hash_key=True)` is rendered when the item is written; when the item is read, its
+fields are filled from it. A field that is declared as a `KeyField` is stored only in the keys: storing it twice would
+add a fifth to a message of 300 characters.
 """
 
 import re
@@ -16,16 +16,16 @@ from models.table import clock
 from models.table.errors import InvalidKeyField
 
 SEPARATOR = "#"
-MAX_KEY_BYTES = 1024  # DynamoDB allows a partition key 2,048 and a sort key 1,024; ours are far below either.
+MAX_KEY_BYTES = 1024  # DynamoDB allows 2,048 for a partition key and 1,024 for a sort key; ours are far below both.
 _REFUSED = re.compile(r"[#\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _FIELD = re.compile(r"\{(\w+)\}")
 
 
 def checked(field: str, value: object) -> str:
-    """Return `value` as it may stand in a key.
+    """Return `value` after checking that it is allowed in a key.
 
     Raises:
-        InvalidKeyField: it is not a non-empty string, or it holds `#` or a control character.
+        InvalidKeyField: it is not a non-empty string, or it contains `#` or a control character.
     """
     if not isinstance(value, str) or not value:
         raise InvalidKeyField(field, "a key field must be a non-empty string")
@@ -51,22 +51,22 @@ class KeyTemplate:
 
     @property
     def prefix(self) -> str:
-        """What stands before the first field: `MSG#` for `MSG#{ts}`."""
+        """The text before the first field: `MSG#` for `MSG#{ts}`."""
         return self.text.partition("{")[0]
 
     def render(self, **values: object) -> str:
         """Return the key for these field values.
 
         Raises:
-            InvalidKeyField: a value is missing or may not stand in a key, or the key would be over DynamoDB's limit.
+            InvalidKeyField: a value is missing or not allowed in a key, or the key would be longer than 1,024 bytes.
         """
         key = self.text.format(**{field: checked(field, values.get(field)) for field in self.fields})
         if len(key.encode()) > MAX_KEY_BYTES:
-            raise InvalidKeyField(self.fields[-1], f"the key would be over {MAX_KEY_BYTES} bytes")
+            raise InvalidKeyField(self.fields[-1], f"the key would be longer than {MAX_KEY_BYTES} bytes")
         return key
 
     def parse(self, key: str) -> dict[str, str] | None:
-        """Return the fields of a rendered key, or None where `key` was not made from this template."""
+        """Return the fields of a rendered key, or None if `key` does not match this template."""
         match = self._pattern.fullmatch(key)
         return match.groupdict() if match else None
 
@@ -76,13 +76,13 @@ class KeyTemplate:
 
 
 class KeyField(Attribute[str]):
-    """A field of an item that is kept in its keys and nowhere else."""
+    """A field that is stored only in the item's keys."""
 
     attr_type = "S"
     null = True
 
     def serialize(self, value: Any) -> None:  # noqa: ARG002 - PynamoDB's signature
-        """Store nothing: the key templates have it."""
+        """Store nothing: the value is in the keys."""
         return
 
 
@@ -93,15 +93,15 @@ class KeyMoment(Attribute[datetime]):
     null = True
 
     def serialize(self, value: Any) -> None:  # noqa: ARG002 - PynamoDB's signature
-        """Store nothing: the key templates have it."""
+        """Store nothing: the value is in the keys."""
         return
 
 
 class Key(UnicodeAttribute):
-    """A key attribute whose value is always the rendering of its template from the item's own fields.
+    """A key attribute whose value is always rendered from its template and the item's fields.
 
-    It cannot be assigned: assigning is what a read does, and then it fills the fields that stand in the key. With
-    `null=True` (index keys) it is left out as long as one of its fields has no value, which keeps the index sparse.
+    Only reads assign to it, which fills the fields that the key contains. With `null=True` (index keys) it is absent
+    while one of its fields has no value, which keeps the index sparse.
     """
 
     def __init__(self, template: str, **options: Any) -> None:
@@ -125,15 +125,15 @@ class Key(UnicodeAttribute):
         return self.template.render(**{field: _as_text(field, value) for field, value in values.items()})
 
     def __set__(self, instance: Any, value: Any) -> None:
-        """Fill the fields that stand in a key which was read, as far as the read brings them in no other way.
+        """Fill the fields from a key that was read, unless they already have a value.
 
-        An index that projects little still gives what its keys say.
+        So a read of an index that projects few attributes still fills the fields in its keys.
         """
         if value is None:
             return
         fields = self.template.parse(value)
         if fields is None:
-            raise ValueError(f"{self.attr_name} {value!r} is not of the form {self.template.text!r}")
+            raise ValueError(f"{self.attr_name} {value!r} does not match {self.template.text!r}")
         attributes = instance.get_attributes()
         for field, text in fields.items():
             if getattr(instance, field) is None:

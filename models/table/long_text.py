@@ -1,18 +1,19 @@
 """Items with one text of any length: plain while it is short, then compressed, then in S3.
 
-Where the text is, the item's attributes say, and each has one type:
+The text is stored in one of three places, each with its own attribute:
 
-- up to 4 KB in its own attribute (`content`, `value`), as it is;
-- longer, compressed (zlib) in `packed`;
-- compressed to more than 16 KB where a bucket is configured, in S3; `blob` then says where, how long the text is, how
-  it begins, and its SHA-256, which every read checks. Without a bucket an item holds 392 KB, and more is refused.
+- up to 4 KB: as it is, in its own attribute (`content`, `value`);
+- longer: compressed (zlib) in `packed`;
+- more than 16 KB compressed, if a bucket is configured: in S3. `blob` has the object's key, the length of the text, its
+  beginning, and its SHA-256, which every read checks. Without a bucket an item holds 392 KB compressed, and more is
+  refused.
 
-16 KB, because a page of 50 such items stays under the 1 MB of one Query, and because 1 KB in a transaction costs as
-much as a third of a PutObject: S3 is the cheaper place from a few KB on, though not the faster one.
+The threshold is 16 KB because a page of 50 such items stays under the 1 MB of one Query, and because 1 KB in a
+transaction costs as much as a third of a PutObject: S3 is cheaper from a few KB on, though not faster.
 
-PynamoDB's own ways of writing and reading (`save`, `batch_write`, `TransactWrite`, `get`, `refresh` …) know the first
-two places: a text is compressed as the item is serialized, and unpacked when it is looked at. They do not reach S3, so
-they refuse what fits in no item; what is there already stays where it is, as long as nobody sets another text.
+PynamoDB's own methods (`save`, `batch_write`, `TransactWrite`, `get`, `refresh` …) support the first two places: a text
+is compressed when the item is serialized, and unpacked when it is accessed. They do not use S3, so they refuse a text
+that does not fit in an item. A text that is already in S3 stays there until another text is set.
 """
 
 import hashlib
@@ -32,21 +33,21 @@ from models.table.item import Item
 from models.table.sizes import MAX_ITEM_BYTES
 from models.table.values import from_json, readable, text_value
 
-# In bytes: of a text that stays plain; of a compressed one that stays on the item; of one without a bucket.
+# Maximum bytes of a plain text, of a compressed text on the item, and of a compressed text if there is no bucket.
 MAX_PLAIN = 4096
 MAX_PACKED = 16_384
 MAX_PACKED_WITHOUT_BUCKET = MAX_ITEM_BYTES - 8192
 PREVIEW = 200
-# How many bytes of long texts one page or window brings at the most: a small item may hold a large one. Those beyond it
-# are left out, and say so.
+# The maximum bytes of long texts in one page or window, because a small item may have a large text in S3. Texts beyond
+# it are left out, and marked as left out.
 MAX_TEXTS = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True)
 class Blob:
-    """Where in the bucket a text is. `size` and `sha256` are of the text in UTF-8, `preview` is how it begins.
+    """Where a text is in the bucket. `size` and `sha256` are those of its UTF-8 bytes; `preview` is its beginning.
 
-    Of a message of parts, `preview` is how its texts begin.
+    For a message of parts, `preview` is the beginning of its texts.
     """
 
     key: str
@@ -65,12 +66,14 @@ class BlobAttribute(Attribute[Blob]):
         return to_json(asdict(value))
 
     def deserialize(self, value: str) -> Blob:
-        """Return what was stored."""
+        """Return the `Blob` that was stored."""
         return Blob(**from_json(value))
 
 
 class _Long(Attribute[Any]):
-    """The attribute that a long text leaves empty on the table. Reading it raises where it could not be fetched."""
+    """The attribute of a long text, which is stored here only while it is short. Accessing it raises if the text could
+    not be fetched.
+    """
 
     attr_type = STRING
 
@@ -81,10 +84,10 @@ class _Long(Attribute[Any]):
     def __get__(self, instance: Any, owner: Any) -> Any: ...
 
     def __get__(self, instance: Any, owner: Any) -> Any:
-        """Return the value; a compressed one is unpacked now.
+        """Return the value; a compressed one is unpacked first.
 
         Raises:
-            ContentUnavailable: it is in S3, and was not fetched.
+            ContentUnavailable: it is in S3 and was not fetched.
         """
         if instance is not None and instance.unavailable is not None:
             if not instance.only_packed:
@@ -97,21 +100,21 @@ class _Long(Attribute[Any]):
         raise NotImplementedError
 
     def serialize(self, value: Any) -> str:
-        """Return the text that is stored here, for a condition on it.
+        """Return the text for a condition on it.
 
         Raises:
-            InvalidValue: it is too long to be stored here, so nothing can be compared with it.
+            InvalidValue: it is too long to be stored in this attribute, so no condition can compare it.
         """
         text = self.text_of(value)
         if len(text.encode()) > MAX_PLAIN:
-            raise InvalidValue(self.attr_name, f"no condition can hold more than {MAX_PLAIN:,} bytes of it")
+            raise InvalidValue(self.attr_name, f"a condition can compare at most {MAX_PLAIN:,} bytes of it")
         return text
 
     def set(self, value: Any) -> NoReturn:  # noqa: ARG002 - PynamoDB's signature
-        """Refuse: a text that is set here alone would leave another one beside it, in `packed` or `blob`.
+        """Refuse, because setting only this attribute would leave an old text in `packed` or `blob`.
 
         Raises:
-            InvalidValue: always; it says what to use.
+            InvalidValue: always; it says what to use instead.
         """
         raise self._several()
 
@@ -119,14 +122,14 @@ class _Long(Attribute[Any]):
         """Refuse, as `set` does.
 
         Raises:
-            InvalidValue: always; it says what to use.
+            InvalidValue: always; it says what to use instead.
         """
         raise self._several()
 
     def _several(self) -> InvalidValue:
         return InvalidValue(
             self.attr_name,
-            "a text of any length takes one of several attributes. Set it on the item, then save() the item, "
+            "a long text is stored in one of several attributes. Set it on the item, then save() the item, "
             "or update() it with the actions of models.table.changes.text_actions(item)",
         )
 
@@ -138,12 +141,12 @@ class LongTextAttribute(_Long):
         """Return the text itself.
 
         Raises:
-            InvalidValue: it is none, or holds half of a surrogate pair.
+            InvalidValue: it is not a string, or contains half of a surrogate pair.
         """
         return text_value(self.attr_name or "text", value)
 
     def deserialize(self, value: str) -> str:
-        """Return the text that was stored, with U+FFFD for what is no character."""
+        """Return the text that was stored, with U+FFFD for each half of a surrogate pair."""
         return readable(value)
 
 
@@ -164,45 +167,45 @@ class LongJsonAttribute(_Long):
 
 
 class LongItem(Item):
-    """Base of the items that have a text of any length; `LONG` names its attribute."""
+    """Base class of items with a text of any length; `LONG` names its attribute."""
 
     LONG: ClassVar[str]
 
     packed = BinaryAttribute(legacy_encoding=False, null=True)
     blob = BlobAttribute(null=True)
 
-    # What else writes the text, S3 included; told to whoever saves one that fits in no item.
+    # The function that also writes to S3; the error for a text that does not fit in an item names it.
     WRITER: ClassVar[str]
 
-    _why: ContentUnavailable | None = None
+    _reason: ContentUnavailable | None = None
     _packed_from: bytes | None = None
 
     @property
     def unavailable(self) -> ContentUnavailable | None:
-        """Why the text is not here; None where it is, or where there is none. A text that is set is here."""
+        """Why the text is not loaded; None if it is, or if there is no text."""
         if self.LONG in self.attribute_values:
             return None
-        if self._why is not None or (self.packed is None and self.blob is None):
-            return self._why
-        return ContentUnavailable("it was not fetched; models.table.long_text.load fetches it")
+        if self._reason is not None or (self.packed is None and self.blob is None):
+            return self._reason
+        return ContentUnavailable("it was not fetched; call models.table.long_text.load")
 
     @unavailable.setter
-    def unavailable(self, why: ContentUnavailable) -> None:
+    def unavailable(self, reason: ContentUnavailable) -> None:
         self.attribute_values.pop(self.LONG, None)
-        self._why = why
+        self._reason = reason
 
     @property
     def only_packed(self) -> bool:
-        """Whether the text only needs to be unpacked: it is on the item, and nothing is wrong with it."""
-        return self.blob is None and self._why is None
+        """Whether the text only needs to be unpacked: it is on the item, and not marked as unavailable."""
+        return self.blob is None and self._reason is None
 
     def pack(self) -> dict[str, bytes]:
-        """Choose where the text goes, and set the attributes so; return what goes to S3, by its key.
+        """Choose where to store the text and set the attributes; return the object for S3 by its key, if any.
 
         Raises:
             ItemTooLarge: it does not fit in an item, and there is no bucket.
         """
-        # Reading it raises where it is not here: what cannot be had cannot be stored again.
+        # This raises if the text is not loaded: an unavailable text cannot be stored again.
         value = getattr(self, self.LONG)
         text = "" if value is None else self._long().text_of(value)
         data = text.encode()
@@ -219,7 +222,7 @@ class LongItem(Item):
         return {key: packed}
 
     def _pack_here(self, data: bytes, hint: str | None = None) -> None:
-        """Set the attributes so that the text is on the item; it stays in S3 if it is there."""
+        """Set the attributes to store the text on the item, or to keep it in S3 if it is there unchanged."""
         if len(data) <= MAX_PLAIN:
             self.packed = self.blob = None
             return
@@ -232,10 +235,10 @@ class LongItem(Item):
                 raise ItemTooLarge(self.LONG, len(data), MAX_PACKED_WITHOUT_BUCKET, compressed=len(packed), hint=hint)
             self.packed, self._packed_from, self.blob = packed, digest.digest(), None
 
-    # All of PynamoDB's ways to read and write an item go through these two, and `from_raw_data`.
+    # All of PynamoDB's methods that read or write an item call these two, or `from_raw_data`.
 
     def _container_serialize(self, null_check: bool = True) -> dict[str, dict[str, Any]]:
-        """Serialize the item with its text where it belongs; one that was not read stays where it is.
+        """Serialize the item with its text in the right attribute; a text that was not loaded stays where it is.
 
         Raises:
             ItemTooLarge: the text does not fit in an item.
@@ -244,8 +247,8 @@ class LongItem(Item):
         if self.unavailable is None:
             value = self.attribute_values.get(self.LONG)
             text = None if value is None else self._long().text_of(value)
-            self._pack_here((text or "").encode(), f"Where there is a bucket, {self.WRITER} stores it in S3.")
-        # The text itself is left to us: PynamoDB would store it in its own attribute, or miss it there.
+            self._pack_here((text or "").encode(), f"With a bucket, {self.WRITER} stores it in S3.")
+        # PynamoDB must not see the text: it would store it in its own attribute, or report it missing there.
         others = copy(self)
         others.attribute_values = {**self.attribute_values, self.LONG: None}
         stored: dict[str, dict[str, Any]] = super(LongItem, others)._container_serialize(null_check)
@@ -254,16 +257,20 @@ class LongItem(Item):
         return stored
 
     def _container_deserialize(self, attribute_values: dict[str, dict[str, Any]]) -> None:
-        """Take what was read, as it replaces all that was here."""
-        self._why = self._packed_from = None
+        """Replace the whole content of this instance with what was read."""
+        self._reason = self._packed_from = None
         super()._container_deserialize(attribute_values)
 
     def preview(self, text: str) -> str:
-        """Return what to show of a text that cannot be had; its first 200 characters are kept."""
+        """Return what to show of a text that is unavailable; its first 200 characters are kept."""
         return text
 
     def unpack(self, most: int | None) -> int:
-        """Set the text from `packed`, if it has no more bytes than `most`; return how many it has (then one more)."""
+        """Set the text from `packed`, or mark it as left out if it has more than `most` bytes.
+
+        Returns:
+            How many bytes were unpacked, at most `most` + 1.
+        """
         data = zlib.decompressobj().decompress(self.packed, 0 if most is None else most + 1)
         if most is not None and len(data) > most:
             self.unavailable = left_out()
@@ -272,19 +279,19 @@ class LongItem(Item):
         return len(data)
 
     def take(self, body: bytes) -> None:
-        """Set the text from what was fetched, after holding it against the checksum."""
+        """Set the text from a fetched object if its checksum matches, else mark it as unavailable."""
         try:
-            # Never more than was stored, whatever somebody has put into the bucket.
+            # The size limits what is unpacked, whatever somebody has put into the bucket.
             data = zlib.decompressobj().decompress(body, self.blob.size + 1)
         except zlib.error:
             data = b""
         if hashlib.sha256(data).hexdigest() == self.blob.sha256:
             self._set_text(data)
         else:
-            self.unavailable = ContentUnavailable("it is not what was stored: its checksum differs", lasting=True)
+            self.unavailable = ContentUnavailable("its checksum differs from the one that was stored", lasting=True)
 
     def drop(self) -> None:
-        """Let go of the text, to make room for others."""
+        """Unload the text, to make room for others."""
         self.unavailable = left_out()
 
     @classmethod
@@ -292,19 +299,20 @@ class LongItem(Item):
         return cast("_Long", cls.get_attributes()[cls.LONG])
 
     def _set_text(self, data: bytes) -> None:
-        self._why = None
+        self._reason = None
         setattr(self, self.LONG, self._long().deserialize(data.decode()))
 
 
 def left_out() -> ContentUnavailable:
-    """Return why a text is not there that is too much beside the others."""
-    return ContentUnavailable("it was left out beside other large ones; read it alone", left_out=True)
+    """Return the reason for a text that was left out because the texts of its page are too large together."""
+    return ContentUnavailable("it was left out because the page has other large texts; read it alone", left_out=True)
 
 
 def load(items: Iterable[Item]) -> None:
-    """Unpack and fetch the long texts, in the order of the items, up to 8 MB of them; the first in any case.
+    """Unpack and fetch the long texts in the order of the items, up to 8 MB in total; the first one in any case.
 
-    An item whose text is missing, damaged, out of reach or left out says so in `unavailable`, and is no error here.
+    A text that is missing, damaged, unreachable or left out is not an error here; its item's `unavailable` has the
+    reason.
 
     Cost: 1 GetObject for each item with a `blob`, 8 at a time.
     """
@@ -330,5 +338,5 @@ def load(items: Iterable[Item]) -> None:
 
 
 def discard(*items: Item | None) -> None:
-    """Remove from S3 what deleted or replaced items have named, as far as S3 lets us now (see `blobs.discard`)."""
+    """Try to delete the S3 objects of deleted or replaced items (see `blobs.discard`)."""
     blobs.discard([item.blob.key for item in items if isinstance(item, LongItem) and item.blob is not None])

@@ -1,7 +1,7 @@
-"""Reads that never lie about their end: a page is full unless it is the last one.
+"""Reads with complete pages: a page is full unless it is the last one.
 
-DynamoDB cuts a Query after 1 MB, and items that have expired or that this version does not know are passed over; so a
-page may take several requests, and asks for one item more than it shows to know whether there is a next one.
+DynamoDB ends a Query after 1 MB, and expired items and those of unknown types are skipped. So a page may take several
+requests, and one item more than the page shows is read, to know whether there is a next page.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 MAX_LIMIT = 1_000_000
-"""Of items in one page: more than fit into a process."""
+"""The maximum number of items in one page: more than fit into the memory of a process."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,9 @@ class Page(Generic[T]):
 
 
 def get(entity: type[Item], /, *, consistent: bool = True, whole: bool = True, **fields: Any) -> Any:
-    """Return the item that has these key fields, or None where there is none or its TTL has passed.
+    """Return the item with these key fields, or None if there is none or it is hidden.
 
-    Cost: 1 GetItem; 1 RCU for each 4 KB, half of it if not `consistent`. If `whole`, a text that lies in S3 is fetched.
+    Cost: 1 GetItem; 1 RCU for each 4 KB, half of it if not `consistent`. If `whole`, a text in S3 is fetched too.
     """
     keys = entity.from_key(**fields)
     found = connection().get_item(keys.PK, range_key=keys.SK, consistent_read=consistent)
@@ -51,7 +51,7 @@ def get(entity: type[Item], /, *, consistent: bool = True, whole: bool = True, *
 
 
 def get_including_hidden(entity: type[Item], /, **fields: Any) -> Any:
-    """Return the item that has these key fields also where no reader may see it any more, or None where there is none.
+    """Return the item with these key fields even if it is hidden, or None if there is none.
 
     Cost: 1 GetItem; 1 RCU for each 4 KB.
     """
@@ -63,11 +63,10 @@ def get_including_hidden(entity: type[Item], /, **fields: Any) -> Any:
 def get_many(
     wanted: Sequence[Item], *, consistent: bool = False, whole: bool = True, including_hidden: bool = False
 ) -> list[Any]:
-    """Return up to 100 items with the keys of `wanted`, in that order; None for each that is not there or gone.
+    """Return up to 100 items with the keys of `wanted`, in that order; None for each that is missing or hidden.
 
-    With `including_hidden`, also those that no reader may see any more.
-
-    What DynamoDB leaves unprocessed is asked for again, with pauses.
+    With `including_hidden`, hidden items are returned too. Keys that DynamoDB leaves unprocessed are retried with
+    backoff.
 
     Cost: 1 BatchGetItem; 0.5 RCU for each 4 KB of each item, twice that if `consistent`.
 
@@ -94,9 +93,11 @@ def get_many(
 
 
 def get_raw(wanted: Sequence[tuple[str, str]], attributes: Sequence[str]) -> list[dict[str, Any]]:
-    """Return these attributes of the items with these keys, strongly consistent, raw and in no order, gone or not.
+    """Return these attributes of the items with these keys, raw, in no particular order, hidden items included.
 
-    Cost: 1 BatchGetItem; 1 RCU for each 4 KB of each item, whatever is read of it.
+    The read is strongly consistent.
+
+    Cost: 1 BatchGetItem; 1 RCU for each 4 KB of each whole item.
 
     Raises:
         Contended: DynamoDB kept leaving some unprocessed.
@@ -122,7 +123,7 @@ def _unprocessed(answer: dict[str, Any]) -> list[dict[str, str]]:
 
 
 def keys(item: Item) -> dict[str, str]:
-    """Return an item's keys in the table, as a Query starts after them."""
+    """Return an item's keys in the table, for a Query that starts after the item."""
     return {"PK": item.PK, "SK": item.SK}
 
 
@@ -145,22 +146,22 @@ def query(
     Args:
         partition: the partition key's value.
         sort: the condition on the sort key.
-        limit: how many items the page shows at the most.
+        limit: the maximum number of items in the page.
         index: the index's name; None for the table.
-        entity: the class of all the items, where an index does not carry their type; None decodes each by its type.
-        after: the keys of the item to start after. It need not exist any more.
+        entity: the class of all the items, for an index without their type; None decodes each by its type.
+        after: the keys of the item to start after. The item may have been deleted.
         descending: newest first.
         consistent: a strongly consistent read (not on an index).
-        attributes: read only these, and give raw items instead of entities.
-        peek: read one item more than the page shows, to know for certain whether there is a next one.
-        whole: unpack long texts, and fetch those that lie in S3. Not before it is known that they are the caller's.
+        attributes: read only these, and return raw items instead of entities.
+        peek: read one item more than the page shows, to know for certain whether there is a next page.
+        whole: unpack long texts, and fetch those in S3. Only for items that are known to be the caller's.
 
     Raises:
-        InvalidValue: the limit is no whole number from 1 to 1,000,000.
+        InvalidValue: the limit is not a whole number from 1 to 1,000,000.
 
     Cost: 1 Query for each MB; the read units of `limit` + 1 items (`limit` without `peek`).
 
-    Long texts are unpacked, those that lie in S3 fetched in parallel, 8 MB a page (see `models.table.long_text.load`).
+    Texts in S3 are fetched in parallel, up to 8 MB per page (see `models.table.long_text.load`).
     """
     number_value("limit", limit, 1, MAX_LIMIT)
     found: list[Any] = []

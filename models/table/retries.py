@@ -1,4 +1,4 @@
-"""How often, and for how long, something is tried again that DynamoDB put off, and how long is waited in between."""
+"""Retries of requests that DynamoDB throttled or left unprocessed: how many, for how long, with which backoff."""
 
 import random
 import time
@@ -8,7 +8,7 @@ from models.table.errors import Contended
 
 MAX_ATTEMPTS = 10
 PATIENCE = 15.0
-"""Seconds after which one call of an access pattern tries nothing again, however few its attempts were."""
+"""Seconds after which one call of an access pattern retries nothing, even if it has attempts left."""
 
 _FIRST_PAUSE = 0.01
 _LONGEST_PAUSE = 0.4
@@ -17,24 +17,24 @@ _since: ContextVar[float | None] = ContextVar("trying_since", default=None)
 
 
 def begin() -> Token[float | None]:
-    """Count the time that may be spent on trying again from now on."""
+    """Start the time limit for retries now."""
     return _since.set(time.monotonic())
 
 
 def end(token: Token[float | None]) -> None:
-    """Count as before."""
+    """Restore the previous time limit."""
     _since.reset(token)
 
 
 def pause(attempt: int) -> None:
-    """Wait before the next try: a random time that doubles at most with each `attempt`, from 10 ms to 0.4 s.
+    """Wait before the next attempt: a random time whose maximum doubles with each `attempt`, from 10 ms up to 0.4 s.
 
     Source: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/ (full jitter)
 
     Raises:
-        Contended: it has been tried for 15 seconds.
+        Contended: the retries have taken 15 seconds.
     """
     since = _since.get()
     if since is not None and time.monotonic() - since > PATIENCE:
-        raise Contended("DynamoDB kept putting this off; try again.")
+        raise Contended("DynamoDB kept throttling this; try again.")
     time.sleep(random.uniform(0, min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**attempt)))  # noqa: S311 - not a secret

@@ -1,7 +1,7 @@
-"""Reads that need nothing of each other, side by side: as many requests as one after the other, in the time of one.
+"""Independent reads in parallel: as many requests as in sequence, in the time of the slowest one.
 
-The threads are shared by the whole process and few. Who asks does the last read itself, and then each that no thread
-has begun: so it never waits for a thread, and with none free it takes what it took before.
+The whole process shares a few threads. The caller does the last read itself, and then every read that no thread has
+begun: so it never waits for a free thread, and without one the reads take as long as in sequence.
 """
 
 import os
@@ -18,16 +18,16 @@ B = TypeVar("B")
 T = TypeVar("T")
 
 AT_ONCE = 16
-"""How many threads a process has for this, and so how many connections it may need beyond those of its callers."""
+"""The number of threads per process, and so of connections that it may need beyond those of its callers."""
 
 THREAD_NAME = "read"
 
-# Whether reads wait for each other all the same.
+# Whether the reads are done in sequence instead.
 _in_turn: ContextVar[bool] = ContextVar("reads_in_turn", default=False)
 
 
 class _Threads:
-    """The threads of this process, made on first use. After a fork the child has none of them, and makes its own."""
+    """The threads of this process, started on first use. After a fork the child has none of them and starts its own."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -40,7 +40,7 @@ class _Threads:
             return self._pool
 
     def forget(self) -> None:
-        """Begin anew in a child: the parent's threads are not here, and its lock may be held for ever."""
+        """Start afresh in a child process: it has none of the parent's threads, and its lock may be held for ever."""
         self._lock, self._pool = Lock(), None
 
 
@@ -50,7 +50,7 @@ os.register_at_fork(after_in_child=_threads.forget)
 
 @contextmanager
 def in_turn() -> Iterator[None]:
-    """Let reads wait for each other inside, in the order in which they are given: for who writes down what was sent."""
+    """Do the reads inside in sequence, in the given order, for callers that record the requests."""
     token = _in_turn.set(True)
     try:
         yield
@@ -59,34 +59,34 @@ def in_turn() -> Iterator[None]:
 
 
 def both(first: Callable[[], A], second: Callable[[], B]) -> tuple[A, B]:
-    """Do two reads at once, as `side_by_side` does; return what both return."""
+    """Do two reads in parallel, as `side_by_side` does; return both results."""
     reads: tuple[Callable[[], Any], ...] = (first, second)
     found, other = side_by_side(reads)
     return found, other
 
 
 def side_by_side(reads: Sequence[Callable[[], T]]) -> list[T]:
-    """Do some reads at once, each in a copy of the caller's context; return what they return, in their order.
+    """Do reads in parallel, each in a copy of the caller's context; return their results in the given order.
 
-    When it returns or raises, none of them is under way any more.
+    All reads have ended when it returns or raises.
 
     Args:
-        reads: what to do, one or more. None may write, nor need what another one reads. One that itself has parts that
-            go side by side is best the last.
+        reads: one or more. None may write or depend on another. A read that itself has parallel parts should be the
+            last.
 
     Raises:
-        Exception: that of the first read, in their order, that raised one.
+        Exception: the error of the first read, in the given order, that raised one.
     """
     if _in_turn.get():
         return [copy_context().run(read) for read in reads]
     begun: list[Future[T]] = []
     outcomes: list[tuple[T | None, Exception | None]] = []
     try:
-        # What was submitted before one that cannot be is in the list all the same.
+        # If a submit fails, the list still has the reads that were submitted before.
         begun.extend(_threads.get().submit(copy_context().run, read) for read in reads[:-1])
         last = _outcome(partial(copy_context().run, reads[-1]))
         for read, each in zip(reads, begun, strict=False):
-            # Those that no thread has begun are taken back, and done here.
+            # Reads that no thread has begun are cancelled and done here.
             outcomes.append(_outcome(partial(copy_context().run, read) if each.cancel() else each.result))
         outcomes.append(last)
     finally:

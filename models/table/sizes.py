@@ -1,4 +1,4 @@
-"""How large an item is by DynamoDB's own rules, and what it costs to read or write.
+"""The size of an item by DynamoDB's rules, and the capacity units to read or write it.
 
 Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html
 """
@@ -39,24 +39,24 @@ def value_size(value: Mapping[str, Any]) -> int:
 
 
 def item_size(item: Mapping[str, Any]) -> int:
-    """Return the size in bytes of an item in DynamoDB JSON: its names and its values."""
+    """Return the size in bytes of an item in DynamoDB JSON: its attribute names and its values."""
     return sum(len(name.encode()) + value_size(value) for name, value in item.items())
 
 
 def sent_size(item: Mapping[str, Any]) -> int:
-    """Return the size in bytes of an item in DynamoDB JSON as it is sent: no smaller than it is in the table.
+    """Return the size in bytes of an item in the request: at least its size in the table.
 
-    Bytes are a third more in base64, and each character that is not ASCII is escaped.
+    Base64 makes binary values a third larger, and every non-ASCII character is escaped.
     """
     return len(json.dumps(item, separators=(",", ":"), default=lambda content: b64encode(content).decode()))
 
 
 def read_units(sizes: Iterable[int], *, consistent: bool) -> float:
-    """Return the read units of one Query over items of these sizes: their sum, in steps of 4 KB."""
+    """Return the read units of one Query over items of these sizes: their sum, rounded up to 4 KB."""
     units = max(1, -(-sum(sizes) // READ_UNIT))
     return units if consistent else units / 2
 
 
 def write_units(size: int) -> int:
-    """Return the write units of one item of this size, in steps of 1 KB."""
+    """Return the write units of one item of this size, rounded up to 1 KB."""
     return max(1, -(-size // WRITE_UNIT))

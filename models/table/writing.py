@@ -1,7 +1,7 @@
-"""Transactions with named parts: all of it is written or none, and a refusal says which part's condition failed.
+"""Transactions with named parts: all parts are written or none, and a failure says which parts' conditions failed.
 
-All tries of a transaction carry one ClientRequestToken, so one whose acknowledgement was lost is recognised by DynamoDB
-and not done twice.
+All attempts of a transaction carry one ClientRequestToken, so DynamoDB recognises a retry whose first acknowledgement
+was lost and does not apply it twice.
 """
 
 import logging
@@ -26,10 +26,10 @@ from models.table.sizes import MAX_ITEM_BYTES, MAX_TRANSACTION_BYTES, MAX_TRANSA
 
 log = logging.getLogger(__name__)
 
-# The part that makes a request with an idempotency key happen once; its name is that of the header.
+# The part that makes a request with an idempotency key take effect once; it is named after the header.
 ONCE = "Idempotency-Key"
 
-# Room in a request for what stands around an item: its condition, the table's name.
+# Allowance for the rest of a part in the request: its condition and the table's name.
 _PART_BYTES = 1024
 _BATCH = 25
 _AT_ONCE = 4
@@ -40,14 +40,14 @@ class ConditionFailed(Exception):
     """The condition of at least one part did not hold; nothing was written. `parts` are the names of those parts."""
 
     def __init__(self, parts: frozenset[str]) -> None:
-        """Carry the names of the parts whose condition failed."""
+        """Take the names of the parts whose condition failed."""
         super().__init__(", ".join(sorted(parts)))
         self.parts = parts
 
 
 class Transaction:
-    """What is to be written together. PynamoDB keeps the kinds of operation apart and sends them in the order checks,
-    deletes, puts, updates; the reasons of a cancellation come in that order too.
+    """Writes that take effect together. PynamoDB groups the operations and sends them in the order checks, deletes,
+    puts, updates; the cancellation reasons have the same order.
     """
 
     def __init__(self) -> None:
@@ -61,17 +61,17 @@ class Transaction:
         self._on_commit: list[Callable[[], object]] = []
 
     def check(self, part: str, item: Item, condition: Condition) -> None:
-        """Ask that `condition` holds for an item that is not written. Cost: 2 WCU for each KB."""
+        """Require that `condition` holds for an item that is not written. Cost: 2 WCU for each KB."""
         self._checks.append((part, item, condition))
 
     def create(self, part: str, item: Item) -> None:
-        """Put an item that must not be there yet. Cost: 2 WCU for each KB, and those of its indexes.
+        """Put an item that must not exist yet. Cost: 2 WCU for each KB, and those of its indexes.
 
-        An item whose TTL has passed is not there, though DynamoDB may not have removed it yet.
+        An item whose TTL has passed counts as missing, even if DynamoDB has not deleted it yet.
 
         Raises:
             ItemTooLarge: it is over 400 KB.
-            TransactionTooLarge: all that is to be created is over 4 MB.
+            TransactionTooLarge: the items to create are over 4 MB together.
         """
         if isinstance(item, LongItem):
             self.pack(item)
@@ -79,7 +79,7 @@ class Transaction:
         size = item_size(stored)
         if size > MAX_ITEM_BYTES:
             raise ItemTooLarge(part, size, MAX_ITEM_BYTES)
-        # Counted as it is sent: DynamoDB counts the items, which are smaller, others count the request.
+        # The size of the request: DynamoDB counts the items, which are smaller; other engines count the request.
         self._size += sent_size(stored) + _PART_BYTES
         if self._size > MAX_TRANSACTION_BYTES:
             raise TransactionTooLarge(self._size, MAX_TRANSACTION_BYTES)
@@ -88,12 +88,12 @@ class Transaction:
         self._puts.append((part, item, absent))
 
     def put(self, part: str, item: Item) -> None:
-        """Put a small item, also in the place of one of its kind that says the same. Cost: 2 WCU for each KB."""
+        """Put a small item, even if an equal one of the same type exists. Cost: 2 WCU for each KB."""
         entity = type(item)
         self._puts.append((part, item, entity.PK.does_not_exist() | (entity.entity == entity.ENTITY)))
 
     def pack(self, item: LongItem) -> None:
-        """Choose where the text of an item goes that is to be written; what goes to S3 is stored by `commit`.
+        """Choose where to store the long text of an item to be written; `commit` stores it in S3 if it goes there.
 
         Raises:
             ItemTooLarge: it does not fit in an item, and there is no bucket.
@@ -101,27 +101,29 @@ class Transaction:
         self._bodies |= item.pack()
 
     def update(self, part: str, item: Item, actions: Sequence[Action], condition: Condition) -> None:
-        """Change attributes of an item that is there. Cost: 2 WCU for each KB of the larger of before and after."""
+        """Change attributes of an existing item. Cost: 2 WCU for each KB of the larger of its old and new size."""
         self._updates.append((part, item, actions, type(item).PK.exists() & condition))
 
     def delete(self, part: str, item: Item, condition: Condition | None = None) -> None:
-        """Delete an item; without a condition a missing one is no error. Cost: 2 WCU for each KB."""
+        """Delete an item; without a condition, a missing one is not an error. Cost: 2 WCU for each KB."""
         self._deletes.append((part, item, condition))
 
     def on_commit(self, act: Callable[[], object]) -> None:
-        """Have `act` called when all of it is known to be written."""
+        """Register `act` to be called once the transaction is known to be committed."""
         self._on_commit.append(act)
 
     def commit(self, attempts: int = MAX_ATTEMPTS) -> None:
-        """Write all of it, in one request; what goes to S3 before it. If it is refused, nothing stays in S3.
+        """Store the texts for S3, then write all parts in one request. If it fails, the texts are removed from S3.
+
+        They stay if it is unknown whether the parts were written.
 
         Raises:
             TooManyWrites: it has more than 100 parts; nothing was sent.
-            ContentUnavailable: S3 did not take what goes there; nothing was written.
+            ContentUnavailable: S3 did not store a text; nothing was written.
             ConditionFailed: a condition did not hold.
             DoneBefore: another request with the same idempotency key was first.
             ItemTooLarge: an update would make its item larger than 400 KB.
-            Contended: other transactions kept getting in the way, `attempts` tries long.
+            Contended: it conflicted with other transactions in all `attempts`.
         """
         if len(self._parts) > MAX_TRANSACTION_ITEMS:
             raise TooManyWrites("items", len(self._parts), MAX_TRANSACTION_ITEMS)
@@ -144,7 +146,7 @@ class Transaction:
                 for part, reason in reasons.items():
                     if reason and too_large(reason.message):
                         raise ItemTooLarge(part, None, MAX_ITEM_BYTES) from error
-                # An earlier try of this one still runs: only under the same token can its end be learned.
+                # An earlier attempt still runs: only a retry with the same token learns its outcome.
                 runs_still = response_error(error).get("Code") == "TransactionInProgressException"
                 if _CONFLICTS.intersection(codes.values()):
                     token = str(uuid4())
@@ -153,7 +155,7 @@ class Transaction:
                 try:
                     pause(attempt)
                 except Contended:
-                    # Which would say that nothing was written, and nobody knows that yet.
+                    # Contended means that nothing was written, which is not known yet.
                     if runs_still:
                         raise error from None
                     raise
@@ -180,7 +182,7 @@ class Transaction:
 
 
 def response_error(error: PynamoDBException) -> Mapping[str, str]:
-    """Return the `Code` and the `Message` of DynamoDB's answer behind an error; nothing where there was no answer.
+    """Return the `Code` and the `Message` of DynamoDB's response to a failed request; empty if there was none.
 
     PynamoDB's own `cause_response_code` raises AttributeError after a timeout, whose `response` is None.
     """
@@ -194,9 +196,9 @@ def too_large(message: str | None) -> bool:
 
 
 def delete_batch(keys: Sequence[tuple[str, str]]) -> None:
-    """Delete items by their keys, 25 a request and four requests at a time.
+    """Delete items by their keys, 25 per request and up to four requests in parallel, in no particular order.
 
-    What DynamoDB leaves unprocessed is sent again, with pauses. The order in which the items go is not defined.
+    Deletes that DynamoDB leaves unprocessed are retried with backoff.
 
     Cost: 1 BatchWriteItem for each 25 keys; 1 WCU for each KB of each item. Missing items are no error.
 
@@ -208,7 +210,7 @@ def delete_batch(keys: Sequence[tuple[str, str]]) -> None:
         for batch in batches:
             _delete(batch)
         return
-    # Each thread is told which access pattern it works for.
+    # The context tells each thread which access pattern it works for.
     tasks = [(copy_context(), batch) for batch in batches]
     with ThreadPoolExecutor(min(_AT_ONCE, len(batches)), thread_name_prefix="delete") as pool:
         for done in [pool.submit(context.run, _delete, batch) for context, batch in tasks]:

@@ -85,7 +85,7 @@ def test_a_lost_one_is_a_word_in_its_place_and_no_500_for_the_page(ann: Caller, 
     assert [each["content"] for each in page] == ["before", None, "after"]
     assert page[1]["unavailable"] == {
         "code": "lost",
-        "detail": "This text cannot be had: it is missing from the bucket.",
+        "detail": "This text is unavailable: it is missing from the bucket.",
         "preview": LARGE[:200],
         "size": 700_000,
     }

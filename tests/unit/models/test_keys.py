@@ -138,7 +138,7 @@ def test_reading_a_key_fills_its_fields() -> None:
 
 
 def test_reading_a_key_of_another_form_is_an_error() -> None:
-    with pytest.raises(ValueError, match="not of the form"):
+    with pytest.raises(ValueError, match="does not match"):
         Message().SK = "THREAD"
 
 
