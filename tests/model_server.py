@@ -5,9 +5,9 @@
         ...  # point OPENAI_BASE_URL at model_server.base_url, with any key
         assert model_server.requests()[0].body["model"] == "gpt-test"
 
-Each scenario is for the next request (`times=3`: the next three, `times=None`: all until `reset`). The SDK sends a
-failed request again before the answer begins, so an error that shall reach the caller needs `times=None`, or
-`max_retries=0` in the client. A request without a scenario is answered with `Mock response from <model>.`; no function
+Each scenario is for the next request (`times=3`: the next three, `times=None`: all until `reset`). A failed
+request is sent again before the answer begins, so an error that shall reach the caller needs `times=None`, or
+no retries in the provider. A request without a scenario is answered with `Mock response from <model>.`; no function
 is called unless it is scripted.
 """
 

@@ -162,6 +162,7 @@ def _providers(settings: Settings) -> Providers:
             embedded_model=settings.embedded_model,
             timeout=settings.provider_timeout,
             max_retries=settings.provider_retries,
+            retry_seconds=settings.provider_retry_seconds,
             default_model=settings.default_model,
             allow_private_base_urls=settings.allow_private_base_urls,
             allowed_base_url_hosts=settings.allowed_base_url_hosts,

@@ -240,7 +240,20 @@ class Settings(BaseSettings):
         60.0, alias="BOT_PROVIDER_TIMEOUT", gt=0, le=3600, description="How long a provider may be silent."
     )
     provider_retries: int = Field(
-        2, alias="BOT_PROVIDER_RETRIES", ge=0, le=10, description="Retries of a provider call before its first byte."
+        2,
+        alias="BOT_PROVIDER_RETRIES",
+        ge=0,
+        le=10,
+        description="The most retries of a provider call before its first byte.",
+    )
+    provider_retry_seconds: float = Field(
+        10.0,
+        alias="BOT_PROVIDER_RETRY_SECONDS",
+        ge=0,
+        le=3600,
+        description="How long after a provider call began its retries may still start; 0 allows none. If the "
+        "provider's Retry-After is longer, the caller gets the error and the Retry-After at once. The longest wait for "
+        "the first byte or an error is about this plus one BOT_PROVIDER_TIMEOUT.",
     )
     lease: float = Field(
         30.0,

@@ -11,13 +11,8 @@ from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx2
 
-from .failures import retry_after_seconds
 from .public_only import PublicOnlyTransport
 from .sliced import make_interruptible
-
-LONGEST_WAIT_INSIDE = 10.0
-"""Seconds. The SDK would sleep up to two minutes for a `retry-after`, deaf to a cancelled turn and with its lease
-running. A longer wait is handed to the caller as `ProviderRateLimited` instead."""
 
 _CONNECT_TIMEOUT = 10.0
 _LONGEST_ERROR_PAGE = 256 * 1024
@@ -105,7 +100,7 @@ def _client(
         # One client serves many users; a cookie that one of them was given would go out with the next one's request.
         cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=())),
     )
-    client.event_hooks = {"response": [_hand_back_long_waits, _bound_error_page]}
+    client.event_hooks = {"response": [_bound_error_page]}
     return make_interruptible(client)
 
 
@@ -142,9 +137,3 @@ def _bound_error_page(response: httpx2.Response) -> None:
     # The SDK reads an error's body to its end before it looks at it, and a user's server need not have one.
     if response.status_code >= 300 and isinstance(response.stream, httpx2.SyncByteStream):
         response.stream = _BoundedStream(response.stream)
-
-
-def _hand_back_long_waits(response: httpx2.Response) -> None:
-    wait = retry_after_seconds(response.headers) if response.status_code >= 400 else None
-    if wait is not None and wait > LONGEST_WAIT_INSIDE:
-        response.headers["x-should-retry"] = "false"

@@ -5,12 +5,16 @@ asks whether it shall stop. That closes the connection, by the same way out as a
 do so are in `bot.llm.sliced`.
 """
 
+import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TypeVar
 
 T = TypeVar("T")
+
+SLICE_SECONDS = 0.2
+"""How long a reader is deaf at the most."""
 
 asked: ContextVar[Callable[[], bool] | None] = ContextVar("shall_stop", default=None)
 """What a reader asks between two slices; None outside of a turn."""
@@ -38,6 +42,19 @@ def interruptible(events: Generator[T, None, None], shall_stop: Callable[[], boo
             yield event
     finally:
         events.close()
+
+
+def sleep(seconds: float) -> None:
+    """Wait in slices, and ask between them.
+
+    Raises:
+        Interrupted: The answer was to stop.
+    """
+    shall_stop, end = asked.get(), time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        time.sleep(left if shall_stop is None else min(left, SLICE_SECONDS))
+        if shall_stop is not None and shall_stop():
+            raise Interrupted
 
 
 @contextmanager

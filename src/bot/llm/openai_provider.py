@@ -1,48 +1,37 @@
 """Any server that speaks Chat Completions: OpenAI, Azure's and Bedrock's compatible endpoints, Ollama, vLLM, llama.cpp.
 
 The answer is always streamed from the provider, whatever the caller wants: so a stall, a cut and a cancelled turn
-look the same and are noticed at the same moment. The SDK retries (429, 5xx, connection failures) before the response
-begins; nothing is retried once it has begun.
+look the same and are noticed at the same moment. Failures that may pass (429, 5xx, connection failures) are retried
+before the response begins (`bot.llm.retrying`); nothing is retried once it has begun.
 """
 
 import contextlib
 import json
 import logging
-import math
 import time
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import replace
-from typing import Any
 
 import httpx2
-import openai
-from openai.types.chat import ChatCompletionChunk
 
 from bot.errors import ProviderError, ProviderIncomplete, ProviderRejected, ProviderTimeout
 
-from . import failures
 from .answer import Answer
 from .content import images_of
 from .dialects import Dialect, Dialects
 from .history_form import takes_no_images
 from .refusals import explained
+from .sending import TRANSPORT_ERRORS, Response, Sender
 from .sse import Event, StreamFormatError, read_events
 from .types import ChatMessage, Completion, ModelRequest, ReasoningDelta, TextDelta
 from .wire import request_params, sent_messages
 
 log = logging.getLogger(__name__)
 
-_Response = openai.APIResponse[openai.Stream[ChatCompletionChunk]]
-
-NO_KEY = "no-key-needed"
-"""What is sent where the server asks for no key: the SDK insists on one."""
-
 _PINGS_FOR = 10
 """How many timeouts long a server may send nothing but comments, which is no silence to the socket."""
 
 _REST_OF_BODY = 64 * 1024
-
-_TRANSPORT_ERRORS = (httpx2.HTTPError, httpx2.StreamError, OSError)
 
 
 class OpenAIProvider:
@@ -56,6 +45,7 @@ class OpenAIProvider:
         base_url: str,
         http_client: httpx2.Client,
         max_retries: int,
+        retry_seconds: float,
         plain_text: bool = False,
         dialects: Dialects | None = None,
     ) -> None:
@@ -66,25 +56,23 @@ class OpenAIProvider:
             api_key: The key, or `""` where the server asks for none.
             base_url: The root of the API, such as `https://api.openai.com/v1`.
             http_client: Carries the timeouts; its read timeout is the silence that is allowed.
-            max_retries: How often the SDK tries again before the response begins. With n retries a provider that
-                never answers holds the caller for n + 1 timeouts.
+            max_retries: How often a request is sent again before the response begins.
+            retry_seconds: How long after the first attempt started another one may start. A provider that never
+                answers holds the caller for about this time and one timeout.
             plain_text: The model reads text only and calls no functions.
             dialects: What has been learnt about servers, shared by providers that come and go.
         """
         self._name = name
-        self._secret = api_key
         self._plain_text = plain_text
         self._base_url = base_url
         self._dialects = dialects or Dialects()
-        self._timeout = http_client.timeout.read or math.inf
-        self._client = openai.OpenAI(
-            api_key=api_key or NO_KEY,
+        self._sender = Sender(
+            name=name,
+            api_key=api_key,
             base_url=base_url,
             http_client=http_client,
-            # Said outright, because OPENAI_CUSTOM_HEADERS in the environment would come before the key otherwise.
-            default_headers={"Authorization": f"Bearer {api_key or NO_KEY}"},
-            timeout=http_client.timeout,
             max_retries=max_retries,
+            retry_seconds=retry_seconds,
         )
 
     @property
@@ -116,19 +104,21 @@ class OpenAIProvider:
             yield from answer.rest()
             yield completion
             # The connection can serve the next turn only when the body was read to its end, a few bytes from here.
-            with contextlib.suppress(*_TRANSPORT_ERRORS):
+            with contextlib.suppress(*TRANSPORT_ERRORS):
                 _read_rest(body)
 
     @contextlib.contextmanager
-    def _open(self, request: ModelRequest) -> Iterator[_Response]:
+    def _open(self, request: ModelRequest) -> Iterator[Response]:
         """Send the request and give the response when its head is there; on leaving, the response is closed."""
         known = dialect = self._dialects.get(self._base_url, request.model)
         lasting = known.history.past_images
         tried = {dialect}
+        retries = self._sender.retries()
         with contextlib.ExitStack() as stack:
             while True:
                 try:
-                    response = self._send(request, dialect, stack)
+                    params = request_params(request, dialect, plain_text=self._plain_text)
+                    response = self._sender.send(params, stack, retries)
                     break
                 except ProviderError as error:
                     other = self._after_refusal(error, request, dialect)
@@ -163,30 +153,6 @@ class OpenAIProvider:
         """Whether the server has just taken an image, though it was said to take none."""
         return any(images_of(message) for message in self._sent(request, dialect))
 
-    def _send(self, request: ModelRequest, dialect: Dialect, stack: contextlib.ExitStack) -> _Response:
-        params: dict[str, Any] = request_params(request, dialect, plain_text=self._plain_text)
-        create = self._client.chat.completions.with_streaming_response.create
-        # Each `from None` keeps the SDK's and httpx2's own texts, which may quote the key, out of tracebacks.
-        try:
-            # What stands in `extra_body` goes out as it is. The SDK would compare each message with the types of its
-            # parameters, 4 ms for a window of 20, and change nothing.
-            asked = create(
-                model=request.model,
-                messages=(),
-                stream=True,
-                stream_options={"include_usage": True},
-                extra_body=params,
-            )
-            return stack.enter_context(asked)
-        except openai.APIStatusError as error:
-            raise failures.from_status(error, provider=self._name, secret=self._secret) from None
-        except openai.APIConnectionError as error:
-            raise self._cut(error.__cause__, began=False) from None
-        except _TRANSPORT_ERRORS as error:
-            raise self._cut(error, began=False) from None
-        except openai.OpenAIError as error:
-            raise failures.from_event(str(error), provider=self._name, secret=self._secret) from None
-
     def _deltas(self, body: Iterator[bytes], answer: Answer) -> Iterator[TextDelta | ReasoningDelta]:
         """Read chunks into `answer` up to `[DONE]` or the end, and yield what they add."""
         try:
@@ -194,7 +160,7 @@ class OpenAIProvider:
                 if event.data.startswith("[DONE]"):
                     return
                 yield from answer.add(self._chunk(event))
-        except (*_TRANSPORT_ERRORS, StreamFormatError, ProviderTimeout) as error:
+        except (*TRANSPORT_ERRORS, StreamFormatError, ProviderTimeout) as error:
             # All of the answer is there; what is missing is at most the count of tokens.
             if answer.finished:
                 log.info("%s: the stream broke after the end of the answer (%s)", self._name, type(error).__name__)
@@ -205,11 +171,11 @@ class OpenAIProvider:
                 raise ProviderIncomplete(
                     f"{self._name} broke the answer off: {error}.", extra={"provider": self._name}
                 ) from None
-            raise self._cut(error, began=answer.begun) from None
+            raise self._sender.cut(error, began=answer.begun) from None
 
     def _events(self, body: Iterable[bytes]) -> Iterator[Event]:
         """Yield events, as long as they come often enough to be called an answer."""
-        patience = self._timeout * _PINGS_FOR
+        patience = self._sender.timeout * _PINGS_FOR
         last_event = time.monotonic()
 
         def watched() -> Iterator[bytes]:
@@ -242,11 +208,8 @@ class OpenAIProvider:
         # vLLM has sent the error bare, with `"object": "error"`.
         error = chunk.get("error") or (chunk if event.type == "error" or chunk.get("object") == "error" else None)
         if error:
-            raise failures.from_event(error, provider=self._name, secret=self._secret)
+            raise self._sender.reported(error)
         return chunk
-
-    def _cut(self, error: BaseException | None, *, began: bool) -> ProviderError:
-        return failures.from_transport(error, provider=self._name, timeout=self._timeout, began=began)
 
 
 def _read_rest(body: Iterator[bytes]) -> None:

@@ -58,6 +58,7 @@ class Providers:
         timeout: float = 60.0,
         max_retries: int = 2,
         *,
+        retry_seconds: float = 10.0,
         default_model: str | None = None,
         allow_private_base_urls: bool = False,
         allowed_base_url_hosts: Sequence[str] = (),
@@ -72,6 +73,7 @@ class Providers:
             embedded_model: Its name.
             timeout: Seconds for which a provider may be silent, before the answer and within it.
             max_retries: How often a failed request is sent again before its answer begins.
+            retry_seconds: How long after the first attempt started another one may start.
             default_model: The model for agents that name none, on the provider `openai`.
             allow_private_base_urls: Whether users may send their requests to plain http and to addresses inside the
                 deployment's network.
@@ -91,6 +93,7 @@ class Providers:
         self._default_model = default_model or DEFAULT_OPENAI_MODEL
         self._embedded_model = embedded_model or "embedded"
         self._max_retries = max_retries
+        self._retry_seconds = retry_seconds
         self._allow_private = allow_private_base_urls
         self._hosts = tuple(allowed_base_url_hosts)
         self._timeout = timeout
@@ -206,6 +209,7 @@ class Providers:
             base_url=base_url,
             http_client=client,
             max_retries=self._max_retries,
+            retry_seconds=self._retry_seconds,
             plain_text=plain_text,
             dialects=self._dialects,
         )

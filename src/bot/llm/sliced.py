@@ -7,10 +7,7 @@ from typing import Any
 import httpcore2
 import httpx2
 
-from .interruption import Interrupted, asked
-
-SLICE_SECONDS = 0.2
-"""How long a reader is deaf at the most."""
+from .interruption import SLICE_SECONDS, Interrupted, asked
 
 
 def make_interruptible(client: httpx2.Client) -> httpx2.Client:

@@ -2,7 +2,7 @@
 
 The SDK's own stream object is not used: it stops reading at `[DONE]`, before the end of the HTTP body, so each
 request would cost a new TLS connection; and it builds typed objects, which bend at servers that are only nearly
-compatible. What the SDK does before the first byte (authentication, retries, status errors) stays the SDK's.
+compatible. What the SDK does before the first byte (authentication, status errors) stays the SDK's.
 """
 
 from collections.abc import Iterable, Iterator

@@ -16,8 +16,8 @@ def provider() -> Iterator[Callable[..., Provider]]:
     """Make the provider `openai` for a base URL; its connections are closed after the test."""
     opened = []
 
-    def make(base_url: str, *, timeout: float = 20.0, max_retries: int = 0) -> Provider:
-        opened.append(Providers(KEY, base_url, timeout=timeout, max_retries=max_retries))
+    def make(base_url: str, *, timeout: float = 20.0, max_retries: int = 0, retry_seconds: float = 10.0) -> Provider:
+        opened.append(Providers(KEY, base_url, timeout=timeout, max_retries=max_retries, retry_seconds=retry_seconds))
         return opened[-1].get("openai")
 
     yield make

@@ -64,6 +64,7 @@ def ask(certificate, monkeypatch):
                     base_url=f"https://{name}:{server.server_address[1]}/v1",
                     http_client=client,
                     max_retries=0,
+                    retry_seconds=0,
                 )
                 return list(provider.stream(QUESTION)), server.requests
 

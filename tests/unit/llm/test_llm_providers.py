@@ -138,7 +138,12 @@ def test_the_body_goes_out_as_it_was_made():
 
     with httpx2.Client(transport=httpx2.MockTransport(answer), timeout=5) as client:
         provider = OpenAIProvider(
-            name="openai", api_key="k", base_url="https://api.example.com/v1", http_client=client, max_retries=0
+            name="openai",
+            api_key="k",
+            base_url="https://api.example.com/v1",
+            http_client=client,
+            max_retries=0,
+            retry_seconds=0,
         )
         list(provider.stream(request))
     expected = request_params(request, Dialects().get("https://api.example.com/v1", "gpt-test"))
