@@ -13,23 +13,23 @@ _HEAD = """# How fast it is
 
 <!-- Written by `make bench` from what it measured; do not edit. -->
 
-Each figure compares two sides within one run: Turntable, and what one would write with Flask, boto3 and the openai SDK
-alone ([bench/bare.py](../bench/bare.py)), which makes the same requests and gives the same answers, but validates,
-logs, limits and renews nothing, and stores no events that could be followed. Absolute figures are those of this
-machine; the ratio is what counts. **1 is as fast as the bare side, more is faster.** `make bench` measures them again,
-in some minutes.
+Each figure compares two sides within one run: Turntable, and a direct implementation with Flask, boto3 and the openai
+SDK ([bench/bare.py](../bench/bare.py)). That bare side makes the same requests and gives the same answers, but has no
+validation, logging, limits or lease renewal, and stores no events for resuming a stream. Absolute figures are those of
+this machine; look at the ratio. **1 is as fast as the bare side, more is faster.** `make bench` measures again and
+takes some minutes.
 
 How it is measured:
 
-- Both sides are served by `bot.server` under the same gunicorn settings: one worker, threads, loopback.
-- DynamoDB and the provider are processes that answer with canned bytes, the same for both, so that no engine and no
-  model is measured; an answer of DynamoDB's has the headers that the service sends. A network would hide the
-  difference: it adds the same to both sides.
-- The sides take turns, and who goes first changes with each round. A ratio is the median of the rounds' ratios, the
-  other figures are medians.
-- CPU is that of the worker process, user and system. It is what to look at on a machine that has other things to do:
-  there, requests a second say how busy it was.
-- Both sides are checked to give the same JSON before they are measured.
+- `bot.server` serves both sides with the same gunicorn settings: one worker, threads, loopback.
+- DynamoDB and the provider are processes that give canned answers, the same for both sides, so that no engine and no
+  model is measured. DynamoDB's answers have the headers of the real service. A network would hide the difference,
+  because it adds the same latency to both sides.
+- The sides alternate, and each round begins with the other one. A ratio is the median of the rounds' ratios; the other
+  figures are medians.
+- CPU is the worker's user and system time. Prefer it on a busy machine, where requests per second mainly show how busy
+  the machine was.
+- Before the measurement, both sides are checked to give the same JSON.
 
 """
 
@@ -44,11 +44,11 @@ def _parts(found: dict[str, Any]) -> Iterator[str]:
     load = ", ".join(f"{each:g}" for each in machine["load"])
     yield (
         f"Measured on {found['date']}: {machine['system']}, {machine['cpu']}, {machine['cores']} cores "
-        f"(load {load} when it began); {', '.join(f'{name} {version}' for name, version in versions.items())}.\n"
+        f"(load {load} at the start); {', '.join(f'{name} {version}' for name, version in versions.items())}.\n"
     )
     yield "## Requests\n"
-    yield "Eight connections; 20 messages of 1 KB. A turn is that of an agent that repeats what it is told: no model.\n"
-    yield "| route | a second | bare | ratio | CPU a request | bare | ratio |\n|---|---|---|---|---|---|---|"
+    yield "Eight connections; 20 messages of 1 KB. The turn's agent echoes the message, without a model.\n"
+    yield "| route | per second | bare | ratio | CPU per request | bare | ratio |\n|---|---|---|---|---|---|---|"
     for name, title in (
         ("messages", "`GET …/messages`"),
         ("conversation", "`GET /conversations/{id}`"),
@@ -63,39 +63,41 @@ def _parts(found: dict[str, Any]) -> Iterator[str]:
     seen = found["opening"]
     yield "\n## The client alone\n"
     yield (
-        f"`open_conversation` takes {seen['ours']['cpu_ms']:.2f} ms of CPU, entities and all; the same Query of a "
-        f"plain boto3 client {seen['bare']['cpu_ms']:.2f} ms, for a dictionary: **{seen['ratio']['cpu_ms']:.2f}**.\n"
+        f"`open_conversation` takes {seen['ours']['cpu_ms']:.2f} ms of CPU, including the entities; the same "
+        f"Query with a plain boto3 client, which returns a dictionary, takes {seen['bare']['cpu_ms']:.2f} ms: "
+        f"**{seen['ratio']['cpu_ms']:.2f}**.\n"
     )
     seen = found["starting"]
     yield "## Start\n"
     yield (
-        "CPU in seconds, each start in a process of its own. Neither side imports the openai SDK here: ours does so "
-        "aside, once it serves. The bare side makes its DynamoDB client at the start, ours with the first request.\n"
+        "CPU in seconds, each start in a new process. Neither side imports the openai SDK here: ours does so in the "
+        "background, once it serves. The bare side creates its DynamoDB client at the start, ours with the first "
+        "request.\n"
     )
     yield "| | ours | bare |\n|---|---|---|"
     ours, bare = seen["ours"], seen["bare"]
-    yield f"| import and make the application | {ours['import_cpu_s']:.2f} | {bare['import_cpu_s']:.2f} |"
+    yield f"| import and create the application | {ours['import_cpu_s']:.2f} | {bare['import_cpu_s']:.2f} |"
     yield f"| first request | {ours['first_cpu_s']:.2f} | {bare['first_cpu_s']:.2f} |"
     seen = found["deltas"]
     yield "\n## Streams\n"
     yield (
-        f"Through one worker, four streams at once: {seen['ours']['per_second']:,.0f} deltas a second, "
-        f"{seen['ours']['cpu_ms']:.0f} ms of CPU for a thousand (bare: {seen['bare']['per_second']:,.0f}, "
-        f"{seen['bare']['cpu_ms']:.0f} ms): **{seen['ratio']['per_second']:.2f}** a second, "
-        f"**{seen['ratio']['cpu_ms']:.2f}** by CPU. Ours are numbered, stored to be followed, and can be cancelled.\n"
+        f"One worker, four concurrent streams: {seen['ours']['per_second']:,.0f} deltas per second, "
+        f"{seen['ours']['cpu_ms']:.0f} ms of CPU per thousand (bare: {seen['bare']['per_second']:,.0f}, "
+        f"{seen['bare']['cpu_ms']:.0f} ms): **{seen['ratio']['per_second']:.2f}** per second, "
+        f"**{seen['ratio']['cpu_ms']:.2f}** by CPU. Ours are numbered, stored for resuming, and can be cancelled.\n"
     )
     seen = found["first_token"]
     yield (
-        f"First token: {seen['provider']:.1f} ms from the provider asked directly, {seen['ours']:.1f} ms through "
+        f"First token: {seen['provider']:.1f} ms directly from the provider, {seen['ours']:.1f} ms through "
         f"Turntable, {seen['bare']:.1f} ms through the bare side. Added: **{seen['added_by_ours']:.1f} ms** "
-        f"(bare: {seen['added_by_bare']:.1f} ms); with DynamoDB come two or three of its round trips.\n"
+        f"(bare: {seen['added_by_bare']:.1f} ms); DynamoDB adds two or three of its round trips.\n"
     )
     yield (
-        "Streams that are open at once, on one worker with `BOT_THREADS=1024`. All begin at the same moment, and the "
-        "provider takes 18 seconds for each; what it takes longer is the one CPU that a worker has:\n"
+        "Concurrent streams on one worker with `BOT_THREADS=1024`. All begin at the same moment, and the provider "
+        "takes 18 seconds for each; any longer time is due to the single CPU of the worker:\n"
     )
     yield (
-        "| streams | failures | until the last ended | CPU a stream | memory at most | memory a stream |\n"
+        "| streams | failures | until the last ended | CPU per stream | peak memory | memory per stream |\n"
         "|---|---|---|---|---|---|"
     )
     for seen in found["streams"]:

@@ -103,8 +103,8 @@ class Settings(BaseSettings):
         alias="BOT_THREADS",
         ge=1,
         le=1024,
-        description="Threads of each process; each open stream takes one, which is made when it is needed. 1,000 "
-        "streams at once are BOT_THREADS=1024 in one process, or as many in several.",
+        description="The most threads per process, started when needed; each open stream takes one. For 1,000 "
+        "concurrent streams, set 1024 for one process, or less for several.",
     )
     graceful_timeout: int = Field(
         30, alias="BOT_GRACEFUL_TIMEOUT", ge=0, le=3600, description="How long a shutdown waits for running requests."

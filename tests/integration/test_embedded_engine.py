@@ -309,7 +309,7 @@ def test_damaged_state_falls_back_to_the_older_copy_and_says_so(
     engine.start()
 
     assert keys(client(engine)) == ["1"]
-    assert "going on with the copy of" in caplog.text
+    assert "using the copy of" in caplog.text
     put(client(engine), "a", "3")
     engine.stop()
     engine.start()

@@ -1,27 +1,27 @@
-"""Numbers of a JSON body: a whole one keeps all its digits, any other is a double, and digits are not lost unsaid."""
+"""Numbers in a JSON body: an integer keeps all its digits, any other becomes a double, and lost digits are noted."""
 
 import math
 import re
 from decimal import Context, Decimal
 
-# How many significant digits any double keeps, and the most that one can have.
+# A double keeps any 17 significant digits; written out exactly, it has at most 767.
 _KEPT = 17
 _MOST = 767
-# Python reads no more at once, and takes quadratic time for them.
+# Python parses no longer integers, and takes quadratic time for these.
 _LONGEST_WHOLE = 4300
 _NOT_DIGITS = re.compile(r"[eE].*|\D")
 TOO_EXACT = f"a number with a fraction has at most {_KEPT} digits, or those of a double; send more as a string"
 
 
 class Rounded(float):
-    """A number of a body of which a double does not keep all digits."""
+    """A number of a body that lost digits when it became a double."""
 
 
 def double(rounded: list[Rounded], text: str) -> float:
-    """Return a number with a fraction or an exponent; note it in `rounded` if a double would lose digits of it.
+    """Return a number with a fraction or an exponent as a double; add it to `rounded` if the double loses digits of it.
 
-    17 digits tell any two doubles apart. So what was a double before comes with no more than 17, or with digits that
-    are the double's own: `%.20f` of 0.1 is 0.10000000000000000555. Any others were never in a double.
+    17 digits distinguish any two doubles. So a number that was a double before has at most 17 digits, or the exact
+    digits of that double: `%.20f` of 0.1 is 0.10000000000000000555. Any other digits were never in a double.
 
     Raises:
         ValueError: it is larger than any double.
@@ -39,10 +39,10 @@ def double(rounded: list[Rounded], text: str) -> float:
 
 
 def whole_number(text: str) -> int:
-    """Return a whole number.
+    """Return an integer.
 
     Raises:
-        ValueError: it is too long to be read.
+        ValueError: it has too many digits.
     """
     if len(text.lstrip("-")) > _LONGEST_WHOLE:
         raise ValueError(f"a whole number has at most {_LONGEST_WHOLE:,} digits")

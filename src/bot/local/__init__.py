@@ -1,1 +1,1 @@
-"""The embedded engine and the embedded model: what `bot serve --local` runs beside the server."""
+"""The embedded engine and the embedded model, which `bot serve --local` runs next to the server."""

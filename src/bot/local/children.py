@@ -1,8 +1,8 @@
 """Child processes that cannot outlive the server that started them.
 
-A child is `python -m bot.local.<x>_child`. It holds the read end of a pipe whose write end only this process (and the
-workers forked from it) has, and ends when that pipe closes: see `bot.local.lifeline`. It answers one line of JSON when
-it is ready, so nothing polls and no port is guessed.
+A child is `python -m bot.local.<x>_child`. It holds the read end of a pipe whose write end only this process and its
+forked workers have, and exits when that pipe closes: see `bot.local.lifeline`. When it is ready, it writes one line of
+JSON, so nothing has to poll or guess a port.
 """
 
 import json
@@ -18,20 +18,20 @@ from typing import Any
 
 import bot
 
-# What a Python process needs to run. Nothing else is passed on: a child has no use for API keys or AWS credentials.
+# What a Python process needs to run. Nothing else is passed on: a child needs no API keys or AWS credentials.
 _PASSED_ON = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "TZ", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 _LOG_LIMIT = 1_000_000
 
 
 class EmbeddedUnavailable(Exception):
-    """An embedded part cannot run here; the message is one sentence for the user."""
+    """An embedded service cannot run here; the message is one sentence for the user."""
 
 
 class Child:
-    """One child process, from its start to its end. It may be started again after it ended."""
+    """One child process. It may be restarted after it has ended."""
 
     def __init__(self, name: str, module: str, arguments: Sequence[str], log: Path) -> None:
-        """Describe the child: `name` is for people, `module` is run with `arguments`, `log` gets all its output."""
+        """Take the child's display name, the module to run, its arguments, and the file for all its output."""
         self.name = name
         self.log = log
         self._command = [sys.executable, "-P", "-m", module, *arguments]
@@ -50,17 +50,17 @@ class Child:
         return self._process is not None and self._process.poll() is None
 
     def start(self, timeout: float = 60) -> dict[str, Any]:
-        """Start the child and return what it said when it was ready.
+        """Start the child and return the facts of its readiness line.
 
         Raises:
-            EmbeddedUnavailable: It refused, ended, or was not ready in `timeout` seconds; it is stopped then.
+            EmbeddedUnavailable: It refused, ended, or was not ready within `timeout` seconds; it has been stopped.
         """
         self.log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if self.log.exists() and self.log.stat().st_size > _LOG_LIMIT:
             self.log.replace(self.log.with_name(self.log.name + ".1"))
         with self.log.open("ab") as log:
             self._log_start = log.tell()
-            # A process group of its own keeps the terminal's Ctrl-C away from the moment before the child ignores it.
+            # Its own process group protects it from the terminal's Ctrl-C before it can ignore that.
             self._process = subprocess.Popen(  # noqa: S603 - the command is this interpreter and a module of ours
                 self._command,
                 stdin=subprocess.PIPE,
@@ -77,10 +77,10 @@ class Child:
             raise
 
     def stop(self, timeout: float = 10) -> None:
-        """End the child and wait for it: politely, then after `timeout` seconds by force. Does nothing twice.
+        """Terminate the child and wait for it; kill it after `timeout` seconds. Idempotent.
 
-        A forked worker that unwinds its parent's stack must not end what the parent still uses: only the process that
-        started the child stops it.
+        Only the process that started the child stops it: a forked worker that unwinds its parent's stack must not stop
+        what the parent still uses.
         """
         process = self._process
         if process is None or self._owner != os.getpid():
@@ -89,7 +89,7 @@ class Child:
         for stream in (process.stdin, process.stdout):
             if stream:
                 stream.close()
-        # A forked worker may still hold the pipe open, so its end is not relied on here.
+        # Closing the pipe is not enough: a forked worker may still hold it open.
         process.terminate()
         try:
             process.wait(timeout)
@@ -98,7 +98,7 @@ class Child:
             process.wait()
 
     def _readiness(self, process: subprocess.Popen[bytes], timeout: float) -> dict[str, Any]:
-        """Wait for the child's one line and return what it says."""
+        """Wait for the child's readiness line and return its content."""
         assert process.stdout is not None
         said = b""
         deadline = time.monotonic() + timeout
@@ -118,7 +118,7 @@ class Child:
         return facts
 
     def _last_line(self) -> str:
-        """The last thing that this run of the child wrote, which of a traceback is the error itself."""
+        """The last line that this run of the child wrote; of a traceback, it is the error."""
         with self.log.open("rb") as log:
             log.seek(self._log_start)
             lines = log.read().decode(errors="replace").split("\n")
@@ -131,7 +131,7 @@ def _how(returncode: int) -> str:
 
 
 def _environment() -> dict[str, str]:
-    """The environment of a child: the few variables of `_PASSED_ON`, and where this package is."""
+    """The environment of a child: the variables in `_PASSED_ON`, and the path to this package."""
     environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     environment["PYTHONPATH"] = str(Path(bot.__file__).resolve().parents[1])
     environment["PYTHONUNBUFFERED"] = "1"

@@ -13,7 +13,7 @@ class EngineUnavailable(EmbeddedUnavailable):
 class EmbeddedEngine(EmbeddedService):
     """A DynamoDB for one machine, with its data under `engine/` in the data directory.
 
-    What it acknowledged is on the disk: see `docs/embedded.md`. Streams work, but their records do not survive a stop.
+    Acknowledged writes are on disk: see `docs/embedded.md`. Streams work, but their records do not survive a restart.
     """
 
     name = "The embedded DynamoDB engine"
@@ -23,7 +23,7 @@ class EmbeddedEngine(EmbeddedService):
 
     @property
     def endpoint_url(self) -> str:
-        """The address for `AWS_ENDPOINT_URL_DYNAMODB`, known after the start."""
+        """The URL for `AWS_ENDPOINT_URL_DYNAMODB`, known after the start."""
         return self.address
 
     def _arguments(self) -> list[str]:

@@ -28,7 +28,7 @@ TICK = 1.0
 
 
 def main() -> None:
-    """Run the engine until the parent is gone or asks for the end."""
+    """Run the engine until the parent is gone or sends SIGTERM."""
     announcement = Announcement()
     ignore_interrupts()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
@@ -54,7 +54,7 @@ async def _serve(directory: Path, port: int, announcement: Announcement) -> None
     config.backlog = 1024
     config.loglevel = "WARNING"
     config.graceful_timeout = 2.0
-    # Clients hold connections in a pool; one that is closed under them costs a retry.
+    # Clients pool their connections; closing one that they still hold costs them a retry.
     config.keep_alive_timeout = 3600
     config.keep_alive_max_requests = 1_000_000_000
     ending = asyncio.Event()
@@ -73,13 +73,13 @@ async def _serve(directory: Path, port: int, announcement: Announcement) -> None
 
 
 def _end_of_parent(loop: asyncio.AbstractEventLoop, ending: asyncio.Event) -> None:
-    # Nothing is ever written to this pipe: that it can be read means that it is closed.
+    # Nothing is ever written to this pipe, so it becomes readable only when it is closed.
     loop.remove_reader(LIFELINE)
     ending.set()
 
 
 async def _keep_house(store: Store, directory: Path) -> None:
-    """Write what expiry deleted, and renew the older copy of the database."""
+    """Persist deletions by expiry, and renew the backup copy of the database."""
     copied_at, copied = -COPY_INTERVAL, -1
     while True:
         try:
@@ -89,7 +89,7 @@ async def _keep_house(store: Store, directory: Path) -> None:
                 copied_at, copied = time.monotonic(), store.commits
                 await asyncio.to_thread(keep_copy, directory)
         except (sqlite3.Error, OSError):
-            log.exception("Keeping the state failed; trying again")
+            log.exception("Writing the state failed; it will be retried")
         await asyncio.sleep(TICK)
 
 

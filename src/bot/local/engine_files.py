@@ -1,11 +1,11 @@
-"""The files of the embedded DynamoDB engine: one SQLite database, and an older copy of it to fall back on.
+"""The files of the embedded DynamoDB engine: one SQLite database, and an older copy of it as a fallback.
 
-| file | what it is |
+| file | content |
 |---|---|
 | `state.sqlite3` (and `-wal`, `-shm`) | everything that was acknowledged |
-| `previous.sqlite3` | a copy, made at the start and then at most every ten minutes while something changes |
-| `damaged-<time>.sqlite3` | a `state.sqlite3` that could not be read, kept for whoever wants to look into it |
-| `lock` | held by the engine that runs on this directory, with its process id |
+| `previous.sqlite3` | a copy, made at startup and then at most every ten minutes if something has changed |
+| `damaged-<time>.sqlite3` | a `state.sqlite3` that could not be read, kept for analysis |
+| `lock` | locked by the engine that runs in this directory; contains its process id |
 """
 
 import fcntl
@@ -36,24 +36,24 @@ State = TypeVar("State")
 
 
 class DirectoryInUse(Exception):
-    """Another engine runs on this directory."""
+    """Another engine runs in this directory."""
 
 
 class UnusableState(Exception):
-    """The state on disk cannot be read, and there is nothing to fall back on."""
+    """The state on disk cannot be read, and there is no usable copy."""
 
 
 class _Damaged(Exception):
-    """This one file cannot be read."""
+    """A database file cannot be read."""
 
 
 def lock_directory(directory: Path, patience: float) -> int:
-    """Take the directory for this process, as long as it lives, and return the lock's descriptor.
+    """Lock the directory for the lifetime of this process, and return the lock's file descriptor.
 
-    Waits `patience` seconds: an engine whose server was killed needs a moment to notice and end.
+    Waits up to `patience` seconds, because an engine whose server was killed needs a moment to exit.
 
     Raises:
-        DirectoryInUse: Another engine still has it then.
+        DirectoryInUse: Another engine still holds the lock.
     """
     descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     deadline = time.monotonic() + patience
@@ -77,10 +77,10 @@ def lock_directory(directory: Path, patience: float) -> int:
 def open_state(
     directory: Path, read: Callable[[sqlite3.Connection], State]
 ) -> tuple[sqlite3.Connection, State, str | None]:
-    """Open the database and return it with what `read` made of it, and a sentence if the older copy had to be used.
+    """Open the database; return it, the result of `read`, and a sentence for the user if the older copy had to be used.
 
     Raises:
-        UnusableState: It cannot be read, and neither can the copy; or a newer version wrote it.
+        UnusableState: Neither the database nor the copy can be read, or a newer version wrote it.
     """
     current, previous = directory / STATE, directory / PREVIOUS
     try:
@@ -93,7 +93,7 @@ def open_state(
                 f"{current} cannot be read ({damage}), and there is no older copy. Move it away to start empty."
             ) from damage
         copied_at = datetime.fromtimestamp(previous.stat().st_mtime, UTC).isoformat(timespec="seconds")
-        notice = f"{current} cannot be read ({damage}): going on with the copy of {copied_at}; what came later is lost."
+        notice = f"{current} cannot be read ({damage}): using the copy of {copied_at}; later changes are lost."
         log.error("%s", notice)
     _set_aside(directory)
     _copy(previous, current)
@@ -106,7 +106,7 @@ def open_state(
 
 
 def keep_copy(directory: Path) -> None:
-    """Replace the older copy by one of the database as it is; safe beside a running writer."""
+    """Replace the older copy with one of the current database; safe while it is being written."""
     fresh = directory / (PREVIOUS + ".tmp")
     fresh.unlink(missing_ok=True)
     with closing(sqlite3.connect(directory / STATE)) as connection:
@@ -121,8 +121,8 @@ def _read_checked(
     connection = sqlite3.connect(path, isolation_level=None, timeout=1)
     try:
         connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")  # a commit is on the disk when it returns
-        connection.execute("PRAGMA checkpoint_fullfsync = ON")  # macOS: the order of writes holds in the drive, too
+        connection.execute("PRAGMA synchronous = FULL")  # a commit is on disk when it returns
+        connection.execute("PRAGMA checkpoint_fullfsync = ON")  # macOS: also flush the drive's cache
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version == 0:
             if not may_be_new:
@@ -135,7 +135,7 @@ def _read_checked(
         return connection, read(connection)
     except BaseException as failure:
         connection.close()
-        # An operational error (no space, no permission, an I/O error) says nothing about the data: let it through.
+        # An operational error (no space, no permission, an I/O error) does not mean that the data is damaged.
         if isinstance(failure, (sqlite3.DatabaseError, ValueError)) and not isinstance(
             failure, sqlite3.OperationalError
         ):
@@ -144,7 +144,7 @@ def _read_checked(
 
 
 def _set_aside(directory: Path) -> None:
-    """Move a damaged database out of the way, with its log: SQLite must not apply that to the copy."""
+    """Move a damaged database out of the way, with its WAL, which SQLite must not apply to the copy."""
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
     for suffix in ("", "-wal", "-shm"):
         file = directory / (STATE + suffix)
@@ -159,7 +159,7 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _publish(fresh: Path, target: Path) -> None:
-    """Put a finished file in its place so that a power cut leaves the old one or the new one, never a part."""
+    """Move a finished file into place, so that a power cut leaves the old one or the new one, never a part."""
     for path, publish in ((fresh, True), (target.parent, False)):
         descriptor = os.open(path, os.O_RDONLY)
         try:

@@ -1,12 +1,11 @@
-"""What the embedded DynamoDB engine keeps on disk: each change, before it is acknowledged.
+"""The embedded DynamoDB engine's state on disk: every change is written before it is acknowledged.
 
-`ministack` holds its tables in memory and writes them to a file when it is stopped politely, which loses everything
-since the start when it is not. Here every write request ends in one SQLite transaction with the items that it changed,
-synced to the disk before the answer goes out. What was acknowledged survives a `kill -9` and a power cut, and what a
-request did is there as a whole or not at all.
+`ministack` holds its tables in memory and writes them to a file on a graceful stop, so any other end loses everything
+since the start. Here every write request ends with one SQLite transaction of the items that it changed, synced to disk
+before the answer is sent. Acknowledged writes survive a `kill -9` and a power cut, and each request is atomic.
 
-This reaches into names of `ministack` that begin with an underscore; its version is pinned, and
-`tests/integration/test_embedded_engine.py` fails when they move.
+This uses private names of `ministack`; its version is pinned, and `tests/integration/test_embedded_engine.py` fails if
+they change.
 """
 
 import json
@@ -22,7 +21,7 @@ from bot.local.engine_files import open_state
 
 log = logging.getLogger(__name__)
 
-# The engine's stores beside its tables, as its own `get_state` names them.
+# The engine's stores besides its tables, as its own `get_state` names them.
 _SETTINGS = ("tags", "ttl_settings", "pitr_settings", "contributor_insights", "resource_policies", "backups")
 # Derived from the items, or stored item by item.
 _NOT_IN_DEFINITION = ("items", "_index_members", "ItemCount", "TableSizeBytes")
@@ -32,13 +31,13 @@ _ItemKey = tuple[str, str, str]
 
 
 class Store:
-    """The engine's state in memory and its image on disk. All but the notes of changes is for one thread."""
+    """The engine's state in memory and on disk. Everything but the record of changed items is for one thread."""
 
     def __init__(self, directory: Path) -> None:
-        """Load what the directory holds into the engine; `notice` is a sentence if an older copy had to be used.
+        """Load the directory's state into the engine; `notice` is a sentence if an older copy had to be used.
 
         Raises:
-            bot.local.engine_files.UnusableState: It holds something that cannot be read.
+            bot.local.engine_files.UnusableState: The state cannot be read.
         """
         self._engine = import_module("ministack.services.dynamodb")
         self._changed: dict[_ItemKey, _Table] = {}
@@ -55,14 +54,14 @@ class Store:
 
     @property
     def pending(self) -> bool:
-        """Whether items changed since the last commit; expiry deletes items without a request."""
+        """Whether items have changed since the last commit; expiry deletes items without a request."""
         return bool(self._changed)
 
     def commit(self, *, tables: bool) -> None:
-        """Bring the disk up to date; with `tables`, also what is not an item: tables created, settings changed.
+        """Write all changed items to disk; with `tables`, also new tables and changed settings.
 
         Raises:
-            sqlite3.Error: Nothing was written, for instance for want of space; the next commit tries again.
+            sqlite3.Error: Nothing was written, for example because the disk is full; the next commit retries it.
         """
         with self._changing:
             changed, self._changed = self._changed, {}
@@ -86,12 +85,12 @@ class Store:
         self.commits += 1
 
     def close(self) -> None:
-        """Write what is left and close the database."""
+        """Write the remaining changes and close the database."""
         self.commit(tables=True)
         self._database.close()
 
     def _note_changes(self) -> None:
-        """Wrap the two functions through which the engine changes any item, so that each change is noted."""
+        """Wrap the two functions with which the engine changes items, to record each change."""
         engine = self._engine
         set_item, remove_item = engine._set_item, engine._remove_item
 
@@ -108,7 +107,7 @@ class Store:
         engine._set_item, engine._remove_item = noted_set, noted_remove  # type: ignore[attr-defined]
 
     def _note(self, table: _Table, pk: str, sk: str) -> None:
-        # The engine's thread that deletes expired items comes through here, too.
+        # The engine's thread that deletes expired items calls this, too.
         with self._changing:
             self._changed[table["TableArn"], pk, sk] = table
 
@@ -116,7 +115,7 @@ class Store:
         for (arn, pk, sk), table in changed.items():
             items = self._items.get(arn)
             if items is None or items is not table["items"]:
-                continue  # the table was deleted, or its items replaced as a whole, after this change
+                continue  # after this change, the table was deleted or all its items were replaced
             item = items.get(pk, {}).get(sk)
             if item is None:
                 self._database.execute("DELETE FROM items WHERE arn = ? AND pk = ? AND sk = ?", (arn, pk, sk))
@@ -124,7 +123,7 @@ class Store:
                 self._put(arn, pk, sk, item)
 
     def _write_tables(self) -> None:
-        """Write the items of each table that is new or was replaced as a whole, and forget those that are gone."""
+        """Write all items of each table that is new or was replaced as a whole, and delete those of deleted tables."""
         present: dict[str, dict[str, dict[str, _Table]]] = {
             table["TableArn"]: table["items"] for table in self._engine._tables.all_values()
         }
@@ -138,14 +137,14 @@ class Store:
         self._items = present
 
     def _put(self, arn: str, pk: str, sk: str, item: _Table) -> None:
-        # An upsert keeps the row's place: items come back in the order in which they were first written.
+        # An upsert keeps the row id, so items are loaded in the order in which they were first written.
         self._database.execute(
             "INSERT INTO items VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET item = excluded.item",
             (arn, pk, sk, json.dumps(item, separators=(",", ":"))),
         )
 
     def _write_definitions(self) -> None:
-        """Write the definitions of tables and their settings that differ from what is on disk."""
+        """Write the table definitions and settings that differ from those on disk."""
         definitions = {}
         for kind in ("tables", *_SETTINGS):
             for scope, value in getattr(self._engine, f"_{kind}").all_items():
@@ -160,7 +159,7 @@ class Store:
         self._definitions = definitions
 
     def _read(self, database: sqlite3.Connection) -> dict[str, Any]:
-        """Return the state on disk in the form that the engine's `load_persisted_state` takes."""
+        """Return the state on disk in the form that the engine's `load_persisted_state` expects."""
         scoped = import_module("ministack.core.responses").AccountRegionScopedDict
         items: dict[str, dict[str, _Table]] = defaultdict(lambda: defaultdict(dict))
         for arn, pk, sk, item in database.execute("SELECT arn, pk, sk, item FROM items ORDER BY rowid"):

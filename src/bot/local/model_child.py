@@ -15,7 +15,7 @@ READING_THREADS = 4
 
 
 def main() -> None:
-    """Serve the model until the parent is gone or asks for the end."""
+    """Serve the model until the parent is gone or sends SIGTERM."""
     announcement = Announcement()
     ignore_interrupts()
     weights, port = sys.argv[1], int(sys.argv[2])
@@ -26,22 +26,22 @@ def main() -> None:
         params.model_alias = {MODEL_NAME}
         params.n_ctx = CONTEXT_TOKENS * PARALLEL
         params.n_parallel = PARALLEL
-        # Words come from one thread, which is fast enough to read along with; a prompt is read by several, which
-        # scales. All sleep when there is nothing to do: threads that poll starve each other on busy cores.
+        # One thread generates faster than people read; prompts are processed by several threads, which scales. Idle
+        # threads sleep, because threads that poll starve each other on busy cores.
         params.cpuparams.n_threads = 1
         params.cpuparams_batch.n_threads = min(READING_THREADS, os.cpu_count() or 1)
         params.cpuparams.poll = params.cpuparams_batch.poll = 0
-        # The model's makers recommend these where the caller names none.
+        # The model's authors recommend these as defaults.
         params.sampling.temp = 0.2
         params.sampling.top_p = 0.9
-        # So small a model may never find its end.
+        # Such a small model may never end its answer.
         params.n_predict = LONGEST_UNLIMITED_ANSWER
         params.n_threads_http = 16
         # Four conversations stay in the slots; keeping more costs 50 MB each.
         params.cache_ram_mib = 0
         params.hostnames = [HOST]
         params.port = port
-        # Nothing but the API, for nobody but programs on this machine.
+        # Only the API, and only for programs on this machine.
         params.offline = True
         params.ui = False
         params.endpoint_slots = False

@@ -1,4 +1,4 @@
-"""What the embedded engine and the embedded model have in common: a child process that serves on a loopback port."""
+"""The common part of the embedded engine and the embedded model: a child process that serves on a loopback port."""
 
 import logging
 import time
@@ -22,7 +22,7 @@ class EmbeddedService(ABC):
     unavailable: ClassVar[type[EmbeddedUnavailable]]
 
     def __init__(self, data_dir: Path, port: int = 0) -> None:
-        """Describe a service that keeps its files in `data_dir`; port 0 is any free one."""
+        """Take the directory for the service's files, and its port; 0 is any free one."""
         self._data_dir = data_dir.resolve()
         self._port = port
         self._child: Child | None = None
@@ -30,22 +30,22 @@ class EmbeddedService(ABC):
 
     @abstractmethod
     def _arguments(self) -> list[str]:
-        """What the child's module is run with, before the port. Raises `EmbeddedUnavailable` if it cannot be."""
+        """The arguments of the child's module, before the port. Raises `EmbeddedUnavailable` if it cannot run."""
 
     @property
     def pid(self) -> int | None:
-        """The child's process id, or None while there is none."""
+        """The child's process id, or None if there is no child."""
         return self._child.pid if self._child else None
 
     @property
     def address(self) -> str:
-        """Where it answers, known after the start; it stays the same over a restart."""
+        """Its URL, known after the start; a restart does not change it."""
         if not self._child:
             raise RuntimeError(f"{self.name} has not been started")
         return f"http://127.0.0.1:{self._port}"
 
     def start(self) -> None:
-        """Start the service; it answers when this returns.
+        """Start the service; it is ready when this returns.
 
         Raises:
             EmbeddedUnavailable: The class's own `unavailable`, with one line for the user, if it cannot run.
@@ -60,14 +60,14 @@ class EmbeddedService(ABC):
         self._port, self._child = ready["port"], child
 
     def ensure_running(self) -> bool:
-        """Start the service again, on the same port, if it died; return whether it had.
+        """Restart the service on the same port if it has died; return whether it had.
 
-        Meant for a loop that looks once in a while: a start that fails is logged, and tried again some seconds later.
+        Meant to be called in a loop: a start that fails is logged, and retried some seconds later.
         """
         child = self._child
         if not child or child.running or time.monotonic() - self._restarted_at < _RESTART_INTERVAL:
             return False
-        log.error("%s ended unexpectedly and is started again; see %s", self.name, child.log)
+        log.error("%s ended unexpectedly and is being restarted; see %s", self.name, child.log)
         child.stop()
         self._restarted_at = time.monotonic()
         try:
@@ -77,7 +77,7 @@ class EmbeddedService(ABC):
         return True
 
     def stop(self) -> None:
-        """Stop the service. Does nothing if it does not run, or in a process forked from the one that started it."""
+        """Stop the service. Does nothing if it is not running, or in a process forked from the one that started it."""
         child, self._child = self._child, None
         if child:
             child.stop()

@@ -1,1 +1,1 @@
-"""Sample data: people, their agents and what they talked about, the same for the same seed."""
+"""Sample data: users, their agents and their conversations, the same for the same seed."""

@@ -1,4 +1,4 @@
-"""What the sample data says. Each piece depends on the seed and on its own number alone, not on how many there are."""
+"""The content of the sample data. Each item depends only on the seed and its own number, not on the total."""
 
 from dataclasses import dataclass
 from random import Random
@@ -66,24 +66,24 @@ PERSONAS = (
 
 
 def person(seed: int, number: int) -> tuple[str, str]:
-    """Return the email and the name of a user; the email names the seed, so that seeds do not meet."""
+    """Return the email and the name of a user; the email contains the seed, so that seeds do not collide."""
     random = Random(f"{seed}/{number}")  # noqa: S311 - sample data
     first, family = random.choice(_NAMES), random.choice(_FAMILIES)
     return f"{first}.{number}@seed-{seed}.example.com".lower(), f"{first} {family}"
 
 
 def title(seed: int, user: int, number: int) -> str:
-    """Return the title of a user's conversation, which no other one of the user's has."""
+    """Return the title of a user's conversation, unique among that user's."""
     return f"About {_subject(seed, user, number)} ({number})"
 
 
 def age(seed: int, user: int, number: int) -> float:
-    """Return how many days ago a conversation was held: later ones are younger."""
+    """Return how many days ago a conversation took place; higher numbers are more recent."""
     return 30 / (number + 1) + Random(f"{seed}/{user}/{number}/age").random()  # noqa: S311 - sample data
 
 
 def messages(seed: int, user: int, conversation: int, start: int, count: int) -> list[Draft]:
-    """Return the messages `start` to `count` of a conversation: the user and the agent in turn."""
+    """Return the messages from `start` up to `count` of a conversation, the user and the agent alternating."""
     subject = _subject(seed, user, conversation)
     drafts = []
     for position in range(start, count):

@@ -1,4 +1,4 @@
-"""Writes sample data through the access patterns, so that it is what an application would have written."""
+"""Writes sample data through the access patterns, so that it is exactly what the application would write."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -43,7 +43,7 @@ class Plan:
 
 @dataclass
 class Written:
-    """What a run added; what was there already is not counted."""
+    """What a run added; data that already existed is not counted."""
 
     users: int = 0
     agents: int = 0
@@ -52,12 +52,12 @@ class Written:
 
 
 def write(plan: Plan, progress: Callable[[int], None] = lambda _: None) -> Written:
-    """Write what of the plan is not there yet, and return what that was.
+    """Write the part of the plan that does not exist yet, and return what was added.
 
-    A second run with the same plan adds nothing, and one that was broken off is completed. Nothing is scanned.
+    A second run with the same plan adds nothing, and completes one that was interrupted. Nothing is scanned.
 
     Cost: 1 transaction for each user, agent and conversation, and one (with a GetItem) for each 98 messages of a
-    conversation; what is there already costs a read of each conversation's header.
+    conversation; for existing data, a read of each conversation's header.
     """
     written = Written()
     today = clock.now()
@@ -77,7 +77,7 @@ def write(plan: Plan, progress: Callable[[int], None] = lambda _: None) -> Writt
 
 @contextmanager
 def _at(moment: datetime) -> Iterator[None]:
-    """Date what is written inside back: the data layer's clock stands still at `moment`."""
+    """Backdate what is written inside: the data layer's clock is frozen at `moment`."""
     before = clock.set_clock(lambda: moment)
     try:
         yield

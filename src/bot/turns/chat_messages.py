@@ -1,4 +1,4 @@
-"""Stored messages as the model knows them. Whatever an item holds, it becomes something that can be told."""
+"""Converts stored messages to chat messages for the model; this works for any content of an item."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -20,10 +20,10 @@ _ROLES: dict[str, Role] = {
 
 
 def to_chat_messages(messages: Iterable[Message]) -> list[ChatMessage]:
-    """Return stored messages as messages of the context, one for each.
+    """Return one chat message for each stored message.
 
     Raises:
-        ContentUnavailable: a text cannot be fetched now. One that is lost for good is no error: the model is told.
+        ContentUnavailable: a text cannot be fetched now. One that is permanently lost is replaced by a note.
     """
     return [_chat_message(message) for message in messages]
 

@@ -1,4 +1,4 @@
-"""What the model sees: the system message, and as many whole turns of the conversation as its token budget holds."""
+"""The model's context: the system message, and as many whole turns of the conversation as fit the token budget."""
 
 from bisect import bisect_right
 from collections.abc import Collection, Sequence
@@ -12,7 +12,7 @@ from models.message import Message
 
 NO_ANSWER = "[The message above got no answer: the turn did not end well.]"
 
-# Beside its neighbours a turn takes a little less than alone: what one role says on both sides becomes one message.
+# Next to other turns, a turn takes a little less than alone: adjacent messages of one role are merged.
 _SAVED_BY_JOINING = 32
 
 
@@ -28,22 +28,22 @@ def build_context(
     budget: int,
     cut: bool,
 ) -> tuple[ChatMessage, ...]:
-    """Return the messages for the model, in the form that every server takes (`bot.llm.normal_form`).
+    """Return the messages for the model, in the form that every server accepts (`bot.llm.normal_form`).
 
     Args:
-        system_message: the agent's; always first, whatever it takes.
-        earlier: what was said before, oldest first.
-        current: what begins this turn; always there, whatever it takes. With results of function calls, the turn that
-            made the calls is part of it.
-        model: whose tokens are counted.
+        system_message: the agent's; always first, however long it is.
+        earlier: the previous messages, oldest first.
+        current: the messages that begin this turn; always included, however long they are. If they are results of
+            function calls, the turn that made the calls is always included, too.
+        model: whose tokenizer counts.
         functions: the names of the functions that the model can call.
         shown: the ids of the messages whose images are shown; None for all.
-        window: how many messages of the conversation the context may hold.
-        budget: how many tokens the context may take; older turns that do not fit in both are left out, as a whole.
-        cut: whether `earlier` may begin in the middle of a turn; then what is left of that turn is left out.
+        window: how many messages of the conversation the context may have.
+        budget: how many tokens the context may have; older turns that exceed either limit are left out as a whole.
+        cut: whether `earlier` may begin in the middle of a turn; the rest of that turn is then left out.
 
     Raises:
-        ContentUnavailable: a text that is needed cannot be fetched now.
+        ContentUnavailable: a required text cannot be fetched now.
     """
     system = [ChatMessage("system", system_message)] if system_message else []
     turns = _turns(earlier)
@@ -65,12 +65,12 @@ def build_context(
     def size(messages: Sequence[ChatMessage]) -> int:
         return sum(count_message(message, model) for message in messages)
 
-    # Newest first. Each is counted alone, as its neighbours change little; then the context is counted as it is sent.
+    # Newest first. Each is counted alone, as its neighbours change little; then the whole context is counted.
     chats: list[list[ChatMessage]] = []
     left = budget - size(form(chats))
     for turn in reversed(turns):
         room -= len(turn)
-        # What was too much to be read beside newer large messages is too much for the context.
+        # A text that was too large to fetch together with newer ones is too large for the context.
         if room < 0 or any(message.unavailable is not None and message.unavailable.left_out for message in turn):
             break
         chat = chat_of(turn)
@@ -85,7 +85,7 @@ def build_context(
 
 
 def asked_of(earlier: Sequence[Message], current: Sequence[Message]) -> frozenset[str]:
-    """Return the ids of the messages that a turn is about: those that begin it, or the last turn that got no answer."""
+    """Return the ids of the messages that a turn answers: those that begin it, or those of an unanswered last turn."""
     if current:
         return frozenset(message.message_id for message in current)
     last = _turns(earlier)[-1:]
@@ -93,15 +93,15 @@ def asked_of(earlier: Sequence[Message], current: Sequence[Message]) -> frozense
 
 
 def _turns(messages: Sequence[Message]) -> list[list[Message]]:
-    """Return the messages by turn; one without a turn stands alone."""
+    """Return the messages grouped by turn; a message without a turn is a group of its own."""
     return [list(group) for _, group in groupby(messages, key=lambda message: message.turn_id or message.message_id)]
 
 
 def _headless(turn: Sequence[Message]) -> bool:
-    """Whether a turn lacks what it began with: the user's message, or the calls whose results it begins with."""
+    """Whether the beginning of a turn is missing: the user's message, or the calls whose results it begins with."""
     return turn[0].turn_id is not None and turn[0].sender in ("agent", "tool")
 
 
 def _answered(turn: Sequence[Message]) -> bool:
-    """Whether the agent said something; a message that was only stored asked for no answer."""
+    """Whether the agent answered; a message that was only stored needs no answer."""
     return turn[0].turn_id is None or any(message.sender == "agent" for message in turn)

@@ -1,4 +1,4 @@
-"""How a turn that did not go well is told to the caller and kept on its record."""
+"""How a turn that failed is reported to the caller and stored on its record."""
 
 import logging
 from typing import Any
@@ -16,18 +16,18 @@ log = logging.getLogger(__name__)
 
 
 def as_bot_error(error: Exception, begun: Begun) -> BotError:
-    """Return what a caller is told of an error; what it hides stands in the log."""
+    """Return the error that the caller gets; the log has the details that it hides."""
     match error:
         case BotError():
             return error
         case LeaseLost():
-            return TurnInterrupted("Another worker has taken the conversation over, or it was deleted.")
+            return TurnInterrupted("Another worker has taken over the conversation, or it was deleted.")
         case ContentUnavailable():
             return errors.ContentUnavailable(str(error), retry_after=None if error.lasting else 5)
         case ItemTooLarge() | TooManyWrites():
             return TooLarge(f"The answer cannot be stored: {error}")
         case Contended() | PynamoDBException() | ClientError() | BotoCoreError():
-            log.error("turn %s cannot be stored: %s", begun.lease.turn_id, error)
+            log.error("could not store the turn %s: %s", begun.lease.turn_id, error)
             return TableUnavailable("DynamoDB could not process the request; try again.", retry_after=1)
         case _:
             log.exception("turn %s failed", begun.lease.turn_id, exc_info=error)

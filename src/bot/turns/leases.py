@@ -1,7 +1,7 @@
-"""Keeps the leases of this process's running turns alive, and hears who wants one to stop.
+"""Renews the leases of this process's running turns, and checks whether one was cancelled.
 
-One thread says what is due and asks DynamoDB nothing itself; what it says is done by others. So a request that hangs
-holds up its own lease, and no other.
+One thread decides what is due and sends no request itself; other threads do. So a request that hangs delays only its
+own lease.
 """
 
 import logging
@@ -19,22 +19,22 @@ from models.table.errors import LeaseLost
 log = logging.getLogger(__name__)
 
 BEAT_SECONDS = 0.5
-"""How often a turn that runs longer than this is looked up: has anybody cancelled it?"""
+"""How often a turn that runs longer than this is checked for a cancellation."""
 
 RENEWALS_AT_ONCE = 16
-"""A renewal takes some milliseconds, so one thread would do for all leases of a process, and without trouble there are
-no more than a few. The others are for requests that hang. One on a dead connection does so for 10 seconds (the client's
-timeout) before it is tried on another; a lease of 30 seconds has 20 from when it is due, so 16 threads bring 32 such
-renewals through in time. It is half of the connections that the client keeps beside those of the requests."""
+"""A renewal takes some milliseconds, so normally one thread would do for all leases of a process. The others are for
+requests that hang. On a dead connection one hangs for 10 seconds (the client's timeout) before it is retried on another
+connection. A lease of 30 seconds has 20 left when its renewal is due, so 16 threads complete 32 such renewals in time.
+This is half of the connections that the client has in addition to those for requests."""
 
 THREAD_NAME = "lease-keeper"
 
 
 @dataclass(eq=False)
 class Held:
-    """A lease that is being kept. `lost`: another worker has the conversation; `cancelled`: the turn shall stop.
+    """A lease that is being renewed. `lost`: another worker has the conversation; `cancelled`: the turn must stop.
 
-    `renewed` is when the request of its last renewal went out; `renewing`, whether one is on its way.
+    `renewed` is when the request of the last renewal was sent; `renewing`, whether one is in progress.
     """
 
     lease: Lease
@@ -46,56 +46,56 @@ class Held:
 
     @property
     def shall_stop(self) -> bool:
-        """Whether there is no use in going on."""
+        """Whether the turn has been cancelled or has lost its lease."""
         return self.lost.is_set() or self.cancelled.is_set()
 
 
 class LeaseKeeper:
-    """Renews every held lease three times in its duration. A renewal that fails is tried again at the next beat."""
+    """Renews every held lease after a third of its duration. A renewal that fails is retried at the next beat."""
 
     def __init__(self, duration: float, *, beat: float | None = None) -> None:
-        """Take how long a lease lasts, and how often the turns are looked after (`BEAT_SECONDS`); in seconds."""
+        """Take, in seconds, how long a lease lasts and how often the turns are checked (`BEAT_SECONDS`)."""
         self.duration = timedelta(seconds=duration)
         self._beat = min(beat or BEAT_SECONDS, duration / 3)
         self._held: dict[str, Held] = {}
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
-        # Their threads are made when they are needed.
+        # These start their threads when needed.
         self._renewals = ThreadPoolExecutor(RENEWALS_AT_ONCE, thread_name_prefix=f"{THREAD_NAME}-renewal")
         self._looks = ThreadPoolExecutor(1, thread_name_prefix=f"{THREAD_NAME}-look")
         self._looking = False
 
     def hold(self, lease: Lease) -> Held:
-        """Renew a lease from now on, until `release`."""
+        """Keep renewing a lease until `release`."""
         held = Held(lease)
         with self._lock:
             self._held[lease.turn_id] = held
             if self._thread is None:
-                # A daemon, so that it never holds up the end of the process: a lease that nobody renews runs out.
+                # A daemon, so that it never delays the end of the process: a lease that nobody renews expires.
                 self._thread = threading.Thread(target=self._run, name=THREAD_NAME, daemon=True)
                 self._thread.start()
         return held
 
     def release(self, lease: Lease) -> None:
-        """Renew it no more."""
+        """Stop renewing a lease."""
         with self._lock:
             self._held.pop(lease.turn_id, None)
 
     def held(self, lease: Lease) -> Held:
-        """Return how a lease stands that is held here."""
+        """Return the state of a lease that is held here."""
         with self._lock:
             return self._held[lease.turn_id]
 
     def cancel(self, turn_id: str) -> None:
-        """Have a turn stop at once if it runs in this process; elsewhere the next beat hears it."""
+        """Stop a turn at once if it runs in this process; another process notices at its next beat."""
         with self._lock:
             held = self._held.get(turn_id)
         if held is not None:
             held.cancelled.set()
 
     def close(self) -> None:
-        """Stop to renew. A request that is on its way is not waited for: its thread ends with it."""
+        """Stop renewing. A request in progress is not waited for; its thread ends with it."""
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
@@ -107,8 +107,8 @@ class LeaseKeeper:
             with self._lock:
                 running = list(self._held.values())
             now = time.monotonic()
-            # Where they have to wait for a thread, the one that expires first comes first. Each moment is read once, so
-            # that what is due and in which order is one view of them.
+            # If renewals have to wait for a thread, the lease that expires first is first. Each `renewed` is read once,
+            # so that the order and the decision what is due are consistent.
             for renewed, held in sorted(((each.renewed, each) for each in running), key=itemgetter(0)):
                 if not held.renewing and now - renewed >= self.duration.total_seconds() / 3:
                     held.renewing = True
@@ -124,13 +124,13 @@ class LeaseKeeper:
                 return
             started = time.monotonic()
             renew_lease(held.lease, self.duration)
-            # The lease lasts from when its request was made, however late the answer came.
+            # The lease counts from when the request was sent, however late the answer came.
             held.renewed = started
         except LeaseLost:
-            # A turn that ended while the renewal was on its way has given its lease back itself.
+            # A turn that ended during the renewal has released its lease itself.
             if self._holds(held):
                 held.lost.set()
-        except Exception:  # the lease has more beats
+        except Exception:  # there are more beats before the lease expires
             log.exception("could not renew the lease of %s", held.lease.turn_id)
         finally:
             held.renewing = False
@@ -146,6 +146,6 @@ class LeaseKeeper:
                 if held.lease.turn_id in shall_stop:
                     held.cancelled.set()
         except Exception:
-            log.warning("could not look for cancelled turns", exc_info=True)
+            log.warning("could not check for cancelled turns", exc_info=True)
         finally:
             self._looking = False

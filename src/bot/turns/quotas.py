@@ -1,4 +1,4 @@
-"""What a user's turns may take: claimed when a turn begins, and never refused for the sake of the dead."""
+"""A user's quotas for turns: claimed when a turn begins, and not used up by turns whose worker died."""
 
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -13,38 +13,37 @@ from models.table.tenancy import UserId
 T = TypeVar("T")
 
 ANSWER_TOKENS = 2048
-"""The longest answer of an agent that sets no `max_tokens`, where tokens are limited: what is reserved has to be
-enough."""
+"""The longest answer of an agent that sets no `max_tokens`, if tokens are limited: the reservation must be enough."""
 
 Estimate = Callable[[Sequence[Message], Sequence[Message], bool], int]
 
 
 class Quotas:
-    """The deployment's limits for turns; one for a process."""
+    """The deployment's limits for turns; one per process."""
 
     def __init__(self, limits: Limits) -> None:
-        """Take the `limits` of a user without own ones; where there is none at all, nothing is claimed or read."""
+        """Take the default limits of a user; if they are all unlimited, nothing is claimed or read."""
         self.limits = limits
 
     def begun(self, user_id: UserId, estimate: Estimate, begin: Callable[[Quota | None], T]) -> T:
-        """Return what `begin` gives, with what it needs to claim.
+        """Return the result of `begin`, called with the quota to claim, or None without limits.
 
-        Before a turn is refused, those that hold the allowance are looked after: the places of dead ones are freed.
+        Before a turn is refused, orphaned turns are reconciled, and their claims released.
 
-        Cost: nothing without limits; AP-80 with them; at a limit AP-82, and AP-54 for each dead turn.
+        Cost: nothing without limits; AP-80 with them; at a limit AP-82, and AP-54 for each orphaned turn.
 
         Raises:
-            LimitReached: the user's allowance does not hold another turn, or not this one.
+            LimitReached: the user's allowance does not permit this turn.
         """
         if not self.limits.any:
             return begin(None)
         try:
             return begin(self._quota(user_id, estimate))
         except LimitReached:
-            dead, freed = release_ended_turns(user_id)
-            for turn in dead:
+            orphans, freed = release_ended_turns(user_id)
+            for turn in orphans:
                 reconcile_turn(turn)
-            if not dead and not freed:
+            if not orphans and not freed:
                 raise
         return begin(self._quota(user_id, estimate))
 

@@ -1,4 +1,4 @@
-"""Turns that this process abandoned while DynamoDB did not answer, and that may still hold their conversations."""
+"""Cleans up turns that this process abandoned because DynamoDB did not answer, and that may still hold their leases."""
 
 import logging
 import threading
@@ -11,10 +11,10 @@ from models.turn import Turn
 
 log = logging.getLogger(__name__)
 
-# Each look comes twice as long after the one before: a write that nobody waits for any more may still arrive.
+# Each pause is twice the previous one, because a write that was given up may still arrive.
 _FIRST_PAUSE = 0.5
 _MOST = 1000
-# How long the end of a process waits for a look that is on its way.
+# How long a process that stops waits for an attempt in progress.
 _PATIENCE_SECONDS = 5.0
 
 THREAD_NAME = "recovery"
@@ -30,14 +30,14 @@ class _Abandoned:
 
 
 class TurnRecovery:
-    """Frees the conversations of abandoned turns, in the background.
+    """Ends abandoned turns and frees their conversations, in the background.
 
-    As soon as DynamoDB answers again, and for as long as the turn's lease can last: after that, whoever comes next does
-    it. One thread, which is there as long as there is something to do.
+    It does so as soon as DynamoDB answers again, and gives up when the turn's lease must have expired: then the next
+    request for the conversation does it. It has one thread, which runs only while there are abandoned turns.
     """
 
     def __init__(self, lease: float, *, first_pause: float = _FIRST_PAUSE) -> None:
-        """Take how long a lease lasts, and what lies between a failure and the first look; in seconds."""
+        """Take, in seconds, how long a lease lasts and the pause before the first attempt."""
         self._lease = lease
         self._first_pause = first_pause
         self._abandoned: list[_Abandoned] = []
@@ -47,13 +47,13 @@ class TurnRecovery:
         self._thread: threading.Thread | None = None
 
     def abandon(self, turn: Turn, why: str) -> None:
-        """End a turn that this process runs no more, if it turns out to hold its conversation.
+        """End a turn that this process no longer runs, if it turns out to hold its conversation.
 
         Args:
-            turn: the turn; its lease is not renewed any more.
-            why: is kept on the turn, as a sentence.
+            turn: the turn; its lease is no longer renewed.
+            why: the reason, a sentence that is stored on the turn.
 
-        Cost: AP-54, until DynamoDB has answered; while there is no such turn, again after pauses that grow.
+        Cost: AP-54, repeated after growing pauses until DynamoDB has answered and the turn exists.
         """
         now = time.monotonic()
         abandoned = _Abandoned(turn, why, now + self._lease, now + self._first_pause, self._first_pause)
@@ -63,12 +63,12 @@ class TurnRecovery:
             self._abandoned.append(abandoned)
             self._wake.notify()
             if self._thread is None:
-                # A daemon, so that it never holds up the end of the process: a lease that nobody renews runs out.
+                # A daemon, so that it never delays the end of the process: a lease that nobody renews expires.
                 self._thread = threading.Thread(target=self._run, name=THREAD_NAME, daemon=True)
                 self._thread.start()
 
     def close(self) -> None:
-        """Stop to look; the leases that are left run out."""
+        """Stop; the remaining leases expire."""
         with self._lock:
             self._stopped = True
             self._wake.notify()
@@ -87,7 +87,7 @@ class TurnRecovery:
                     self._abandoned.remove(due)
 
     def _next(self) -> _Abandoned | None:
-        """Wait for the turn that is due next; None when there is none left, which ends the thread."""
+        """Wait until the next turn is due and return it; None if none is left, which ends the thread."""
         with self._lock:
             while self._abandoned and not self._stopped:
                 first = min(self._abandoned, key=lambda each: each.due)
@@ -103,10 +103,10 @@ class TurnRecovery:
         try:
             found = reconcile_turn(abandoned.turn, abandoned=abandoned.why)
         except ItemNotFound:
-            # It has not begun; or it has not yet.
+            # It did not begin, or not yet.
             return False
         except Exception as error:
-            log.warning("the abandoned turn %s cannot be read: %s", turn_id, error)
+            log.warning("could not reconcile the abandoned turn %s: %s", turn_id, error)
             return False
         log.info("the abandoned turn %s is %s", turn_id, found.status)
         return found.status != "running"

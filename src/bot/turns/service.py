@@ -1,4 +1,4 @@
-"""Turns of a process: how one begins, and who answers in it. `docs/turns.md` has the whole life of one."""
+"""Begins and runs this process's turns. `docs/turns.md` describes the life of a turn."""
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
@@ -30,22 +30,22 @@ from models.table.errors import ItemNotFound
 from models.table.tenancy import UserId
 
 _NOT_RUN = "The worker that began this turn could not run it."
-_UNCERTAIN = "DynamoDB did not answer when this turn began, so it was abandoned."
+_UNCERTAIN = "DynamoDB did not answer when this turn began, so the worker abandoned it."
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a turn begins with: the user's message, results for the agent's calls, or neither: answer what is there."""
+    """What a turn begins with: the user's message, results of the agent's calls, or nothing new."""
 
     message: Draft | None = None
     results: Sequence[ToolResult] = ()
 
     def compose(self, earlier: Sequence[Message]) -> list[Draft]:
-        """Return the messages to store, in view of those that are there.
+        """Return the messages to store at the start of the turn, given those already stored.
 
         Raises:
-            ToolResultsExpected: the results do not match the calls that wait.
-            Conflict: nothing was said, so there is nothing to answer.
+            ToolResultsExpected: the results do not match the pending calls.
+            Conflict: the conversation has no messages, so there is nothing to answer.
         """
         drafts = result_drafts(earlier, self.results) if self.results else []
         if self.message:
@@ -56,7 +56,7 @@ class Question:
 
 
 class TurnService:
-    """Begins turns and has them run; one for a process."""
+    """Begins and runs turns; one per process."""
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class TurnService:
         embedded_context: int,
         retention_days: int | None = None,
     ) -> None:
-        """Take what turns need; `embedded_context` is the embedded model's context, in tokens.
+        """Take the services that turns use, and the embedded model's context in tokens.
 
         `retention_days` is the deployment's; an agent can shorten it.
         """
@@ -82,12 +82,12 @@ class TurnService:
     def agent_of(self, user_id: UserId, conversation_id: str) -> Agent:
         """Return the agent that answers in a conversation.
 
-        Cost: AP-31 and AP-11 (AP-18 for somebody else's), 2 GetItem. A process that knows the conversation reads the
-        agent along with the API key.
+        Cost: AP-31 and AP-11 (AP-18 for another user's agent), 2 GetItem. If the process has cached the conversation's
+        agent, it reads the agent together with the API key instead.
 
         Raises:
             ItemNotFound: the user has no such conversation.
-            AgentUnavailable: its agent was deleted, or is not shared with the user any more.
+            AgentUnavailable: its agent was deleted, or is no longer shared with the user.
         """
         conversation = get_conversation(user_id, conversation_id)
         try:
@@ -96,8 +96,8 @@ class TurnService:
             return get_shared_agent(user_id, conversation.agent_id, conversation.agent_owner_id)
         except ItemNotFound as error:
             raise AgentUnavailable(
-                "The agent of this conversation was deleted, or is not shared with you any more. "
-                "What was said stays, and can be read."
+                "The agent of this conversation was deleted, or is no longer shared with you. "
+                "The messages can still be read."
             ) from error
 
     def begin(
@@ -111,33 +111,33 @@ class TurnService:
         wait: float = 0,
         once: Once | None = None,
     ) -> Begun:
-        """Take the conversation's lease and store what the turn begins with. After this, it is kept.
+        """Take the conversation's lease and store the messages that begin the turn.
 
-        The lease is renewed from now on, until `run` has ended or `abandon` is called.
+        The lease is then renewed until `run` has ended or `abandon` is called.
 
         Args:
-            user_id: who asks.
+            user_id: the calling user.
             conversation_id: the conversation.
             question: what the turn begins with.
             agent: the conversation's agent.
-            announced: whether the turn can be followed and found from its first moment.
-            wait: how many seconds to wait for a turn that runs.
+            announced: whether the turn can be followed and found from the start.
+            wait: how many seconds to wait for a running turn.
             once: the request's idempotency key.
 
-        Cost: AP-50, and AP-80 where turns are limited; while it waits AP-31, about twice a second.
+        Cost: AP-50, and AP-80 if turns are limited; while it waits AP-31, about twice a second.
 
         Raises:
             ItemNotFound: the user has no such conversation.
             LeaseHeld: another turn is running.
-            LimitReached: the user's allowance does not hold this turn.
-            ToolResultsExpected: the results do not match the calls that wait.
-            Conflict: nothing was said, so there is nothing to answer.
+            LimitReached: the user's allowance does not permit this turn.
+            ToolResultsExpected: the results do not match the pending calls.
+            Conflict: the conversation has no messages, so there is nothing to answer.
             DoneBefore: another request with the same idempotency key was first.
-            BeginUncertain: DynamoDB did not answer; if the turn has begun all the same, it is soon ended.
+            BeginUncertain: DynamoDB did not answer; if the turn has begun nevertheless, it will be ended soon.
         """
         window = window_of(agent)
         if question.results:
-            # All calls that wait are to be seen, and the turn that made them.
+            # The window must include all pending calls, and the turn that made them.
             window = max(window, WINDOW) + len(question.results)
         claiming = lambda quota: begin_turn(  # noqa: E731
             user_id,
@@ -146,7 +146,7 @@ class TurnService:
             window=window - 1 if question.message else window,
             lease=self._leases.duration,
             retention_days=shorter(self._retention_days, agent.settings.get("retention_days")),
-            # Without a message, its conversation does not move to where an unannounced turn is looked for.
+            # Without a message, the conversation's index keys stay, and an unannounced turn could not be found by them.
             announced=announced or question.message is None,
             quota=quota,
             once=once,
@@ -161,7 +161,7 @@ class TurnService:
         return begun
 
     def abandon(self, begun: Begun) -> None:
-        """Give up a turn that has begun and cannot run: it ends as interrupted, aside from the request.
+        """Abandon a turn that has begun and cannot run; it is ended as interrupted, outside the request.
 
         Cost: AP-54, in the background.
         """
@@ -169,14 +169,14 @@ class TurnService:
         self._recovery.abandon(begun.lease.turn, _NOT_RUN)
 
     def run(self, begun: Begun, agent: Agent, *, logged: bool = False) -> Generator[TurnEvent, None, None]:
-        """Run a turn that has begun, to its end; whatever happens to the model, the end is stored before it is told.
+        """Run a turn that has begun to its end; however it ends, that is stored before it is reported.
 
         Args:
             begun: the turn.
             agent: the conversation's agent.
-            logged: whether what it says can be followed from other processes.
+            logged: whether its text is stored, so that other processes can follow it.
 
-        Cost: AP-52 for the end; AP-56 for what is logged; AP-51 and AP-59 for a turn that takes its time.
+        Cost: AP-52 for the end; AP-56 for the stored text; AP-51 and AP-59 for a long turn.
         """
         events = TableLog(begun.lease.turn_id) if logged else NoLog()
         return RunningTurn(begun, agent, self._model_requests, self._leases, self._recovery, events).run()

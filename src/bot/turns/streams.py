@@ -1,4 +1,4 @@
-"""Lets a turn run on its own thread, so that a client that goes away does not stop it."""
+"""Runs turns on their own threads, so that a client that disconnects does not stop its turn."""
 
 import logging
 import queue
@@ -23,42 +23,42 @@ class TurnStreams:
         self._room = threading.Semaphore(threads)
 
     def reserve(self) -> None:
-        """Take the place of one turn, for `follow` or `start`; `release` it if the turn does not begin.
+        """Reserve a thread for one turn, for `follow` or `start`; `release` it if the turn does not begin.
 
-        A turn that waited for a thread would hold its conversation and say nothing.
+        Without it, a turn that has to wait for a thread would hold its conversation's lease and do nothing.
 
         Raises:
-            Overloaded: as many run as there are threads.
+            Overloaded: all threads are in use.
         """
         if not self._room.acquire(blocking=False):
             raise Overloaded("This process runs as many turns as it can; try again.", retry_after=1)
 
     def release(self) -> None:
-        """Give back a place that was reserved."""
+        """Release a reserved thread."""
         self._room.release()
 
     def start(self, events: Generator[TurnEvent, None, None]) -> None:
-        """Run a turn to its end at a reserved place, with nobody listening.
+        """Run a turn to its end on a reserved thread; its events are discarded.
 
         Raises:
-            Overloaded: it cannot run; its place is given back.
+            Overloaded: it cannot run; the reservation is released.
         """
         self._submit(events, None)
 
     def follow(self, events: Generator[TurnEvent, None, None]) -> Iterator[TurnEvent | None]:
-        """Run a turn at a reserved place, and give its events as they come; None after 15 seconds without one.
+        """Run a turn on a reserved thread, and yield its events as they come; None after 15 seconds without one.
 
-        The turn starts at once, and goes on to its end whether or not anybody takes the events.
+        The turn starts at once, and runs to its end whether or not the events are consumed.
 
         Raises:
-            Overloaded: it cannot run; its place is given back.
+            Overloaded: it cannot run; the reservation is released.
         """
         passed_on: queue.SimpleQueue[TurnEvent | BaseException | None] = queue.SimpleQueue()
         self._submit(events, passed_on)
         return _take(passed_on)
 
     def close(self) -> None:
-        """Wait for the turns that run, and start no more."""
+        """Wait for the running turns, and start no more."""
         self._pool.shutdown(wait=True)
 
     def _submit(
@@ -72,7 +72,7 @@ class TurnStreams:
         try:
             running = self._pool.submit(_run, events, passed_on)
         except RuntimeError as error:
-            # No thread can be started, or the process ends.
+            # No thread can be started, or the process is shutting down.
             self.release()
             raise Overloaded("This process cannot run another turn now; try again.", retry_after=1) from error
         running.add_done_callback(done)
@@ -87,7 +87,7 @@ def _run(
             if passed_on is not None:
                 passed_on.put(event)
     except BaseException as error:
-        log.exception("a turn broke off")
+        log.exception("a turn failed")
         if passed_on is not None:
             passed_on.put(error)
     finally:

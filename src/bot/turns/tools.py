@@ -1,4 +1,4 @@
-"""Function calls between the agent and the caller: calls are messages, and so are their results."""
+"""Function calls of the agent, which the caller runs: calls and their results are messages."""
 
 import json
 from collections.abc import Sequence
@@ -9,13 +9,13 @@ from bot.llm.types import Completion, ToolCall
 from models.access_patterns.messages import Draft
 from models.message import Message
 
-# An answer is stored in one transaction, and so are the results; DynamoDB takes 100 items in one.
+# An answer is stored in one transaction, and so are the results; DynamoDB allows 100 items in one.
 MAX_CALLS = 64
 
 
 @dataclass(frozen=True, slots=True)
 class ToolResult:
-    """What a function gave back, for the call that asked for it."""
+    """The result of a function call."""
 
     call_id: str
     content: str
@@ -25,14 +25,14 @@ def check_calls(completion: Completion) -> None:
     """Check that the function calls of an answer can be stored and run.
 
     Raises:
-        ProviderError: they are too many.
-        ProviderIncomplete: the answer reached its longest length within a call.
+        ProviderError: there are too many.
+        ProviderIncomplete: the answer was cut off by `max_tokens` within a call.
     """
     calls = completion.tool_calls
     if len(calls) > MAX_CALLS:
         raise ProviderError(f"The model made {len(calls)} function calls at once; at most {MAX_CALLS} can be answered.")
     if calls and completion.finish_reason == "length" and not _is_json(calls[-1].arguments):
-        raise ProviderIncomplete("The model's answer reached max_tokens within a function call.")
+        raise ProviderIncomplete("The model's answer was cut off by max_tokens within a function call.")
 
 
 def _is_json(text: str) -> bool:
@@ -44,7 +44,7 @@ def _is_json(text: str) -> bool:
 
 
 def call_draft(call: ToolCall, llm_response_id: str | None) -> Draft:
-    """Return the message that stands for a function call of the agent."""
+    """Return the message that stores a function call of the agent."""
     return Draft(
         "agent",
         call.arguments,
@@ -55,7 +55,7 @@ def call_draft(call: ToolCall, llm_response_id: str | None) -> Draft:
 
 
 def call_of(message: Message) -> ToolCall:
-    """Return the function call that a message stands for; what its item lacks, or cannot be had, is empty."""
+    """Return the function call that a message stores; a field that is missing or unavailable is empty."""
     attributes = message.attributes or {}
     return ToolCall(
         str(attributes.get("call_id") or ""),
@@ -65,9 +65,9 @@ def call_of(message: Message) -> ToolCall:
 
 
 def pending_calls(messages: Sequence[Message]) -> dict[str, ToolCall]:
-    """Return the calls that wait for a result, by id: those at the end of the conversation.
+    """Return the pending calls, which are those at the end of the conversation, by id.
 
-    A call that was passed over (the user went on talking) waits no more.
+    A call is no longer pending if the user continued the conversation without its result.
     """
     pending: dict[str, ToolCall] = {}
     for message in reversed(messages):
@@ -79,21 +79,21 @@ def pending_calls(messages: Sequence[Message]) -> dict[str, ToolCall]:
 
 
 def result_drafts(messages: Sequence[Message], results: Sequence[ToolResult]) -> list[Draft]:
-    """Return the messages for the results of all calls that wait, in the order of the calls.
+    """Return the messages for the results of all pending calls, in the order of the calls.
 
     Raises:
-        ToolResultsExpected: no call waits, one has no result, or a result is for no call that waits.
+        ToolResultsExpected: no call is pending, one has no result, or a result is not for a pending call.
     """
     pending = pending_calls(messages)
     given = {result.call_id: result for result in results}
     if not pending:
         raise ToolResultsExpected(
-            "No function call of the agent waits for a result.",
+            "No function call of the agent is waiting for a result.",
             fields=(FieldError("results", "only after a message of type function_call"),),
         )
     if set(given) != set(pending) or len(given) != len(results):
         raise ToolResultsExpected(
-            "Send exactly one result for each function call that waits.",
+            "Send exactly one result for each pending function call.",
             fields=(FieldError("results", f"one for each of: {', '.join(pending)}"),),
             extra={"expected_call_ids": list(pending)},
         )

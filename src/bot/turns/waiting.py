@@ -1,4 +1,4 @@
-"""Waiting for a conversation on which a turn runs, instead of being refused."""
+"""Waits for the turn that runs on a conversation to end, instead of refusing the request."""
 
 import random
 import time
@@ -17,15 +17,15 @@ _LONGEST_PAUSE = 0.5
 
 
 def when_free(begin: Callable[[], T], user_id: UserId, conversation_id: str, seconds: float) -> T:
-    """Return what `begin` gives; where a turn holds the conversation, wait up to `seconds` for its end.
+    """Return the result of `begin`; if a turn holds the conversation's lease, wait up to `seconds` for its end.
 
-    Meanwhile the header is read a few times a second, and `begin` is tried again when no lease is held. Who waits is
-    not in a queue: of several, any may come first. A turn whose worker died is reconciled, and waited for no longer.
+    The header is read a few times a second, and `begin` is retried when no lease is held. There is no queue: of several
+    waiting requests, any may come first. A turn whose worker died is reconciled and no longer waited for.
 
-    Cost: AP-31, 1 GetItem for each look; AP-54 after a dead worker.
+    Cost: AP-31, 1 GetItem for each check; AP-54 after a dead worker.
 
     Raises:
-        LeaseHeld: the time is up.
+        LeaseHeld: the lease is still held after that time.
     """
     deadline = time.monotonic() + seconds
     while True:
@@ -39,6 +39,6 @@ def when_free(begin: Callable[[], T], user_id: UserId, conversation_id: str, sec
                 left = deadline - time.monotonic()
                 if left <= 0:
                     raise
-                # At random, so that those who wait do not all come at once.
+                # With jitter, so that waiting requests do not all retry at once.
                 time.sleep(min(left, random.uniform(_SHORTEST_PAUSE, _LONGEST_PAUSE)))  # noqa: S311 - not a secret
                 busy = get_conversation(user_id, conversation_id).leased()

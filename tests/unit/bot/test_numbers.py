@@ -37,7 +37,7 @@ def test_no_more_than_the_digits_of_a_double_are_lost(number: Decimal) -> None:
     "text",
     ["0.1234567890123456789", "3.14159265358979323846", "1e-400", "-0.333333333333333333333", "12345678901234567890.5"],
 )  # fmt: skip
-def test_digits_that_no_double_has_are_told(text: str) -> None:
+def test_digits_that_no_double_has_are_noted(text: str) -> None:
     assert isinstance(read(text), Rounded)
 
 

@@ -12,8 +12,8 @@ class EventView(View):
     id: str
     action: Action
     actor_id: str = Field(description="A user's id; `operator` for a command on the server, `system` for the server.")
-    key_id: KeyId | None = Field(description="The API key that was used.")
-    target_id: str | None = Field(description="The id of the affected resource.")
+    key_id: KeyId | None = Field(description="The API key that was used, null for a token, `operator` or `system`.")
+    target_id: str | None = Field(description="The id of the affected resource; for a sign-in, of the API key.")
     details: dict[str, Json]
     request_id: str | None
     address: str | None

@@ -23,7 +23,7 @@ class ErasureView(View):
 
     id: ErasureId
     kind: ErasureKind
-    target_id: str
+    target_id: str = Field(description="The id of the conversation, agent or user that is deleted.")
     user_id: UserId
     asked_by: str
     asked_at: Moment
