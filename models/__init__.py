@@ -1,4 +1,4 @@
 """Turntable's data: one DynamoDB table, its items and its access patterns.
 
-Nothing in here knows of Flask, of OpenAI or of the application: it needs boto3 and PynamoDB alone.
+It does not depend on Flask, OpenAI or the application, only on boto3 and PynamoDB.
 """

@@ -1,4 +1,4 @@
-"""Agent: who answers. A provider, a model and how to speak to it."""
+"""Agent: the configuration that answers messages: a provider, a model, a system message and settings."""
 
 from pynamodb.attributes import UnicodeSetAttribute
 
@@ -16,14 +16,14 @@ from models.table.sizes import MAX_ITEM_BYTES
 
 ID_PREFIX = "agt"
 
-# Their ids stand on the agent: a hundred take 3 KB, so that it is still read for half a unit with a turn.
+# Their ids are stored on the agent: a hundred take 3 KB, so that a turn still reads it for half a unit.
 MAX_SHARED_WITH = 100
 
 MAX_SETTINGS = (64, 32_768)
-"""Names and bytes of the settings."""
+"""The maximum numbers of names and bytes in the settings."""
 
 MAX_BYTES = MAX_ITEM_BYTES - 8192
-"""Of what an agent's owner writes: it can still be shared and published then."""
+"""The maximum size of an agent as its owner writes it; the rest is reserved for sharing and publishing it."""
 
 
 class Agent(Item):
@@ -52,7 +52,7 @@ class Agent(Item):
     description = TextAttribute(null=True)
     provider = TextAttribute()
     model = TextAttribute()
-    # `own`: the user's integration details for the provider; `deployment`: the deployment's, where it has any.
+    # `own`: the user's integration details for the provider; `deployment`: the deployment's, if it has any.
     credentials = TextAttribute(default="deployment")
     system_message = TextAttribute(null=True)
     functions = JsonAttribute(null=True)
@@ -62,17 +62,17 @@ class Agent(Item):
     version = WholeNumberAttribute(default=1)
     status = TextAttribute(default_for_new="active")
     erasure_id = TextAttribute(null=True)
-    # Absent: private. Whoever may use it is never shown more of it than its name and its description.
+    # Absent: private. Other users who may use it see only its name and its description.
     published = FlagAttribute(null=True)
     shared_with = UnicodeSetAttribute(null=True)
-    # Whether `own` credentials are used for other people's turns too; the owner has to say so.
+    # Whether `own` credentials are also used for other users' turns; only the owner can allow it.
     share_credentials = FlagAttribute(null=True)
 
     @property
     def shared_with_users(self) -> frozenset[str]:
-        """The ids of the users with whom it is shared by name."""
+        """The ids of the users it is shared with individually."""
         return frozenset(self.shared_with or ())
 
     def usable_by(self, user_id: str) -> bool:
-        """Whether a user may talk to it: its owner, those it is shared with, and everybody where it is published."""
+        """Whether a user may talk to it: the owner, a user it is shared with, or anyone if it is published."""
         return self.user_id == user_id or bool(self.published) or user_id in self.shared_with_users

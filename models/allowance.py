@@ -23,7 +23,7 @@ from models.table.keys import Key, KeyField
 from models.table.writing import Transaction
 
 PART = "allowance"
-# A turn that is over can still be settled on these; older periods are dropped.
+# Ended turns can be settled on this many days; older periods are dropped.
 _DAYS_KEPT = 3
 
 
@@ -38,7 +38,7 @@ class Allowance(Item):
     CHANGEABLE = ("limits",)
 
     PK = Key("USER#{user_id}", hash_key=True)
-    # Before PROFILE, where the removal of a user looks.
+    # It sorts before PROFILE, so the removal of a user finds it.
     SK = Key("ALLOWANCE", range_key=True)
 
     user_id = KeyField()
@@ -56,7 +56,7 @@ class Limits:
     turns_at_once: int | None = None
 
     def but(self, own: dict[str, Any]) -> "Limits":
-        """Return these limits with a user's own in their place."""
+        """Return these limits, overridden by a user's own."""
         known = {each.name for each in fields(self)}
         return replace(self, **{name: value for name, value in own.items() if name in known})
 
@@ -67,13 +67,13 @@ class Limits:
 
     @property
     def of_tokens(self) -> bool:
-        """Whether tokens are."""
+        """Whether tokens are limited."""
         return self.tokens_per_day is not None or self.tokens_per_month is not None
 
 
 @dataclass(frozen=True)
 class Claim:
-    """What a turn has claimed: tokens of this day (0 where none are limited), and its place among those that run."""
+    """A turn's claim: tokens on this day (0 if tokens are not limited), and one slot for a running turn."""
 
     day: str
     tokens: int
@@ -86,9 +86,10 @@ class Claim:
 
 @dataclass(frozen=True)
 class Quota:
-    """What a turn needs to claim: the user's allowance as it was read, the limits, and what the turn may take.
+    """What a turn needs to make its claim: the user's allowance as it was read, the limits, and an estimate.
 
-    `estimate` is asked with the messages that are there, those that begin the turn, and whether older ones exist.
+    `estimate` takes the stored messages, the messages that begin the turn, and whether older ones exist; it returns the
+    maximum number of tokens that the turn may use.
     """
 
     allowance: Allowance
@@ -102,16 +103,16 @@ class Quota:
         moment: datetime,
         messages: tuple[Sequence[Message], Sequence[Message], bool],
     ) -> Claim:
-        """Add to a transaction what claims for a turn; it holds only within the limits.
+        """Add a turn's claim to a transaction, with the condition that it stays within the limits.
 
         Args:
-            transaction: what begins the turn; the part is called `allowance`.
-            running: the conversation and the turn.
-            moment: now.
-            messages: what the estimate is asked with.
+            transaction: the transaction that begins the turn; the part is called `allowance`.
+            running: the ids of the conversation and the turn.
+            moment: the current time.
+            messages: the arguments of `estimate`.
 
         Raises:
-            LimitReached: there is no room already.
+            LimitReached: the allowance, as it was read, already leaves no room.
         """
         tokens = max(1, self.estimate(*messages)) if self.limits.of_tokens else 0
         claim = Claim(moment.astimezone(UTC).date().isoformat(), tokens)
@@ -153,7 +154,7 @@ class Quota:
 def settle_reservation(
     transaction: Transaction, user_id: str, running: tuple[str, str], claim: Claim, used: int
 ) -> None:
-    """Add to a transaction what puts the tokens that a turn has used in the place of those that it had reserved."""
+    """Add to a transaction the update that replaces a turn's reserved tokens by those it used, and frees its slot."""
     actions: list[Action] = [Allowance.running.delete({" ".join(running)})]
     for period in claim.periods if claim.tokens else ():
         path = entry(Allowance.tokens, period)
@@ -162,7 +163,7 @@ def settle_reservation(
 
 
 def period_end(period: str) -> datetime:
-    """Return when a day or a month is over."""
+    """Return when a day or a month ends."""
     if len(period) == len("2026-11-22"):
         return datetime.fromisoformat(period).replace(tzinfo=UTC) + timedelta(days=1)
     first = datetime.fromisoformat(f"{period}-01").replace(tzinfo=UTC)

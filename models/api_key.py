@@ -6,7 +6,7 @@ from models.table.attributes import TextAttribute, TimestampAttribute
 from models.table.item import Item
 from models.table.keys import Key, KeyField
 
-# `full`: all that the user may; `read`: reads alone; `agent`: one agent and the conversations with it, nothing else.
+# `full`: everything the user may do; `read`: only reads; `agent`: one agent and the conversations with it.
 Scope = Literal["full", "read", "agent"]
 
 ID_PREFIX = "key"
@@ -15,8 +15,8 @@ ID_PREFIX = "key"
 class ApiKey(Item):
     """An API key by its hash, for authentication.
 
-    Neither `scope` nor `role` (the user's role when the key was created) ever changes. A key with the role `admin` is
-    an administrator's only as long as the user's profile has that role too.
+    `scope` and `role` (the user's role when the key was created) never change. A key with the role `admin` has
+    administrator rights only as long as the user's profile has that role too.
     """
 
     ENTITY = "ApiKey"

@@ -33,8 +33,8 @@ Action = Literal[
 class AuditEvent(Item):
     """An action on a user's data. `details` are ids and field names, never the fields' values.
 
-    Each user's records have their own partition. They outlive the user until they expire, so that a deletion can be
-    accounted for.
+    Each user's records have their own partition. They are kept until they expire even if the user is deleted, so that
+    the deletion can be audited.
     """
 
     ENTITY = "AuditEvent"

@@ -1,7 +1,7 @@
-"""Conversation: the header of an item collection that holds its messages and its state.
+"""Conversation: the header of an item collection with its messages and its state.
 
-The header's sort key, `THREAD`, comes right after the messages (`MSG#…`), so one descending Query reads the header
-and the newest messages together. State (`KV#…`) comes before them.
+The header's sort key, `THREAD`, sorts right after the messages (`MSG#…`), so one descending Query reads the header
+and the newest messages together. State (`KV#…`) sorts before the messages.
 """
 
 from datetime import datetime
@@ -24,23 +24,23 @@ STATUSES: tuple[ConversationStatus, ...] = ("active", "completed", "archived")
 ID_PREFIX = "conv"
 
 MAX_TITLE = 200
-"""Characters of a title, which stands in both indexes, too."""
+"""The maximum number of characters in a title, which is also stored in both indexes."""
 
 MAX_METADATA = (64, 32_768)
-"""Names and bytes of the metadata: each turn writes the header twice, and pays for all of it."""
+"""The maximum numbers of names and bytes in the metadata: each turn writes the whole header twice."""
 
 
 class Conversation(Item):
     """A conversation of a user with an agent.
 
-    `last_message_at` is the sort key of the newest message, and guards the order of the keys; `last_active_at` is when
-    somebody last said something. The index keys carry `listed_at`, which follows `last_active_at` at most once a
-    minute: moving an index key costs a delete and an insert in each index.
+    `last_message_at` is the time in the newest message's sort key, and keeps the keys in order; `last_active_at` is the
+    time of the last activity. The index keys have `listed_at`, which follows `last_active_at` at most once a minute:
+    changing an index key costs a delete and an insert in each index.
 
-    The lease: while a turn runs, `lease_turn` names it and `lease_expires_at` says until when, by DynamoDB's clock.
-    `fence` grows with every lease and never goes back, so a worker that was away too long finds its fence passed and
-    writes nothing. `cancel_turn` names the turn that shall stop: once it stands there, that turn cannot complete.
-    `lease_claim` is what the turn has claimed of its user's allowance, as `[day, tokens]`, where that is limited.
+    The lease: while a turn runs, `lease_turn` is its id, and `lease_expires_at` is when the lease expires, by
+    DynamoDB's clock. `fence`, the fencing number, grows with every lease: a worker with an older one writes nothing.
+    `cancel_turn` is the id of a turn that was cancelled; such a turn can no longer complete. `lease_claim` is the turn's
+    claim on its user's allowance, as `[day, tokens]`, if there are limits.
     """
 
     ENTITY = "Conversation"
@@ -56,12 +56,12 @@ class Conversation(Item):
     listed_at = KeyMoment()
     user_id = TextAttribute()
     agent_id = TextAttribute()
-    # Whose the agent is, where it is not the user's own.
+    # The agent's owner, if that is another user.
     agent_owner_id = TextAttribute(null=True)
     title = TextAttribute(null=True, longest=MAX_TITLE)
     status = TextAttribute(default_for_new="active")
     metadata = JsonMapAttribute(default=dict, limit=MAX_METADATA)
-    # Counts the changes of the metadata, so that two of them cannot pass its limit together; absent is 0.
+    # Counts the changes of the metadata, so that concurrent changes cannot exceed its limit together; absent means 0.
     metadata_version = WholeNumberAttribute(null=True)
     started_at = TimestampAttribute()
     last_active_at = TimestampAttribute()
@@ -89,10 +89,10 @@ class Conversation(Item):
 
 
 class ConversationEntry(Item):
-    """Leads from a user and an agent to a conversation, by strongly consistent reads of the base table.
+    """Records a user's conversation with an agent, for strongly consistent reads of the base table.
 
-    Lists come from the indexes, which follow a moment later; what must not miss a conversation (its removal, and the
-    user's export) comes here. It is written with the conversation and deleted after it.
+    Lists are read from the indexes, which lag behind; reads that must not miss a conversation (removal and the user's
+    export) use this entry. It is written with the conversation and deleted after it.
     """
 
     ENTITY = "ConversationEntry"

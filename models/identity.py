@@ -8,7 +8,7 @@ from models.table.attributes import TextAttribute, TimestampAttribute
 from models.table.item import Item
 from models.table.keys import Key, KeyField
 
-# `closed`: the user was deleted. Only the hash is left, which keeps the same subject from signing in again.
+# `closed`: the user was deleted. Only the hash is kept, so that the same subject cannot sign in again.
 IdentityStatus = Literal["open", "closed"]
 
 
@@ -33,5 +33,5 @@ class Identity(Item):
 
 
 def identity_hash(issuer: str, subject: str) -> str:
-    """Return the hash of an issuer and a subject; no two pairs are written alike, wherever one would cut them."""
+    """Return the hash of an issuer and a subject, encoded so that no two pairs can be confused."""
     return hashlib.sha256(json.dumps([issuer, subject]).encode()).hexdigest()

@@ -1,13 +1,13 @@
-"""The table's shape, derived from the items: key schema, indexes, TTL and stream. `bot table create` makes it so.
+"""Creates and checks the table: key schema, indexes, TTL and stream, as declared in `models.table.indexes`.
 
-Sources: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_CreateTable.html
+Source: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_CreateTable.html
 """
 
 from typing import Any
 
 from botocore.exceptions import ClientError
 
-# The items register themselves when they are imported; the schema is what they declare together.
+# Importing the entities registers them.
 from models import (  # noqa: F401
     agent,
     api_key,
@@ -28,15 +28,15 @@ from models.table.indexes import INDEXES, STREAM_VIEW, TTL_ATTRIBUTE, Index, key
 
 
 def create_table() -> bool:
-    """Create the configured table where it is missing, and turn its TTL on; wait until both are so.
+    """Create the configured table if it is missing, enable its TTL, and wait until it is active.
 
-    Safe to call twice, and from two places at once. An existing table must have our keys and indexes.
+    Idempotent, and safe to call concurrently. An existing table must have our keys and indexes.
 
     Returns:
         Whether this call created it.
 
     Raises:
-        ValueError: a table of that name exists with other keys or without our indexes and what they carry.
+        ValueError: a table of that name exists with other keys, or its indexes lack keys or attributes of ours.
     """
     name = settings().name
     created = True
@@ -69,7 +69,7 @@ def _check_shape(found: dict[str, Any]) -> None:
         elif _keys(indexes[index.name]["KeySchema"]) != _keys(index.key_schema):
             differences.append(f"its index {index.name} has other keys")
         elif missing := _not_projected(index, indexes[index.name]["Projection"]):
-            differences.append(f"its index {index.name} does not carry {', '.join(missing)}")
+            differences.append(f"its index {index.name} does not project {', '.join(missing)}")
     if differences:
         raise ValueError(f"The table {found['TableName']} exists, but {', '.join(differences)}.")
 
@@ -93,13 +93,13 @@ def _enable_ttl(name: str) -> None:
             TableName=name, TimeToLiveSpecification={"Enabled": True, "AttributeName": TTL_ATTRIBUTE}
         )
     except ClientError as error:
-        # Somebody else was faster: DynamoDB says so with a ValidationException.
+        # If another process was faster, DynamoDB answers with a ValidationException.
         if "already enabled" not in error.response["Error"]["Message"]:
             raise
 
 
 def delete_table() -> None:
-    """Delete the configured table and wait until it is gone; a missing one is no error. For tests and measurements."""
+    """Delete the configured table, if it exists, and wait until it is gone. For tests and measurements."""
     name = settings().name
     try:
         client().delete_table(TableName=name)
@@ -109,10 +109,10 @@ def delete_table() -> None:
 
 
 def describe_table() -> dict[str, Any]:
-    """Return what DynamoDB says of the configured table, with its TTL under `TimeToLive`.
+    """Return DynamoDB's description of the configured table, with its TTL under `TimeToLive`.
 
     Raises:
-        ClientError: `ResourceNotFoundException` where there is no such table.
+        ClientError: `ResourceNotFoundException` if there is no such table.
     """
     name = settings().name
     found: dict[str, Any] = dict(client().describe_table(TableName=name)["Table"])
@@ -121,6 +121,6 @@ def describe_table() -> dict[str, Any]:
 
 
 def reachable() -> bool:
-    """Whether the table answers and is active: one DescribeTable, no capacity."""
+    """Whether the table exists and is active. Cost: 1 DescribeTable, no capacity."""
     status = client().describe_table(TableName=settings().name)["Table"]["TableStatus"]
     return status in ("ACTIVE", "UPDATING")

@@ -1,4 +1,4 @@
-"""Sharing: items that lead other users to an agent. The permission is on the agent, where every turn reads it."""
+"""Sharing: items by which other users find an agent. The permission is on the agent, where every turn reads it."""
 
 from models.table.attributes import TextAttribute, TimestampAttribute
 from models.table.item import Item

@@ -1,7 +1,7 @@
-"""State: any JSON that a bot needs to remember, under a key, for a user or for a conversation.
+"""State: any JSON value that a bot needs to remember, under a key, for a user or for a conversation.
 
-`session` state belongs to what goes on now and often has a TTL; `application` state stays. The sort key's prefix,
-`KV#`, comes before `MSG#`, so state never stands between a conversation's messages and its header.
+`session` state is for the current session and often has a TTL; `application` state is permanent. The sort key's prefix,
+`KV#`, sorts before `MSG#`, so state is never between a conversation's messages and its header.
 """
 
 import re
@@ -15,19 +15,19 @@ from models.table.long_text import LongItem, LongJsonAttribute
 StateKind = Literal["session", "application"]
 KINDS: tuple[StateKind, ...] = ("session", "application")
 
-# A key is a segment of a URL's path (docs/decisions/0039), so not dots alone: clients and proxies take `.` and `..` for
-# steps in the path (RFC 3986, 5.2.4), also where they are percent-encoded.
+# A key is a segment of a URL's path (docs/decisions/0039), so it must not consist only of dots: clients and proxies
+# remove the segments `.` and `..` from a path (RFC 3986, 5.2.4), even if they are percent-encoded.
 KEY_PATTERN = r"^\.*[A-Za-z0-9_:-][A-Za-z0-9_.:-]*$"
 MAX_KEY = 128
 _KEY = re.compile(KEY_PATTERN.removesuffix("$"))
-KEY_ALLOWED = f"must be 1 to {MAX_KEY} letters from a to z in either case, digits and _.:-, and not dots alone"
+KEY_ALLOWED = f"must be 1 to {MAX_KEY} letters from a to z in either case, digits and _.:-, and not only dots"
 
 
 def writable_key(key: str) -> str:
-    """Return a key of state, if state may be written under it. What was written under another can be read and deleted.
+    """Return a key after checking that state may be written under it. Existing state can be read and deleted anyway.
 
     Raises:
-        InvalidKeyField: it may not.
+        InvalidKeyField: the key is not allowed.
     """
     if not isinstance(key, str) or len(key) > MAX_KEY or not _KEY.fullmatch(key):
         raise InvalidKeyField("key", KEY_ALLOWED)
@@ -35,7 +35,7 @@ def writable_key(key: str) -> str:
 
 
 class _State(LongItem):
-    """What both kinds of owner have in common. `version` starts at 1 and grows with each put."""
+    """Base class of both kinds of state. `version` starts at 1 and is incremented by each put."""
 
     LONG = "value"
     WRITER = "models.access_patterns.states.put_state"
@@ -44,7 +44,7 @@ class _State(LongItem):
 
     kind = KeyField()
     key = KeyField()
-    # Absent is JSON's null.
+    # Absent means JSON's null.
     value = LongJsonAttribute(null=True)
     version = WholeNumberAttribute()
     created_at = TimestampAttribute()

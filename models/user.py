@@ -1,4 +1,4 @@
-"""User: who talks. A profile in the user's own partition, beside the agents, keys and state that belong to it."""
+"""User: the profile of a person, in the same partition as the user's agents, keys and state."""
 
 from typing import Literal, Self
 
@@ -13,17 +13,17 @@ UserStatus = Literal["active", "deleting"]
 ID_PREFIX = "usr"
 
 MAX_MAP = (64, 32_768)
-"""Names and bytes of the preferences, and of the settings."""
+"""The maximum numbers of names and bytes in the preferences, and in the settings."""
 
 MAX_DETAILS = (64, 131_072)
-"""Names and bytes of the integration details, as they are encrypted."""
+"""The maximum numbers of names and bytes in the encrypted integration details."""
 
 
 class User(Item):
     """A person, or a program that acts as one.
 
-    `api_integration_details` holds a user's own credentials, a name a provider, each value encrypted by the
-    application before it gets here.
+    `api_integration_details` has the user's own credentials by provider name; the application encrypts each value
+    before it is stored.
     """
 
     ENTITY = "User"
@@ -31,8 +31,8 @@ class User(Item):
 
     PK = Key("USER#{user_id}", hash_key=True)
     SK = Key("PROFILE", range_key=True)
-    # A constant: all users are one item collection of the index, sorted by the time that their ids carry.
-    # Only a create, a rename and a delete write to it, so one partition's 1,000 writes a second are plenty.
+    # A constant: all users are one item collection of the index, sorted by the time in their ids. Only a create, a
+    # rename and a delete write to it, so one partition's 1,000 writes a second are plenty.
     directory = Key("USERS", null=True)
 
     user_id = TextAttribute()
@@ -65,9 +65,9 @@ class EmailClaim(Item):
 
     @classmethod
     def of(cls, email: str, user_id: str | None = None) -> Self:
-        """Return the claim of an email, which is in its normal form; with a `user_id`, to be written.
+        """Return the claim of an email in its normal form; to write it, pass the `user_id`.
 
-        A `#` parts the fields of a key, and may stand in an email: in the key it is a backslash, which may not.
+        `#` separates the fields of a key but is allowed in an email, so the key has a backslash instead, which is not.
         """
         claim: Self = cls(email=email.replace("#", "\\"), user_id=user_id)
         return claim

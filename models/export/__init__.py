@@ -1,1 +1,1 @@
-"""What is derived from the declarations: documentation, and models for other tools. Nothing is kept by hand twice."""
+"""Everything generated from the declarations: documentation, and data models for other tools."""

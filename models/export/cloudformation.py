@@ -1,4 +1,4 @@
-"""CloudFormation for the table: what `bot table create` makes, as a template."""
+"""The CloudFormation template of the table that `bot table create` creates."""
 
 from typing import Any
 

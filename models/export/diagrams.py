@@ -1,4 +1,4 @@
-"""The diagrams, drawn here as SVG, so that they look the same everywhere and need no script and no network."""
+"""The diagrams, generated as SVG: they look the same everywhere, and need no scripts and no network."""
 
 from html import escape
 
@@ -15,7 +15,7 @@ _ARROW = (
 _BOX = 'rx="6" fill="#fff" stroke="#3e4c59"'
 _LINE = 'stroke="#3e4c59" stroke-width="1.3" fill="none"'
 
-# Where each entity stands: column and row. One that is not named here is put below.
+# The position of each entity: column and row. Entities that are not listed here go below.
 _PLACES = {
     "EmailClaim": (0, 0),
     "User": (1, 0),
@@ -35,10 +35,10 @@ _RELATIONS = (
     ("User", "ApiKeyEntry", "has n"),
     ("User", "Agent", "has n"),
     ("ApiKeyEntry", "ApiKey", "lists 1"),
-    ("User", "AuditEvent", "is told n"),
+    ("User", "AuditEvent", "has n"),
     ("Agent", "AgentGrant", "is shared by n"),
     ("Agent", "PublishedAgent", "is published as 1"),
-    ("Agent", "Conversation", "talks in n"),
+    ("Agent", "Conversation", "has n"),
     ("Conversation", "ConversationState", "has n"),
     ("Conversation", "Message", "has n"),
     ("Conversation", "Turn", "has n"),
@@ -85,7 +85,7 @@ def relations() -> str:
 def _relation(one: tuple[int, int], other: tuple[int, int], text: str) -> str:
     (x1, y1), (x2, y2) = one, other
     if y1 == y2 and abs(x1 - x2) > _ACROSS:
-        # Past what stands between.
+        # Around the box in between.
         side = y1 + _HEIGHT + 16
         path = f"M{x1 + 105} {y1 + _HEIGHT} V{side} H{x2 + 105} V{y2 + _HEIGHT + 2}"
         at = ((x1 + x2) // 2 + 105, side + 4)
@@ -106,18 +106,18 @@ _STEPS = (
     (0, 1, "a message, with an API key"),
     (1, 2, "AP-24 the key and the agent: 1 BatchGetItem"),
     (1, 2, "AP-50 header and newest messages: 1 Query"),
-    (1, 2, "AP-50 message stored, lease taken: 1 transaction"),
+    (1, 2, "AP-50 store message, take lease: 1 transaction"),
     (1, 0, "accepted: the turn has begun"),
     (1, 3, "the context"),
     (3, 1, "the answer, piece by piece"),
     (1, 0, "the pieces, as they come"),
-    (1, 2, "AP-52 answer, turn and counters, lease freed: 1 transaction"),
+    (1, 2, "AP-52 store answer and turn, release lease: 1 transaction"),
     (1, 0, "completed, with what was stored"),
 )
 
 
 def turn() -> str:
-    """Return the diagram of a turn: who says what to whom, in time."""
+    """Return the sequence diagram of a turn."""
     x = list(_LANES.values())
     bottom = 92 + len(_STEPS) * 40
     parts = []
@@ -137,7 +137,7 @@ def turn() -> str:
 
 
 def _label(x: int, y: int, text: str) -> list[str]:
-    """Return a text over a line, on a ground of its own so that no other line strikes it through."""
+    """Return a text above a line, with its own background so that no other line crosses it."""
     width = 6.4 * len(text) + 8
     return [
         f'<rect x="{x - width / 2:.0f}" y="{y - 11}" width="{width:.0f}" height="14" fill="#f5f7fa"/>',

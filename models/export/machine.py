@@ -1,4 +1,4 @@
-"""`access-patterns.json`: the declarations for programs, with the figures that were measured where they are given."""
+"""`access-patterns.json`: the declarations for programs, optionally with the measured figures."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +9,7 @@ from models.table.item import Item
 
 
 def access_patterns(measured: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Return table, entities and patterns as JSON values; `measured` is the content of `measured.json`."""
+    """Return the table, entities and patterns as JSON values; `measured` is the content of `measured.json`."""
     figures = (measured or {}).get("patterns", {})
     return {
         "table": {"partition_key": "PK", "sort_key": "SK", "ttl": TTL_ATTRIBUTE, "stream": STREAM_VIEW},

@@ -1,4 +1,4 @@
-"""Markdown that reads well as a file and as a page of the site."""
+"""Markdown that reads well both as a file and as a page of the site."""
 
 import html
 import json
@@ -22,7 +22,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def code(text: str) -> str:
-    """Return text as code; nothing for nothing."""
+    """Return text as code, or an empty string for an empty text."""
     return f"`{text}`" if text else ""
 
 
@@ -45,7 +45,7 @@ def _json(value: Any, indent: int = 0, width: int = 84) -> str:
 
 
 def collection(items: Sequence[Mapping[str, Mapping[str, Any]]], partition: str, sort: str | None) -> str:
-    """Return items of one partition as one would draw them on a whiteboard: keys at the left, attributes in a row."""
+    """Return items of one partition as an HTML table: the keys on the left, then the attributes in a row."""
     keys = [partition, *([sort] if sort else [])]
     left = [*keys, *(["entity"] if any("entity" in item for item in items) else [])]
     names = list(dict.fromkeys(name for item in items for name in item if name not in left))
@@ -65,7 +65,7 @@ def _shown(value: Mapping[str, Any]) -> str:
 
 
 def plain(value: Mapping[str, Any]) -> str:
-    """Return a DynamoDB value as a person writes it."""
+    """Return a DynamoDB value in readable form."""
     ((kind, content),) = value.items()
     if kind == "M":
         return "{" + ", ".join(f"{name}: {plain(entry)}" for name, entry in content.items()) + "}"

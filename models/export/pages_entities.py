@@ -27,11 +27,11 @@ _ORDER = (
     "TurnCount",
 )
 _KINDS = {"S": "text", "N": "number", "M": "map", "B": "bytes", "BOOL": "true or false", "SS": "set of texts"}
-_DONE = {"Put": "makes it", "Update": "changes it", "Delete": "deletes it", "ConditionCheck": "checks it"}
+_DONE = {"Put": "creates it", "Update": "changes it", "Delete": "deletes it", "ConditionCheck": "checks it"}
 
 
 def entities() -> list[type[Item]]:
-    """Return the entities in the order in which a reader meets them."""
+    """Return the entities in the order of the documentation."""
     known = Item.entities()
     names = [*_ORDER, *sorted(known.keys() - set(_ORDER))]
     return [known[name] for name in names]
@@ -66,16 +66,16 @@ def entity_page(entity: type[Item]) -> str:
         summary(entity),
         f"Declared in `{module}`. Partition key `{entity.PK.template.text}`, sort key `{entity.SK.template.text}`.",
         "## Attributes",
-        table(["Attribute", "Type", "What it is", "In the source documents"], rows),
-        "An item is at most 400 KB with all names and keys. A field that stands in a key holds no `#` and no control "
-        "character.",
+        table(["Attribute", "Type", "Description", "In the source documents"], rows),
+        "An item has at most 400 KB, including names and keys. A field in a key contains neither `#` nor control "
+        "characters.",
         "## Indexes",
-        table(["Index", "Partition key", "Sort key"], _index_rows(entity)) if _index_rows(entity) else "It is in none.",
-        "## Who writes it",
+        table(["Index", "Partition key", "Sort key"], _index_rows(entity)) if _index_rows(entity) else "None.",
+        "## Written by",
         table(["Access pattern", "What it does"], _writers(entity)) or "",
-        "## Who reads it",
-        table(["Access pattern", "How"], _readers(entity)) if _readers(entity) else "No pattern of its own.",
-        "## A sample",
+        "## Read by",
+        table(["Access pattern", "How"], _readers(entity)) if _readers(entity) else "No access pattern reads it.",
+        "## Sample item",
         *[collection([stored(item)], "PK", "SK") for item in samples() if type(item) is entity][:1],
     )
 
@@ -95,7 +95,7 @@ def _type(attribute: object) -> str:
     if name == "TimestampAttribute" or isinstance(attribute, KeyMoment):
         kind = "time, as text"
     if isinstance(attribute, KeyField | KeyMoment):
-        kind += ", in the keys alone"
+        kind += ", only in the keys"
     return kind + (", optional" if getattr(attribute, "null", False) and not isinstance(attribute, KeyField) else "")
 
 

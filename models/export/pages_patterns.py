@@ -1,4 +1,4 @@
-"""The access-pattern table, and a page a pattern."""
+"""The access-pattern table, and one page per pattern."""
 
 import inspect
 import re
@@ -33,7 +33,7 @@ def _beside(budget: Budget, figures: Figures) -> list[str]:
 
 
 def index_page(measured: Mapping[str, Any], api: Mapping[str, Budget]) -> str:
-    """Return the page with all patterns; `api` has the budgets of what is measured from end to end."""
+    """Return the page with all patterns; `api` has the budgets of API requests that are measured end to end."""
     sizes = " / ".join(f"{int(size):,}" for size in measured["messages"])
     rows = [
         [
@@ -47,16 +47,16 @@ def index_page(measured: Mapping[str, Any], api: Mapping[str, Budget]) -> str:
     growing = ", ".join(pattern.id for pattern in patterns() if pattern.budget.grows)
     return page(
         "Access patterns",
-        "Every request to the table belongs to one of these. Each is a typed function in "
+        "Every request to the table belongs to one of these patterns. Each is a typed function in "
         "`models/access_patterns/`, declared with its requests and its budget. The tests check every request on the "
         "wire against its declaration, and every figure here against the measurements.",
-        "**Measured of budget**: `5 of 6` means that one call used 5 of the 6 that it may use. If the cost depends on "
+        "**Measured of budget**: `5 of 6` means that one call used 5 and may use 6. If the cost depends on "
         f"the size of the conversation, there are four figures, for {sizes} messages. The capacity is computed from "
         "the requests and responses by DynamoDB's rules; write units include those of the indexes. Budgets are for "
         f"the case that each page states. The cost of {growing} grows with the amount of data; their budgets are for "
         "the smallest case.",
         table(["Pattern", "What it does", "Requests", "RCU", "WCU", "Items"], rows),
-        "## From end to end",
+        "## End to end",
         "The same for whole requests to the REST API, including authentication.",
         table(["Request", "Requests", "RCU", "WCU", "Items", "For"], whole),
     )
@@ -98,7 +98,7 @@ def pattern_page(pattern: AccessPattern, figures: Figures, examples: list[Mappin
 
 
 def _signature(function: Callable[..., object]) -> str:
-    """Return how a function is called, an argument a line, without the modules of its types."""
+    """Return a function's signature with one parameter per line, without the modules of its types."""
     signature = inspect.signature(function)
     kinds = {parameter.kind for parameter in signature.parameters.values()}
     lines = []
@@ -143,9 +143,13 @@ def _how(request: Request) -> str:
             ", ".join(f"{write.part} {write.entity.ENTITY}{' (if any)' * write.optional}" for write in request.writes)
         )
     elif request.operation == "UpdateItem":
-        said.append("on condition that it exists")
+        said.append("if it exists")
     else:
-        words = {True: "strongly consistent", False: "eventually consistent", "either": "strongly consistent, or not"}
+        words = {
+            True: "strongly consistent",
+            False: "eventually consistent",
+            "either": "strongly or eventually consistent",
+        }
         said.append(words[request.consistent])
     if request.order:
         said.append({"either": "in either order"}.get(request.order, f"{request.order} order"))

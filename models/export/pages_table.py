@@ -10,7 +10,7 @@ from models.table.indexes import INDEXES, STREAM_VIEW, TTL_ATTRIBUTE, Index
 
 
 def glance(readers: Callable[[str], str]) -> str:
-    """Return the page of the table at a glance; `readers` gives the patterns that read an index."""
+    """Return the page of the table at a glance; `readers` returns links to the patterns that read an index."""
     rows = [
         [
             f"[{entity.ENTITY}](entities/{file_of(entity)})",
@@ -25,7 +25,7 @@ def glance(readers: Callable[[str], str]) -> str:
             code(index.name),
             code(index.partition_key),
             code(index.sort_key or ""),
-            ", ".join(map(code, index.includes)) or "keys alone",
+            ", ".join(map(code, index.includes)) or "only keys",
             index.purpose,
             readers(index.name),
         ]
@@ -37,28 +37,28 @@ def glance(readers: Callable[[str], str]) -> str:
         "One table holds everything. Its keys are `PK` and `SK`, both text; each is rendered from a **template** of "
         "the item's own fields, so a key is self-explanatory. Items with the same `PK` are stored together, sorted by "
         "`SK`: an **item collection**, which one Query reads.",
-        f"It is billed on demand, `{TTL_ATTRIBUTE}` is its TTL attribute, and its stream carries {STREAM_VIEW}.",
+        f"It is billed on demand, `{TTL_ATTRIBUTE}` is its TTL attribute, and its stream view is {STREAM_VIEW}.",
         "See also the [access patterns](patterns/index.md), the [diagrams](diagrams.md), "
         "[why it is one table](why-one-table.md) and [how to add a pattern](add-a-pattern.md).",
         "## Entities",
-        table(["Entity", "PK", "SK", "What it is"], rows),
+        table(["Entity", "PK", "SK", "Description"], rows),
         "## Indexes",
         "The indexes are sparse: an item without an index's keys is not in it and costs nothing there.",
-        table(["Index", "Partition key", "Sort key", "Carries", "For", "Read by"], indexes),
+        table(["Index", "Partition key", "Sort key", "Projects", "For", "Read by"], indexes),
         "## Item collections",
-        "The models themselves generate the sample items below.",
+        "The models generate the sample items below.",
         *_collections(),
-        "## What the indexes hold",
+        "## Index entries",
         *(block for index in INDEXES for block in _index_collections(index)),
-        "## Names of the source documents",
-        table(["There", "Here"], names),
+        "## Names in the source documents",
+        table(["Source documents", "Table"], names),
     )
 
 
 _PARTITIONS = {
     "USER#": "A user's partition: the profile sorts after agents, keys and state.",
-    "CONV#": "A conversation's partition: first the turns that no message names, then state, then the messages in "
-    "their order, and the header last. So one descending Query reads the header and the newest messages together.",
+    "CONV#": "A conversation's partition: first the turns without messages, then state, then the messages in order, "
+    "and the header last. So one descending Query reads the header and the newest messages together.",
     "EMAIL#": "One claim per email: no two users can have the same.",
     "APIKEY#": "API keys, looked up by the hash of a presented key.",
     "TURN#": "The streamed text of each turn.",

@@ -109,7 +109,7 @@ def _turn(turn_id: str, status: str, minutes: float, **more: Any) -> Turn:
 
 @cache
 def samples() -> tuple[Item, ...]:
-    """Return the sample items: those of one item collection together, in the order of their keys."""
+    """Return the sample items, sorted by their keys."""
     made: list[Item] = [
         *_user(ANN, "Ann", "ann@example.com", "admin"),
         *_user(BEN, "Ben", "ben@example.com", "user"),

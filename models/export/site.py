@@ -1,4 +1,4 @@
-"""All generated pages together: what `bot docs write` writes and the tests compare."""
+"""All generated pages: `bot docs write` writes them, and the tests compare them."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,7 +17,7 @@ FOLDER = "table"
 
 @dataclass(frozen=True)
 class Trips:
-    """How many requests to DynamoDB a route sends at once, trip after trip; `when` says in which of its courses."""
+    """A route's round trips to DynamoDB: how many requests it sends in parallel in each; `when` names the scenario."""
 
     sent: tuple[int, ...]
     when: str = ""
@@ -25,9 +25,9 @@ class Trips:
 
 @dataclass(frozen=True)
 class Route:
-    """A route of the API, and what it is for.
+    """A route of the API and its purpose.
 
-    `needs_caller` where it asks for an API key; `trips` are those of its courses, where it reads.
+    `needs_caller`: it requires authentication; `trips` has the round trips of each of its scenarios, if it reads.
     """
 
     method: str
@@ -46,7 +46,7 @@ def pages(
         measured: the content of `measured.json`.
         examples: the content of `examples.json`.
         routes: the routes of the API.
-        api: the budgets of what is measured from end to end.
+        api: the budgets of API requests that are measured end to end.
     """
     made = {
         "index.md": glance(readers_of),
@@ -83,9 +83,9 @@ def _diagrams() -> str:
         "Each box is an entity with the templates of its keys. Entities with the same `PK` share item collections.",
         "![The entities, their keys and their relations](relations.svg)",
         "## A turn",
-        "Four requests to DynamoDB, whatever the length of the conversation. The first turn of a conversation in a "
-        "process takes two more, to learn which agent answers. What it costs is "
-        "[measured](patterns/index.md#from-end-to-end).",
+        "A turn sends four requests to DynamoDB, however long the conversation is. The first turn of a conversation in "
+        "a process sends two more, to learn which agent answers. The costs are "
+        "[measured](patterns/index.md#end-to-end).",
         "![A turn: four requests to DynamoDB](turn.svg)",
     )
 
@@ -99,22 +99,20 @@ def _routes(routes: Sequence[Route]) -> str:
             for pattern in patterns()
             if any(_path(each) == name for each in pattern.routes)
         ]
-        rows.append(
-            [code(name), route.summary, ", ".join(used) or "none of its own", "yes" if route.needs_caller else "no"]
-        )
+        rows.append([code(name), route.summary, ", ".join(used) or "none", "yes" if route.needs_caller else "no"])
     return page(
         "Routes and their access patterns",
-        "What each route asks of the table. Where a caller is needed, its API key is looked up first: by "
-        "[AP-21](patterns/ap-21.md), or with the agent of a turn by [AP-24](patterns/ap-24.md). The tests fail when a "
-        "route runs a pattern that does not name it.",
-        table(["Route", "What it does", "Access patterns", "Needs a caller"], rows),
+        "The access patterns that each route runs. An authenticated route also looks up the API key first: with "
+        "[AP-21](patterns/ap-21.md), or together with the agent of a turn with [AP-24](patterns/ap-24.md). The tests "
+        "fail if a route runs a pattern that does not name it.",
+        table(["Route", "What it does", "Access patterns", "Authenticated"], rows),
         "## Round trips of the reads",
-        "**Trips** are the requests to DynamoDB in a row, each a way there and back over the network: what a caller "
-        "waits for. What needs nothing of each other goes side by side, in one trip. The API key is the first trip of "
-        "all. Very large items, or many that have expired, take further Queries. Where requests are limited by the "
-        "minute, each limit is a trip more; so is, with a key of one agent, a turn, or a conversation that the process "
-        "has not met. The tests hold each row: a trip goes on only when all of its requests are under way.",
-        table(["Route", "When", "Trips", "Requests", "Trip by trip"], _trips(routes)),
+        "A **round trip** is one or more requests to DynamoDB that are sent in parallel. The next one starts after "
+        "their responses, so the number of round trips determines the latency. The first one always reads the API key. "
+        "Very large items and many expired items take further Queries. Each rate limit per minute that is set adds a "
+        "round trip. With a key for one agent, a turn adds one, and so does a conversation that the process has not "
+        "seen before. The tests check each row: they hold back each round trip until all its requests are sent.",
+        table(["Route", "When", "Round trips", "Requests", "Requests per round trip"], _trips(routes)),
     )
 
 
@@ -133,7 +131,7 @@ def _trips(routes: Iterable[Route]) -> list[list[str]]:
 
 
 def _path(declared: str) -> str:
-    """Return a declared route without what is remarked behind it."""
+    """Return a declared route without the remark after it."""
     return declared.split(" with ")[0].split("?")[0]
 
 
@@ -144,13 +142,13 @@ def _exports() -> str:
         [
             "`dynamodb_data_model.json`",
             "`validation`",
-            "what AWS's data-modelling tools validate: table, items, and a command for each request",
+            "input for AWS's data-modelling tools, which validate it: table, items, and a command for each request",
         ],
-        ["`cloudformation.json`", "`cloudformation`", "the table, as `bot table create` makes it"],
+        ["`cloudformation.json`", "`cloudformation`", "the table that `bot table create` creates"],
     ]
     return page(
         "Exports",
-        "The same declarations for other tools. `bot docs export --format FORMAT` prints one; all are kept in "
+        "The same declarations for other tools. `bot docs export --format FORMAT` prints one; all of them are in "
         "`docs/table/exports/`.",
-        table(["File", "Format", "What it is"], rows),
+        table(["File", "Format", "Content"], rows),
     )

@@ -1,8 +1,8 @@
 """The JSON that AWS's data-modelling tools validate: a table, items, and access patterns with a command each.
 
-Every entry says in its description what its command gives back from exactly these items.
+The description of each entry says what its command returns for exactly these items.
 
-Source of the structure: the guide to `dynamodb_data_model.json` in
+Source of the format: the guide to `dynamodb_data_model.json` in
 https://github.com/awslabs/mcp/tree/main/src/dynamodb-mcp-server
 """
 
@@ -38,7 +38,7 @@ def _entries(pattern: AccessPattern) -> Iterator[dict[str, Any]]:
         command, gives = _COMMANDS[request.operation](request)
         entry = {
             "pattern": pattern.id,
-            "description": f"{pattern.title}: {pattern.question} Gives {gives}.",
+            "description": f"{pattern.title}: {pattern.question} Returns {gives}.",
             "table": TABLE,
             "dynamodb_operation": request.operation,
             "implementation": command,
@@ -49,7 +49,7 @@ def _entries(pattern: AccessPattern) -> Iterator[dict[str, Any]]:
 
 
 def _command(operation: str, **options: Any) -> str:
-    """Return a command of the AWS CLI; True stands for a flag, and what is no text is written as JSON."""
+    """Return an AWS CLI command; True is a flag without a value, and any other value but a string becomes JSON."""
     words = ["aws", "dynamodb", operation]
     for name, value in options.items():
         words.append("--" + name.replace("_", "-"))
@@ -114,14 +114,14 @@ def _always(_key: str) -> bool:
 
 
 def _sort_condition(declared: str, sample: Item) -> tuple[str, dict[str, str], Callable[[str], bool]]:
-    """Return the expression for a condition in words, its operands, and what it says of a key."""
+    """Return the expression for a declared condition, its operands, and a function that evaluates it for a key."""
     operator, _, rest = declared.removeprefix("SK ").partition(" ")
     first, _, last = rest.partition(" and ")
     first = _rendered(first.split(" or ")[0], sample)
     if operator == "begins_with":
         return "begins_with(#sort, :sort)", {":sort": first}, lambda key: key.startswith(first)
     if operator == "between":
-        # The end of a range over one field is the greatest value that it can have.
+        # The range over a field ends with the field's greatest possible value.
         upper = _FIELD.sub("~", last)
         lower = _FIELD.sub("", rest.partition(" and ")[0]) if "{" in rest else first
         return (
@@ -136,7 +136,7 @@ def _sort_condition(declared: str, sample: Item) -> tuple[str, dict[str, str], C
 
 
 def _rendered(text: str, sample: Item) -> str:
-    """Return a template filled from a sample item; one of a constant is itself."""
+    """Return a template filled with the fields of a sample item."""
     for attribute in sample.get_attributes().values():
         if isinstance(attribute, Key) and attribute.template.text == text:
             return str(getattr(sample, attribute.attr_name))
@@ -150,7 +150,7 @@ def _put(request: Request) -> tuple[str, str]:
         table_name=TABLE,
         item={**stored(sample), **_keys(sample, _NEW)},
         condition_expression="attribute_not_exists(PK)",
-    ), "nothing: the item is there"
+    ), "nothing: the item is created"
 
 
 def _update(request: Request) -> tuple[str, str]:
@@ -173,11 +173,11 @@ def _touch() -> dict[str, Any]:
 
 def _transact(request: Request) -> tuple[str, str]:
     parts = [_part(write) for write in _together(request.writes)]
-    return _command("transact-write-items", transact_items=parts), "nothing: all of it is written, or none"
+    return _command("transact-write-items", transact_items=parts), "nothing: all writes are done, or none"
 
 
 def _together(writes: tuple[Write, ...]) -> tuple[Write, ...]:
-    """Return what one transaction can do at once: one write of each entity, and of two kinds the first."""
+    """Return writes that one transaction can contain together: the first one of each entity."""
     return tuple({write.entity: write for write in reversed(writes)}.values())[::-1]
 
 
@@ -199,7 +199,7 @@ def _part(write: Write) -> dict[str, Any]:
 
 def _batch_write(request: Request) -> tuple[str, str]:
     deletes = [{"DeleteRequest": {"Key": _keys(sample_of(write.entity))}} for write in request.writes]
-    return _command("batch-write-item", request_items={TABLE: deletes}), "nothing: the items are gone"
+    return _command("batch-write-item", request_items={TABLE: deletes}), "nothing: the items are deleted"
 
 
 _COMMANDS: dict[str, Callable[[Request], tuple[str, str]]] = {

@@ -1,6 +1,6 @@
 """A NoSQL Workbench model, version 3.0: each entity is a facet with its sample items.
 
-Source of the structure: the sample models that come with NoSQL Workbench, such as
+Source of the format: the sample models that come with NoSQL Workbench, such as
 https://github.com/aws-samples/amazon-dynamodb-design-patterns/tree/master/examples
 """
 
@@ -49,7 +49,7 @@ def _entities() -> list[type[Item]]:
 
 
 def attribute_types() -> dict[str, str]:
-    """Return the DynamoDB type of every attribute that is stored, but the keys of the table."""
+    """Return the DynamoDB type of every stored attribute except the table's keys."""
     types: dict[str, str] = {}
     for item in samples():
         types |= {name: next(iter(value)) for name, value in stored(item).items() if name not in _KEYS}

@@ -1,4 +1,4 @@
-"""What the access patterns take: each request as it goes over the wire, held against the declarations, and its cost.
+"""Measurement of the access patterns: each request on the wire, checked against the declarations, and its cost.
 
-Tests watch themselves with it, and `bot patterns measure` makes the figures of the documentation.
+The tests check their own requests with it, and `bot patterns measure` produces the figures of the documentation.
 """

@@ -1,6 +1,6 @@
-"""What a request costs, from the sizes of the items that it touches, by DynamoDB's own rules.
+"""The cost of a request, computed by DynamoDB's rules from the sizes of the items that it touches.
 
-Engines on one machine report consumed capacity wrongly, each in its own way, so nothing is taken from them.
+Local engines report consumed capacity wrongly, each in its own way, so their reports are not used.
 
 Sources: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/read-write-operations.html and
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/GSI.html#GSI.ThroughputConsiderations
@@ -26,7 +26,7 @@ class Cost:
     items: int = 0
 
     def __add__(self, other: "Cost") -> "Cost":
-        """Return both together."""
+        """Return the sum of both."""
         return Cost(*(getattr(self, each.name) + getattr(other, each.name) for each in fields(self)))
 
     @property
@@ -40,18 +40,18 @@ class Cost:
 
 
 def total(exchanges: Iterable[Exchange]) -> Cost:
-    """Return what requests cost together."""
+    """Return the total cost of requests."""
     return sum(map(cost, exchanges), Cost())
 
 
 def cost(exchange: Exchange) -> Cost:
-    """Return what one request costs. For a write, somebody must have looked at its items before and after."""
+    """Return the cost of one request. A write needs its items from before and after it (`models.measure.probe`)."""
     if exchange.operation in ("GetItem", "BatchGetItem"):
         asked_in = exchange.body.get("RequestItems", {"": exchange.body}).values()
         consistent = any(each.get("ConsistentRead") for each in asked_in)
         asked = max(1, sum(1 for _ in parts(exchange.operation, exchange.body)))
         sizes = [item_size(item) for item in exchange.items]
-        # Each item is rounded up by itself, and one that is not there costs as much as a small one.
+        # Each item is rounded up individually, and a missing one costs as much as a small one.
         sizes += [0] * (asked - len(sizes))
         return Cost(1, sum(read_units([size], consistent=consistent) for size in sizes), items=len(exchange.items))
     if exchange.operation == "Query":
@@ -63,7 +63,7 @@ def cost(exchange: Exchange) -> Cost:
 
 
 def _as_read(exchange: Exchange) -> list[DynamoItem]:
-    """Return the items that a Query is billed for: whole, as they are in the table or in the index."""
+    """Return the items that a Query is billed for, with all attributes that the table or the index has of them."""
     if exchange.whole is None:
         return exchange.items
     name = exchange.body.get("IndexName")
@@ -81,7 +81,7 @@ def _write_cost(exchange: Exchange, part: Part) -> Cost:
 
 
 def _index_units(index: Index, before: DynamoItem | None, after: DynamoItem | None) -> int:
-    """Return the write units of one index: a moved entry is deleted and inserted, an unchanged one costs nothing."""
+    """Return the write units of one index: changed keys mean a delete and an insert, an unchanged entry is free."""
     old = _entry(index, before) if before else None
     new = _entry(index, after) if after else None
     if old == new:
@@ -96,7 +96,7 @@ def _keys(index: Index, item: DynamoItem) -> tuple[object, ...]:
 
 
 def _entry(index: Index, item: DynamoItem) -> DynamoItem | None:
-    """Return what an index keeps of an item; None if the item is not in it."""
+    """Return an item's entry in an index, or None if it has none."""
     keys = [index.partition_key, *([index.sort_key] if index.sort_key else [])]
     if any(name not in item for name in keys):
         return None

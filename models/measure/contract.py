@@ -1,6 +1,6 @@
-"""The contract: each request belongs to a declared access pattern, and is as that pattern declares it.
+"""The contract: each request belongs to an access pattern and matches the pattern's declaration.
 
-Each rule that is broken is one sentence, which begins with the pattern's id.
+Each violation is one sentence that begins with the pattern's id.
 """
 
 import re
@@ -17,7 +17,7 @@ _READS = ("GetItem", "BatchGetItem")
 
 
 def broken_by(exchange: Exchange) -> list[str]:
-    """Return the rules that a request breaks; none, if it is as its pattern declares it."""
+    """Return the violations of a request; empty if it matches its pattern's declaration."""
     if exchange.operation in ADMINISTRATION:
         return []
     pattern = exchange.pattern
@@ -37,9 +37,9 @@ def broken_by(exchange: Exchange) -> list[str]:
 
 
 def over_count(call: Call, exchanges: Sequence[Exchange]) -> list[str]:
-    """Return what a call that went well sent beyond its budget of requests.
+    """Return the violation of a successful call that sent more requests than its budget allows.
 
-    Not counted are calls in which something failed and was tried again, and the further pages of one Query.
+    Calls with a failed or retried request are not checked, and further pages of a Query are not counted.
     """
     pattern = call.pattern
     if pattern.budget.grows or call.error or any(exchange.error for exchange in exchanges):
@@ -57,7 +57,7 @@ def over_count(call: Call, exchanges: Sequence[Exchange]) -> list[str]:
 
 
 def beside_alone(call: Call, exchanges: Sequence[Exchange]) -> list[str]:
-    """Return what a call sent beside a request of which its pattern declares that it is sent alone."""
+    """Return the violation of a call that sent other requests along with one that is declared as `alone`."""
     pattern = call.pattern
     sent = [_fitting(pattern, exchange) for exchange in exchanges]
     alone = [request for request in sent if request is not None and request.alone]
@@ -65,7 +65,7 @@ def beside_alone(call: Call, exchanges: Sequence[Exchange]) -> list[str]:
         return []
     operations = ", ".join(exchange.operation for exchange in exchanges)
     return [
-        f"{pattern.id} {pattern.title}: it sends a request that it declares to be alone beside others ({operations})"
+        f"{pattern.id} {pattern.title}: it sends a request that it declares as alone along with others ({operations})"
     ]
 
 
@@ -85,7 +85,7 @@ def _follows(exchange: Exchange, others: Sequence[Exchange]) -> bool:
 
 
 def _differences(request: Request, exchange: Exchange) -> Iterator[str]:
-    """Return in words how a request differs from one that is declared."""
+    """Yield, in words, how a request differs from a declared one."""
     consistent = exchange.body.get("ConsistentRead", False)
     if exchange.operation == "BatchGetItem":
         consistent = any(each.get("ConsistentRead", False) for each in exchange.body["RequestItems"].values())
@@ -102,7 +102,7 @@ def _key_differences(request: Request, exchange: Exchange) -> Iterator[str]:
     for part in parts(exchange.operation, exchange.body):
         entity = entity_of(part.keys)
         if entity is None:
-            yield f"names an item whose keys fit no key template: {part.key[0]} / {part.key[1]}"
+            yield f"names an item whose keys match no key template: {part.key[0]} / {part.key[1]}"
         elif request.writes and (part.kind, entity) not in declared:
             yield f"does a {part.kind} of {entity.ENTITY}, which is not declared"
         elif not request.writes and entity not in request.entities:
@@ -123,7 +123,7 @@ def _query_differences(request: Request, exchange: Exchange) -> Iterator[str]:
         yield "has no limit"
     condition = key_condition(body)
     if condition is None:
-        yield f"has a key condition of an unknown form: {body.get('KeyConditionExpression')}"
+        yield f"has a key condition in an unknown form: {body.get('KeyConditionExpression')}"
         return
     yield from _condition_differences(request, condition)
     for item in exchange.items:
@@ -159,13 +159,13 @@ def _sort_fits(declared: str | None, condition: KeyCondition) -> bool:
 
 
 def _operand_fits(text: str, operand: str) -> bool:
-    """Whether a value of a condition was made from a template; the end of a range may be a part of a field."""
+    """Whether a value of a condition matches a template; the end of a range may have only part of a field."""
     pattern = "[^#]*".join(re.escape(constant) for constant in _FIELD.split(text))
     return re.fullmatch(pattern, operand) is not None
 
 
 def unseen(pattern: AccessPattern, exchanges: Sequence[Exchange]) -> list[str]:
-    """Return what a pattern declares and none of these requests does: whole requests, and parts of writes."""
+    """Return the declared requests and writes of a pattern that none of these requests made."""
     missing = []
     for request in pattern.requests:
         fitting = [

@@ -1,4 +1,4 @@
-"""Requests and answers as examples for the documentation: the same run gives the same text."""
+"""Requests and responses as examples for the documentation, with reproducible text."""
 
 import re
 from collections.abc import Iterable
@@ -24,7 +24,7 @@ _MASKS = (
 
 
 def masked(value: Any) -> Any:
-    """Return examples without what may differ between two runs: ids, times, emails, hashes."""
+    """Return examples with everything masked that may differ between two runs: ids, times, emails, hashes."""
     match value:
         case dict():
             return {name: masked(entry) for name, entry in value.items()}
@@ -39,14 +39,14 @@ def masked(value: Any) -> Any:
 
 
 class Examples:
-    """Takes from exchanges what differs from run to run, and what is too long to read."""
+    """Makes examples from exchanges: it replaces what differs between runs, and truncates what is too long."""
 
     def __init__(self) -> None:
-        """Start to count the ids."""
+        """Start with no ids."""
         self._ids: dict[str, str] = {}
 
     def of(self, exchanges: Iterable[Exchange]) -> list[dict[str, Any]]:
-        """Return requests and answers, at the most three."""
+        """Return up to three requests with their responses."""
         return [
             {
                 "operation": exchange.operation,
@@ -70,7 +70,7 @@ class Examples:
                 return value
 
     def _name(self, name: str) -> str:
-        """Return a name as it is; the table's own in a batch is a name too."""
+        """Return a name unchanged, except the table's, which is a name in the JSON of a batch."""
         return _TABLE if name == connection.settings().name else name
 
     def _text(self, text: str, name: str) -> str:
@@ -84,6 +84,6 @@ class Examples:
         return text if len(text) <= _LONGEST else text[: _LONGEST // 2].rstrip() + " …"
 
     def _id(self, match: re.Match[str]) -> str:
-        """Return an id with the same time and a number in place of what is random."""
+        """Return an id with the same timestamp and a number instead of its random part."""
         number = self._ids.setdefault(match[0], f"{len(self._ids) + 1:014}")
         return f"{match[1]}_{match[2]}{number}"

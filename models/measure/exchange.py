@@ -1,4 +1,4 @@
-"""One request to DynamoDB and its answer, as a client's events tell them."""
+"""One request to DynamoDB and its response, recorded from a botocore client's events."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -12,7 +12,7 @@ DynamoItem = Mapping[str, Mapping[str, Any]]
 ItemKey = tuple[str, str]
 
 _NOTE = "turntable_exchange"
-# What tends the table, and moves no item.
+# Operations that manage the table and touch no item.
 ADMINISTRATION = frozenset(
     {
         "CreateTable",
@@ -30,10 +30,10 @@ ADMINISTRATION = frozenset(
 
 @dataclass(eq=False)
 class Exchange:
-    """One call of DynamoDB's API; a retry by the client itself is no other one.
+    """One call of DynamoDB's API; the client's own retries belong to it.
 
-    `before` and `after` are the items that a write touches, where somebody looked at them (`models.measure.probe`);
-    `whole` are the full items behind the answer of a read that took only a part of them.
+    `before` and `after` are the items that a write touches, if they were read (`models.measure.probe`); `whole` are the
+    full items behind the response to a read of single attributes.
     """
 
     operation: str
@@ -47,12 +47,12 @@ class Exchange:
 
     @property
     def pattern(self) -> AccessPattern | None:
-        """The pattern that made it."""
+        """The access pattern that sent it."""
         return self.call.pattern if self.call else None
 
     @property
     def items(self) -> list[DynamoItem]:
-        """The items of the answer to a read."""
+        """The items in the response to a read."""
         if self.operation == "GetItem":
             return [self.answer["Item"]] if "Item" in self.answer else []
         if self.operation == "BatchGetItem":
@@ -65,7 +65,7 @@ Hook = Callable[[Exchange], None]
 
 @contextmanager
 def watched(client: Any, *, sent: Hook | None = None, answered: Hook | None = None) -> Iterator[None]:
-    """Call `sent` before each request of a botocore client, and `answered` when its answer or its failure is there."""
+    """Call `sent` before each request of a botocore client, and `answered` after its response or failure."""
 
     def note(params: Mapping[str, Any], model: Any, context: dict[str, Any], **_: Any) -> None:
         exchange = Exchange(model.name, json.loads(params["body"]), running.get())

@@ -1,4 +1,4 @@
-"""Looks at the items that requests touch, through a client of its own, so that their cost can be computed."""
+"""Reads the items that requests touch, through a separate client, so that the cost can be computed."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ _READS = frozenset({"GetItem", "BatchGetItem", "Query", "Scan"})
 
 
 def own_client() -> Any:
-    """Return a client to the configured table that is none of the models' own."""
+    """Return a client for the configured table that is separate from the models' client."""
     settings = connection.settings()
     return boto3.session.Session().client(
         "dynamodb",
@@ -28,16 +28,16 @@ def own_client() -> Any:
 
 
 class Probe:
-    """Records the requests of the models' client, each with its items before and after. One thread at a time."""
+    """Records the requests of the models' client, with the items before and after each. Single-threaded."""
 
     def __init__(self, client: Any = None) -> None:
-        """Take a client for looking at items."""
+        """Take a client for reading the items; by default a new one."""
         self._client = client or own_client()
         self.exchanges: list[Exchange] = []
 
     @contextmanager
     def recording(self) -> Iterator[list[Exchange]]:
-        """Record what the models send inside, and give it as it comes: one request after the other, in one order."""
+        """Record the requests that the models send inside the block, in sequence; the yielded list fills up."""
         self.exchanges = []
         with in_turn(), watched(connection.client(), sent=self._before, answered=self._after):
             yield self.exchanges
@@ -58,7 +58,7 @@ class Probe:
             exchange.after = self._fetch(part.key for part in touched if part.kind != "Delete" or exchange.error)
 
     def _fetch(self, keys: Iterable[ItemKey]) -> dict[ItemKey, DynamoItem]:
-        """Return the items that are there under these keys."""
+        """Return the existing items with these keys."""
         name = connection.settings().name
         wanted = [{"PK": {"S": pk}, "SK": {"S": sk}} for pk, sk in dict.fromkeys(keys)]
         found: dict[ItemKey, DynamoItem] = {}

@@ -1,4 +1,4 @@
-"""Runs every access pattern and sets what it took beside its budget."""
+"""Runs every access pattern and compares its cost with its budget."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ SIZES = (10, 100, 1_000, 10_000)
 
 @dataclass(frozen=True)
 class Measured:
-    """What one pattern took with so many messages in the conversation; `problems` are what is wrong with it."""
+    """The cost of one pattern with a given number of messages in the conversation; `problems` are its violations."""
 
     pattern: AccessPattern
     messages: int
@@ -26,7 +26,7 @@ class Measured:
 
 
 def over_budget(name: str, measured: Cost, budget: Budget) -> list[str]:
-    """Return in words where a cost is over a budget."""
+    """Return, in words, where a cost exceeds a budget."""
     taken = {
         "requests": (measured.requests, budget.requests),
         "read units": (measured.rcu, budget.rcu),
@@ -36,12 +36,12 @@ def over_budget(name: str, measured: Cost, budget: Budget) -> list[str]:
 
 
 def run(pattern: AccessPattern, world: World, probe: Probe, *, whole: bool = True) -> Measured:
-    """Run a pattern in its scenarios; the first is measured, and all together must do all that it declares.
+    """Run a pattern's scenarios: the first one is measured, and together they must send everything that it declares.
 
     Without `whole`, only the first scenario is run.
 
     Raises:
-        LookupError: nothing says how to run it.
+        LookupError: it has no scenario.
     """
     name = f"{pattern.id} {pattern.title}"
     chosen = scenarios(pattern.id)
@@ -68,7 +68,7 @@ def measure(
     only: Iterable[str] = (),
     progress: Callable[[AccessPattern, int], None] = lambda _pattern, _size: None,
 ) -> Iterator[Measured]:
-    """Run the patterns against the configured table, which should be a throw-away one, at each number of messages."""
+    """Run the patterns with each number of messages on the configured table, which should be a throw-away one."""
     chosen = [pattern for pattern in patterns() if not only or pattern.id in set(only)]
     probe = Probe()
     with ticking() as clock:
@@ -80,5 +80,5 @@ def measure(
 
 
 def by_request(measured: Measured) -> list[tuple[str, Cost]]:
-    """Return the cost of each request of a pattern that was measured."""
+    """Return the cost of each request of a measured pattern."""
     return [(exchange.operation, cost(exchange)) for exchange in measured.exchanges]

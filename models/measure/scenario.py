@@ -1,6 +1,6 @@
-"""How each access pattern is run to be measured: what is there before, then one call of it.
+"""Scenarios in which access patterns are measured: some preparation, then one call.
 
-The first scenario of a pattern is the one that its budget is for; the others show the rest of what it declares.
+A pattern's budget is for its first scenario; the others exercise the rest of its declaration.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ _scenarios: dict[str, list["Scenario"]] = {}
 
 @dataclass(frozen=True)
 class Scenario:
-    """One way to run a pattern: `prepare` makes what is needed and returns the call that is measured."""
+    """One way to run a pattern: `prepare` creates the data and returns the call to measure."""
 
     pattern: str
     name: str
@@ -26,7 +26,7 @@ class Scenario:
 
 
 def scenario(pattern: str) -> Callable[[Prepare], Prepare]:
-    """Declare the function below as a scenario of a pattern; its docstring says which."""
+    """Declare the decorated function as a scenario of a pattern; its docstring is the scenario's name."""
 
     def declare(prepare: Prepare) -> Prepare:
         _scenarios.setdefault(pattern, []).append(Scenario(pattern, (prepare.__doc__ or "").strip(), prepare))
@@ -39,7 +39,7 @@ def scenarios(pattern: str) -> tuple[Scenario, ...]:
     """Return the scenarios of a pattern.
 
     Raises:
-        LookupError: it has none, so nothing ever runs it.
+        LookupError: it has none, so it is never run.
     """
     for name in _MODULES:
         import_module(f"models.measure.scenarios.{name}")

@@ -1,4 +1,4 @@
-"""What a request says, taken out of its JSON: which items it names, and under which condition on the keys."""
+"""Parses a request's JSON: the items that it names, and its key condition."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -17,7 +17,7 @@ _SORT = {
 
 @dataclass(frozen=True)
 class KeyCondition:
-    """The condition of a Query: on the partition key, and on the sort key where there is one.
+    """The key condition of a Query: on the partition key and, optionally, on the sort key.
 
     `operator` is `begins_with`, `between`, `=`, `<`, `<=`, `>` or `>=`; `operands` are the values it compares with.
     """
@@ -30,7 +30,7 @@ class KeyCondition:
 
 
 class Part(NamedTuple):
-    """What one part of a write or a read does to one item: `kind` is as in `Write.part`, or `Get`."""
+    """What a request does to one item: `kind` is as in `Write.part`, or `Get`."""
 
     kind: str
     keys: Mapping[str, Mapping[str, str]]
@@ -43,7 +43,7 @@ class Part(NamedTuple):
 
 
 def key_condition(body: Mapping[str, Any]) -> KeyCondition | None:
-    """Return the condition of a Query on its keys, or None where it is of no form that this table uses."""
+    """Return the key condition of a Query, or None if it has a form that this table does not use."""
     expression = _bare(body.get("KeyConditionExpression", ""))
     names, values = body.get("ExpressionAttributeNames", {}), body.get("ExpressionAttributeValues", {})
     found = _PARTITION.match(expression)
@@ -67,7 +67,7 @@ def _bare(expression: str) -> str:
 
 
 def parts(operation: str, body: Mapping[str, Any]) -> Iterator[Part]:
-    """Return the items that a request names by their keys, and what it does to each."""
+    """Yield what a request does to each item that it names by its keys."""
     match operation:
         case "GetItem":
             yield Part("Get", body["Key"], False)
@@ -96,7 +96,7 @@ def _part(kind: str, change: Mapping[str, Any]) -> Part:
 
 
 def entity_of(keys: Mapping[str, Mapping[str, str]]) -> type[Item] | None:
-    """Return the entity whose key templates made these keys, or None where there is none."""
+    """Return the entity whose key templates match these keys, or None."""
     partition, sort = keys["PK"].get("S", ""), keys["SK"].get("S", "")
     for entity in Item.entities().values():
         if entity.PK.template.parse(partition) is not None and entity.SK.template.parse(sort) is not None:

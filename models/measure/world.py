@@ -1,4 +1,4 @@
-"""A user with an agent, a long conversation and enough of everything else for full pages: what patterns run against."""
+"""The data that scenarios run on: users, agents, a long conversation, and enough of everything else for full pages."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -33,28 +33,28 @@ _BATCH = 25
 
 
 class Ticking:
-    """A clock that moves a millisecond each time it is read: the same run gives the same times."""
+    """A clock that advances by a millisecond each time it is read, so that times are reproducible."""
 
     def __init__(self, moment: datetime = _START) -> None:
-        """Start at a moment."""
+        """Start at a time."""
         self.moment = moment
 
     def __call__(self) -> datetime:
-        """Return the present moment."""
+        """Return the current time."""
         self.moment += timedelta(milliseconds=1)
         return self.moment
 
     def advance(self, **duration: float) -> None:
-        """Move on."""
+        """Advance the clock by a duration."""
         self.moment += timedelta(**duration)
 
 
 @contextmanager
 def ticking() -> Iterator[Ticking]:
-    """Let the models' clock tick, for as long as this lasts."""
+    """Use a ticking clock in the models inside the block."""
     made = Ticking()
     before = clock.set_clock(made)
-    # The records of a run name nobody, whoever runs it.
+    # Audit records do not name the person who runs the measurement.
     token = audit_records.acting.set(audit_records.Actor())
     try:
         yield made
@@ -65,9 +65,9 @@ def ticking() -> Iterator[Ticking]:
 
 @dataclass
 class World:
-    """What there is to work with.
+    """The data of one measurement.
 
-    `messages` is how many the conversations have that are not told otherwise; `name` begins all emails.
+    `messages` is the default number of messages in a conversation; `name` is the beginning of all emails.
     """
 
     messages: int
@@ -77,7 +77,7 @@ class World:
     _client: Any = field(default_factory=own_client)
 
     def email(self) -> str:
-        """Return an email that nobody has; they are of one length."""
+        """Return an unused email; all have the same length."""
         self._count += 1
         return f"{self.name}.{self.messages:05}.{self._count:04}@example.com"
 
@@ -103,7 +103,7 @@ class World:
         return create_api_key(acting_for(user.user_id), key_hash=digest, hint="AbCd", name="laptop", role=user.role)
 
     def new_conversation(self, agent: Agent | None = None, *, messages: int | None = None) -> Conversation:
-        """Return a new conversation with so many messages, question and answer in turn, and the records of its turns.
+        """Return a new conversation with alternating questions and answers, and the records of its turns.
 
         Its last message is more than a minute old.
         """
@@ -155,7 +155,7 @@ class World:
 
     @cached_property
     def agent(self) -> Agent:
-        """The agent of most of what is here, whose user has a full page of everything."""
+        """The agent that most scenarios use; its owner has a full page of everything."""
         agent = self.new_agent()
         owner = acting_for(agent.user_id)
         for _ in range(PAGE):
@@ -196,12 +196,12 @@ class World:
 
     @cached_property
     def someone(self) -> User:
-        """A user for everybody to read."""
+        """A user that scenarios only read."""
         return self.new_user()
 
     @cached_property
     def conversation(self) -> Conversation:
-        """The long conversation, for reading alone."""
+        """The long conversation, which scenarios only read."""
         return self.new_conversation(self.agent)
 
     @cached_property
@@ -209,7 +209,7 @@ class World:
         return self.new_conversation()
 
     def long_conversation(self) -> Conversation:
-        """Return a long conversation to write to, each time as it was at first; its last message is minutes old."""
+        """Return a long conversation to write to, reset to its original content; its last message is minutes old."""
         conversation = self._long
         self.clock.advance(minutes=5)
         name = connection.settings().name
@@ -228,11 +228,11 @@ class World:
         return conversation
 
     def remove(self, item: Item) -> None:
-        """Delete an item past the models, as its TTL would."""
+        """Delete an item without the models, as its TTL would."""
         self._client.delete_item(TableName=connection.settings().name, Key={"PK": {"S": item.PK}, "SK": {"S": item.SK}})
 
     def put(self, items: Iterable[Item]) -> None:
-        """Put items into the table, past the models and fast."""
+        """Put items into the table quickly, without the models."""
         requests: Sequence[Any] = [{"PutRequest": {"Item": item.serialize()}} for item in items]
         name = connection.settings().name
         for start in range(0, len(requests), _BATCH):
@@ -242,6 +242,6 @@ class World:
 
 
 def _fields(item: Item) -> dict[str, Any]:
-    """Return an item's fields without its keys and its type."""
+    """Return an item's attributes without its keys and its type."""
     skipped = {"PK", "SK", "entity", "agent_key", "directory"}
     return {name: value for name, value in item.attribute_values.items() if name not in skipped}

@@ -97,7 +97,7 @@ def test_what_is_sent_beside_a_request_that_is_alone_is_found() -> None:
 
     assert broken(read_both, one, other, at_most=2) == []
     assert broken(read_both, one, replace(other, alone=True), at_most=2) == [
-        "AP-00 Sabotage: it sends a request that it declares to be alone beside others (GetItem, GetItem)"
+        "AP-00 Sabotage: it sends a request that it declares as alone along with others (GetItem, GetItem)"
     ]
 
 

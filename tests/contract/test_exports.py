@@ -179,9 +179,9 @@ class TestValidation:
         model["access_patterns"],
         ids=[f"{number}-{each['pattern']}" for number, each in enumerate(model["access_patterns"])],
     )
-    def test_the_implementation_gives_what_it_says(self, entry: dict[str, Any], filled: Any) -> None:
+    def test_the_implementation_returns_what_it_says(self, entry: dict[str, Any], filled: Any) -> None:
         answer = run(filled, entry["implementation"], settings().name)
-        says = entry["description"].rpartition(" Gives ")[2]
+        says = entry["description"].rpartition(" Returns ")[2]
         counted = re.match(r"(\d+) items?\.", says)
         match entry["dynamodb_operation"]:
             case "GetItem":

@@ -1,1 +1,1 @@
-"""The scenarios of the access patterns, a module for each kind of thing."""
+"""The scenarios of the access patterns, one module per topic."""

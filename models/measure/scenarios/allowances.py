@@ -1,4 +1,4 @@
-"""Allowances: limits, claims, and what is left claimed."""
+"""Allowances: limits, claims and their release."""
 
 from contextlib import suppress
 from dataclasses import replace
@@ -43,31 +43,31 @@ def _user(world: World) -> UserId:
 
 @scenario("AP-80")
 def first_allowance(world: World) -> Act:
-    """The first look."""
+    """A user without an allowance, which is created."""
     return partial(get_allowance, acting_for(world.new_user().user_id))
 
 
 @scenario("AP-80")
 def allowance(world: World) -> Act:
-    """One that is there."""
+    """An existing allowance."""
     return partial(get_allowance, _user(world))
 
 
 @scenario("AP-81")
 def first_change(world: World) -> Act:
-    """Of a user who has none yet."""
+    """A limit of a user without an allowance."""
     return partial(change_limits, acting_for(world.new_user().user_id), {"tokens_per_day": 500})
 
 
 @scenario("AP-81")
 def change(world: World) -> Act:
-    """One limit."""
+    """A limit of a user with an allowance."""
     return partial(change_limits, _user(world), {"tokens_per_day": 500})
 
 
 @scenario("AP-82")
 def look_after(world: World) -> Act:
-    """Two that run, one in a conversation that is gone."""
+    """Two running turns, one in a deleted conversation."""
     agent = world.new_agent()
     begun = [_begin(world.new_conversation(agent, messages=2)) for _ in range(2)]
     world.remove(Conversation.from_key(conversation_id=begun[0].lease.conversation.conversation_id))
@@ -84,7 +84,7 @@ def usage_of_a_day(world: World) -> Act:
 
 @scenario("AP-50")
 def begin_limited_turn(world: World) -> Act:
-    """One that claims."""
+    """A turn that claims part of its user's allowance."""
     conversation = world.new_conversation(messages=2)
     user_id = acting_for(conversation.user_id)
     quota = Quota(get_allowance(user_id), _LIMITS, lambda *_: 2500)
@@ -100,7 +100,7 @@ def begin_limited_turn(world: World) -> Act:
 
 @scenario("AP-50")
 def begin_beside_others(world: World) -> Act:
-    """One for which there was room when its allowance was read, and is none when it claims."""
+    """A turn that was within its limit when the allowance was read, but not when it claims."""
     agent = world.new_agent()
     user_id = acting_for(agent.user_id)
     before = Quota(get_allowance(user_id), replace(_LIMITS, turns_at_once=1), lambda *_: 2500)
@@ -116,14 +116,14 @@ def begin_beside_others(world: World) -> Act:
 
 @scenario("AP-52")
 def end_limited_turn(world: World) -> Act:
-    """One that settles its claim."""
+    """A turn that settles its claim."""
     begun = _begin(world.new_conversation(messages=2))
     return lambda: end_turn(begun.lease, "completed", [Draft("agent", ANSWER)], RECORD)
 
 
 @scenario("AP-54")
 def reconcile_limited_turn(world: World) -> Act:
-    """A dead worker's, whose claim is given back."""
+    """A turn whose worker died; its claim is released."""
     begun = _begin(world.new_conversation(messages=2))
     world.clock.advance(minutes=1)
     return lambda: reconcile_turn(begun.lease.turn)
@@ -131,7 +131,7 @@ def reconcile_limited_turn(world: World) -> Act:
 
 @scenario("AP-98")
 def count_requests(world: World) -> Act:
-    """The second one of a minute."""
+    """The second request of a minute."""
     user_id = acting_for(world.new_user().user_id)
     count_request(user_id, "user", 10)
     return partial(count_request, user_id, "user", 10)

@@ -22,21 +22,21 @@ def create_user(world: World) -> Act:
 
 @scenario("AP-02")
 def get_user(world: World) -> Act:
-    """A user who is there."""
+    """An existing user."""
     user = world.someone
     return lambda: users.get_user(acting_for(user.user_id))
 
 
 @scenario("AP-03")
 def get_user_by_email(world: World) -> Act:
-    """A user who is there."""
+    """An existing user."""
     email = normalise_email(world.someone.email)
     return lambda: users.get_user_by_email(email)
 
 
 @scenario("AP-04")
 def update_user(world: World) -> Act:
-    """Another name, which the index carries too."""
+    """Another name, which is projected into the index."""
     user = world.new_user()
     return lambda: users.update_user(acting_for(user.user_id), {"name": "Ann Other", "preferences": {"language": "en"}})
 
@@ -50,7 +50,7 @@ def list_users(world: World) -> Act:
 
 @scenario("AP-06")
 def change_email(world: World) -> Act:
-    """An email that nobody has."""
+    """An unused email."""
     user, email = world.new_user(), world.email()
     return lambda: users.change_email(acting_for(user.user_id), email)
 
@@ -65,7 +65,7 @@ def get_users_for_rotation(world: World) -> Act:
 
 @scenario("AP-96")
 def replace_details(world: World) -> Act:
-    """Details that nobody has changed meanwhile."""
+    """Details that have not been changed in the meantime."""
     user_id = acting_for(world.new_user().user_id)
     users.update_user(user_id, {"api_integration_details": {"openai": "v2.old"}})
     return lambda: credentials.replace_details(user_id, "openai", "v2.old", "v2.new")
@@ -108,7 +108,7 @@ def update_agent(world: World) -> Act:
 
 @scenario("AP-13")
 def lend_credentials(world: World) -> Act:
-    """Its owner's credentials are lent from now on."""
+    """The owner begins to share credentials."""
     agent = world.new_agent()
     changes = {"share_credentials": True}
     return lambda: agents.update_agent(acting_for(agent.user_id), agent.agent_id, changes)
@@ -116,7 +116,7 @@ def lend_credentials(world: World) -> Act:
 
 @scenario("AP-14")
 def find_agent_owner(world: World) -> Act:
-    """An agent that is there."""
+    """An existing agent."""
     agent = world.agent
     return lambda: agents.find_agent_owner(agent.agent_id)
 
@@ -133,7 +133,7 @@ def create_api_key(world: World) -> Act:
 
 @scenario("AP-20")
 def create_api_key_of_one_agent(world: World) -> Act:
-    """A new key of the scope `agent`."""
+    """A new key with the scope `agent`."""
     agent = world.new_agent()
     digest = f"{world.messages:05}".rjust(64, "b")
     return lambda: api_keys.create_api_key(
@@ -149,7 +149,7 @@ def create_api_key_of_one_agent(world: World) -> Act:
 
 @scenario("AP-21")
 def find_api_key(world: World) -> Act:
-    """A key that is valid."""
+    """A valid key."""
     key = world.new_key(world.someone)
     return lambda: api_keys.find_api_key(key.key_hash)
 
@@ -163,14 +163,14 @@ def list_api_keys(world: World) -> Act:
 
 @scenario("AP-23")
 def revoke_api_key(world: World) -> Act:
-    """A key that is valid."""
+    """A valid key."""
     key = world.new_key(world.someone)
     return lambda: api_keys.revoke_api_key(acting_for(key.user_id), key.key_id)
 
 
 @scenario("AP-24")
 def find_api_key_and_agent(world: World) -> Act:
-    """A key that is valid, and an agent of its user."""
+    """A valid key, and an agent."""
     agent = world.agent
     key = world.new_key(world.someone)
     return lambda: api_keys.find_api_key_and_agent(key.key_hash, agent.user_id, agent.agent_id)
@@ -178,7 +178,7 @@ def find_api_key_and_agent(world: World) -> Act:
 
 @scenario("AP-27")
 def note_api_key_use(world: World) -> Act:
-    """A key that was never used before."""
+    """A key that has never been used."""
     key = world.new_key(world.someone)
     return lambda: api_keys.note_api_key_use(
         acting_for(key.user_id), key.key_id, clock.now(), interval=timedelta(hours=1)
@@ -186,13 +186,13 @@ def note_api_key_use(world: World) -> Act:
 
 
 def _subject(world: World) -> str:
-    """Return a subject whom nobody has seen."""
+    """Return an unused subject."""
     return world.email()
 
 
 @scenario("AP-06")
 def give_an_email(world: World) -> Act:
-    """The first email of a user who came with a token."""
+    """The first email of a user who signed in with a token."""
     identity = identities.create_identity(ISSUER, _subject(world))
     email = world.email()
     return lambda: users.change_email(acting_for(str(identity.user_id)), email)
@@ -200,7 +200,7 @@ def give_an_email(world: World) -> Act:
 
 @scenario("AP-25")
 def find_identity(world: World) -> Act:
-    """An identity that is there."""
+    """An existing identity."""
     identity = identities.create_identity(ISSUER, _subject(world))
     return lambda: identities.find_identity(identity.identity_hash)
 
@@ -214,14 +214,14 @@ def create_identity(world: World) -> Act:
 
 @scenario("AP-26")
 def create_identity_without_an_email(world: World) -> Act:
-    """A subject of whom nothing else is known."""
+    """A subject without email or name."""
     subject = _subject(world)
     return lambda: identities.create_identity(ISSUER, subject)
 
 
 @scenario("AP-28")
 def find_identity_and_agent(world: World) -> Act:
-    """An identity, and an agent of its user."""
+    """An identity, and an agent."""
     agent = world.agent
     identity = identities.create_identity(ISSUER, _subject(world))
     return lambda: identities.find_identity_and_agent(identity.identity_hash, agent.user_id, agent.agent_id)
@@ -229,7 +229,7 @@ def find_identity_and_agent(world: World) -> Act:
 
 @scenario("AP-29")
 def readmit_identity(world: World) -> Act:
-    """The identity of a user who was deleted."""
+    """The identity of a deleted user."""
     subject, moment = _subject(world), clock.now()
     digest = identity_hash(ISSUER, subject)
     world.put([Identity(identity_hash=digest, status="closed", created_at=moment, closed_at=moment)])

@@ -52,7 +52,7 @@ def delete_conversation(world: World) -> Act:
 
 @scenario("AP-70")
 def delete_conversation_again(world: World) -> Act:
-    """One that is being deleted."""
+    """A conversation that is being deleted."""
     conversation = world.new_conversation(messages=2)
     return _twice(lambda: _delete_conversation(conversation))
 
@@ -71,7 +71,7 @@ def delete_agent(world: World) -> Act:
 
 @scenario("AP-71")
 def delete_agent_again(world: World) -> Act:
-    """One that is being deleted."""
+    """An agent that is being deleted."""
     return _twice(_ask_for_agent(world))
 
 
@@ -92,20 +92,20 @@ def delete_user(world: World) -> Act:
 
 @scenario("AP-72")
 def delete_user_again(world: World) -> Act:
-    """One who is being deleted."""
+    """A user who is being deleted."""
     return _twice(_ask_for_user(_new_user(world)))
 
 
 @scenario("AP-73")
 def erase_a_conversation(world: World) -> Act:
-    """A conversation with messages, state and a turn that no message names."""
+    """A conversation with messages, state and a turn without messages."""
     job = _delete_conversation(_full_conversation(world, world.messages))
     return lambda: erase(job, HOLD)
 
 
 @scenario("AP-73")
 def erase_an_agent(world: World) -> Act:
-    """An agent with a conversation, which is shared."""
+    """A shared agent with a conversation."""
     conversation = _full_conversation(world, 4)
     owner = acting_for(conversation.user_id)
     share_agent(owner, conversation.agent_id, _new_user(world))
@@ -116,7 +116,7 @@ def erase_an_agent(world: World) -> Act:
 
 @scenario("AP-73")
 def erase_a_user(world: World) -> Act:
-    """A user with a key, an agent, a conversation, state, an allowance, a repeat, counts, and somebody's agent."""
+    """A user with one of everything: key, agent, conversation, state, allowance, counts and another user's agent."""
     conversation = _full_conversation(world, 4)
     owner = acting_for(conversation.user_id)
     shared = world.new_agent()
@@ -149,7 +149,7 @@ def erase_a_user(world: World) -> Act:
 
 @scenario("AP-73")
 def erase_a_user_who_came_with_a_token(world: World) -> Act:
-    """A user without an email, whose identity is closed."""
+    """A user without an email, whose identity will be closed."""
     identity = create_identity("https://auth.example.com", world.email())
     job = _ask_for_user(acting_for(str(identity.user_id)))()
     return lambda: erase(job, HOLD)
@@ -157,7 +157,7 @@ def erase_a_user_who_came_with_a_token(world: World) -> Act:
 
 @scenario("AP-74")
 def get_erasure(world: World) -> Act:
-    """One that goes on."""
+    """A running erasure."""
     owner = _new_user(world)
     job = _ask_for_user(owner)()
     return lambda: erasure.get_erasure(owner, job.erasure_id)
@@ -165,14 +165,14 @@ def get_erasure(world: World) -> Act:
 
 @scenario("AP-75")
 def list_pending_erasures(world: World) -> Act:
-    """Some open jobs."""
+    """A page of unfinished jobs."""
     _ask_for_user(_new_user(world))()
     return lambda: erasure.list_pending_erasures(1)
 
 
 @scenario("AP-76")
 def take_erasure(world: World) -> Act:
-    """One whose worker has died."""
+    """An erasure whose worker died."""
     job = _ask_for_user(_new_user(world))()
     world.clock.advance(seconds=31)
     return lambda: erasure.take_erasure(job.erasure_id, Hold("worker_" + "1" * 26, HOLD.lease))
@@ -180,6 +180,6 @@ def take_erasure(world: World) -> Act:
 
 @scenario("AP-77")
 def find_erasure(world: World) -> Act:
-    """One that goes on."""
+    """A running erasure."""
     job = _ask_for_user(_new_user(world))()
     return lambda: erasure.find_erasure(job.erasure_id)

@@ -1,4 +1,4 @@
-"""Requests with an idempotency key: what looking one up costs, and what the record adds to an effect."""
+"""Requests with an idempotency key: the cost of the lookup, and what the record adds to a write."""
 
 from datetime import timedelta
 
@@ -11,19 +11,19 @@ from models.table.ids import new_id
 from models.table.tenancy import UserId, acting_for
 
 _ANSWER = "x" * 600
-# Of another user each time, so it may be the same.
+# It can be the same each time, because each scenario has another user.
 _HASH = "0b14d501a594442a01c6859541bcb3e8164d183d32937b851835442f69d5c94e"
 
 
 def _once(user_id: UserId, *, answer: bool = True) -> Once:
-    """Return a new key of a user's; an answer of 600 characters is kept with what is made."""
+    """Return a new idempotency key of a user; with `answer`, a response of 600 characters is stored with it."""
     kept = (lambda _: _ANSWER) if answer else None
     return Once(user_id, _HASH, _HASH, kept)
 
 
 @scenario("AP-64")
 def find_repeated(world: World) -> Act:
-    """A request that was done before."""
+    """A repeated request."""
     user_id = acting_for(world.new_user().user_id)
     once = _once(user_id)
     agents.create_agent(user_id, name="Ada", provider="echo", model="echo-1", once=once)
@@ -61,7 +61,7 @@ def share_agent_once(world: World) -> Act:
 
 @scenario("AP-15")
 def share_agent_again(world: World) -> Act:
-    """With an idempotency key, and a user who may use it already."""
+    """With an idempotency key, and a user who has access already."""
     agent, user = world.new_agent(), world.new_user()
     owner = acting_for(agent.user_id)
     sharing.share_agent(owner, agent.agent_id, user.user_id)
@@ -97,7 +97,7 @@ def append_message_once(world: World) -> Act:
 
 @scenario("AP-50")
 def begin_turn_once(world: World) -> Act:
-    """With an idempotency key: the turn can be found from its first moment."""
+    """With an idempotency key: the turn has a record from its start."""
     conversation = world.new_conversation(messages=2)
     owner = acting_for(conversation.user_id)
     return lambda: turns.begin_turn(

@@ -21,21 +21,21 @@ def _shared(world: World) -> tuple[Agent, User]:
 
 @scenario("AP-15")
 def share_agent(world: World) -> Act:
-    """With a user who may not use it yet."""
+    """With a user who has no access yet."""
     agent, user = world.new_agent(), world.new_user()
     return lambda: sharing.share_agent(acting_for(agent.user_id), agent.agent_id, user.user_id)
 
 
 @scenario("AP-16")
 def unshare_agent(world: World) -> Act:
-    """From a user who may use it."""
+    """From a user who has access."""
     agent, user = _shared(world)
     return lambda: sharing.unshare_agent(acting_for(agent.user_id), agent.agent_id, user.user_id)
 
 
 @scenario("AP-16")
 def unshare_agent_from_nobody(world: World) -> Act:
-    """From a user who may not use it: it is looked at what was wrong."""
+    """From a user who has no access: another read finds the reason."""
     agent, user = world.new_agent(), world.new_user()
 
     def act() -> None:
@@ -47,14 +47,14 @@ def unshare_agent_from_nobody(world: World) -> Act:
 
 @scenario("AP-17")
 def publish_agent(world: World) -> Act:
-    """An agent that is not published."""
+    """An unpublished agent."""
     agent = world.new_agent()
     return lambda: sharing.publish_agent(acting_for(agent.user_id), agent.agent_id, published=True)
 
 
 @scenario("AP-17")
 def withdraw_agent(world: World) -> Act:
-    """An agent that is published."""
+    """A published agent."""
     agent = world.new_agent()
     sharing.publish_agent(acting_for(agent.user_id), agent.agent_id, published=True)
     return lambda: sharing.publish_agent(acting_for(agent.user_id), agent.agent_id, published=False)
@@ -62,14 +62,14 @@ def withdraw_agent(world: World) -> Act:
 
 @scenario("AP-18")
 def get_shared_agent(world: World) -> Act:
-    """An agent that is shared with the user by name."""
+    """An agent that is shared with the user individually."""
     agent, user = _shared(world)
     return lambda: sharing.get_shared_agent(acting_for(user.user_id), agent.agent_id)
 
 
 @scenario("AP-18")
 def get_shared_agent_of_an_owner(world: World) -> Act:
-    """Its owner is known, as in a conversation."""
+    """An agent whose owner is known, as in a conversation."""
     agent, user = _shared(world)
     return lambda: sharing.get_shared_agent(acting_for(user.user_id), agent.agent_id, agent.user_id)
 
@@ -79,7 +79,7 @@ def list_shared_agents(world: World) -> Act:
     """A full page of agents of 1 KB."""
     owner, user = world.new_user(), world.new_user()
     moment = clock.now()
-    # What the other scenarios have published would stand in the list too.
+    # Agents that other scenarios have published would be in the list too.
     for each in sharing.list_shared_agents(acting_for(user.user_id), PAGE).items:
         sharing.publish_agent(acting_for(each.user_id), each.agent_id, published=False)
     for _ in range(PAGE + 1):

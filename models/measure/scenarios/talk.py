@@ -29,7 +29,7 @@ def create_conversation(world: World) -> Act:
 
 @scenario("AP-31")
 def get_conversation(world: World) -> Act:
-    """A conversation that is there."""
+    """An existing conversation."""
     conversation = world.conversation
     return lambda: conversations.get_conversation(acting_for(conversation.user_id), conversation.conversation_id)
 
@@ -59,7 +59,7 @@ def list_agent_conversations(world: World) -> Act:
 
 @scenario("AP-35")
 def update_conversation(world: World) -> Act:
-    """Another title, which both indexes carry, and a name of the metadata."""
+    """Another title, which is projected into both indexes, and a name in the metadata."""
     conversation = world.long_conversation()
     changes = {"title": "Lisbon and Porto", "metadata": {"topic": "travel"}}
     return lambda: conversations.update_conversation(
@@ -69,7 +69,7 @@ def update_conversation(world: World) -> Act:
 
 @scenario("AP-35")
 def update_conversation_with_nothing(world: World) -> Act:
-    """Nothing to change, so it is only read."""
+    """No changes, so it is only read."""
     conversation = world.conversation
     return lambda: conversations.update_conversation(acting_for(conversation.user_id), conversation.conversation_id, {})
 
@@ -120,7 +120,7 @@ def list_turn_counts(world: World) -> Act:
 
 @scenario("AP-40")
 def append_messages(world: World) -> Act:
-    """One message, more than a minute after the last: the activity indexes move."""
+    """One message, more than a minute after the last: the activity indexes are updated."""
     conversation = world.long_conversation()
     return lambda: messages.append_messages(
         acting_for(conversation.user_id), conversation.conversation_id, [Draft("user", QUESTION)]
@@ -145,7 +145,7 @@ def list_newest_messages(world: World) -> Act:
 
 @scenario("AP-41")
 def list_messages_between(world: World) -> Act:
-    """Those of a stretch of time, oldest first."""
+    """The messages of a period, oldest first."""
     conversation = world.conversation
     start = conversation.started_at
     return lambda: messages.list_messages(
@@ -169,14 +169,14 @@ def _said(world: World) -> tuple[UserId, str, str]:
 
 @scenario("AP-42")
 def get_message(world: World) -> Act:
-    """A message that is there."""
+    """An existing message."""
     said = _said(world)
     return lambda: messages.get_message(*said)
 
 
 @scenario("AP-42")
 def get_no_message(world: World) -> Act:
-    """An id that no message can have."""
+    """An invalid message id."""
     return partial(_try, messages.get_message, world.conversation)
 
 
@@ -189,7 +189,7 @@ def delete_message(world: World) -> Act:
 
 @scenario("AP-43")
 def delete_no_message(world: World) -> Act:
-    """An id that no message can have."""
+    """An invalid message id."""
     return partial(_try, messages.delete_message, world.conversation)
 
 

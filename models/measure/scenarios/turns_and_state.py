@@ -1,4 +1,4 @@
-"""Turns, and state."""
+"""Turns and state."""
 
 from contextlib import suppress
 from datetime import timedelta
@@ -44,7 +44,7 @@ def _begin(
 
 
 def _streamed(world: World) -> Begun:
-    """A turn that is being streamed, a second of it so far."""
+    """Return a turn that has been streaming for a second."""
     begun = _begin(world.new_conversation(messages=2), announced=True)
     turn_events.append_events(begun.lease.turn_id, 41, PIECES[:40])
     return begun
@@ -56,42 +56,42 @@ def _answer() -> list[Draft]:
 
 @scenario("AP-50")
 def begin_turn(world: World) -> Act:
-    """More than a minute after the last message: the activity indexes move."""
+    """More than a minute after the last message: the activity indexes are updated."""
     conversation = world.long_conversation()
     return partial(_begin, conversation)
 
 
 @scenario("AP-50")
 def begin_announced_turn(world: World) -> Act:
-    """One that is streamed, and has a record from its first moment."""
+    """A streamed turn, which has a record from its start."""
     conversation = world.new_conversation(messages=2)
     return partial(_begin, conversation, announced=True)
 
 
 @scenario("AP-50")
 def begin_turn_without_a_message(world: World) -> Act:
-    """One that answers what is there."""
+    """A turn without a new message."""
     conversation = world.new_conversation(messages=2)
     return partial(_begin, conversation, announced=True, asked=False)
 
 
 @scenario("AP-51")
 def renew_lease(world: World) -> Act:
-    """A lease that is held."""
+    """A lease that has not expired."""
     begun = _begin(world.long_conversation())
     return lambda: turns.renew_lease(begun.lease, LEASE)
 
 
 @scenario("AP-52")
 def end_turn(world: World) -> Act:
-    """A turn that was answered."""
+    """A completed turn."""
     begun = _begin(world.long_conversation())
     return lambda: turns.end_turn(begun.lease, "completed", _answer(), RECORD)
 
 
 @scenario("AP-52")
 def end_turn_that_failed(world: World) -> Act:
-    """A turn without an answer, beside somebody who said something meanwhile."""
+    """A failed turn, during which another message was appended."""
     begun = turns.begin_turn(
         *(lambda made: (acting_for(made.user_id), made.conversation_id))(world.new_conversation(messages=2)),
         lambda _: [],
@@ -114,21 +114,21 @@ def get_turn(world: World) -> Act:
 
 @scenario("AP-52")
 def end_turn_that_expires(world: World) -> Act:
-    """One whose record will go: what it took stays."""
+    """A turn whose record expires; its token counts are kept."""
     begun = _begin(world.new_conversation(messages=2), retention_days=30)
     return lambda: turns.end_turn(begun.lease, "completed", _answer(), RECORD)
 
 
 @scenario("AP-52")
 def end_turn_that_was_streamed(world: World) -> Act:
-    """One that has a record already."""
+    """A turn that already has a record."""
     begun = _streamed(world)
     return lambda: turns.end_turn(begun.lease, "completed", _answer(), RECORD)
 
 
 @scenario("AP-52")
 def end_turn_again(world: World) -> Act:
-    """One whose end is stored, which the worker has not heard."""
+    """A turn whose end is stored, but the worker lost the acknowledgement."""
     begun = _begin(world.new_conversation(messages=2))
     turns.end_turn(begun.lease, "completed", _answer(), RECORD)
     return lambda: turns.end_turn(begun.lease, "completed", _answer(), RECORD)
@@ -136,7 +136,7 @@ def end_turn_again(world: World) -> Act:
 
 @scenario("AP-43")
 def delete_message_of_a_turn(world: World) -> Act:
-    """The question of a turn that was answered: what the turn took stays."""
+    """The question of a completed turn; its token counts are kept."""
     begun = _begin(world.new_conversation(messages=2))
     turns.end_turn(begun.lease, "completed", _answer(), RECORD)
     return lambda: _delete_question(begun)
@@ -144,7 +144,7 @@ def delete_message_of_a_turn(world: World) -> Act:
 
 @scenario("AP-43")
 def delete_message_of_a_running_turn(world: World) -> Act:
-    """The question of a streamed turn that is being answered."""
+    """The question of a running, streamed turn."""
     begun = _streamed(world)
     return lambda: _delete_question(begun)
 
@@ -155,7 +155,7 @@ def _delete_question(begun: Begun) -> None:
 
 @scenario("AP-53")
 def get_running_turn(world: World) -> Act:
-    """A plain turn that runs: it has no record yet."""
+    """A running plain turn, which has no record yet."""
     begun = _begin(world.new_conversation(messages=2))
     return lambda: turn_states.get_turn(begun.lease.user_id, begun.lease.turn_id)
 
@@ -178,7 +178,7 @@ def reconcile_plain_turn(world: World) -> Act:
 
 @scenario("AP-54")
 def reconcile_turn_that_expires(world: World) -> Act:
-    """A plain turn whose worker died, and whose record will go."""
+    """A plain turn whose worker died, and whose record expires."""
     begun = _begin(world.new_conversation(messages=2), retention_days=30)
     world.clock.advance(minutes=1)
     return lambda: turn_states.reconcile_turn(begun.lease.turn)
@@ -186,7 +186,7 @@ def reconcile_turn_that_expires(world: World) -> Act:
 
 @scenario("AP-55")
 def request_cancel(world: World) -> Act:
-    """A turn that runs."""
+    """A running turn."""
     begun = _begin(world.new_conversation(messages=2))
     return lambda: turn_states.request_cancel(begun.lease.turn)
 
@@ -200,14 +200,14 @@ def append_events(world: World) -> Act:
 
 @scenario("AP-57")
 def streamed(world: World) -> Act:
-    """What was said in the last second."""
+    """The text of one second."""
     begun = _streamed(world)
     return lambda: turn_events.streamed(begun.lease.turn_id, 1)
 
 
 @scenario("AP-58")
 def turn_messages(world: World) -> Act:
-    """A turn that was answered."""
+    """A completed turn."""
     begun = _begin(world.new_conversation(messages=2))
     turn, _ = turns.end_turn(begun.lease, "completed", _answer(), RECORD)
     return lambda: turn_events.turn_messages(turn)
@@ -215,7 +215,7 @@ def turn_messages(world: World) -> Act:
 
 @scenario("AP-59")
 def cancelled_turns(world: World) -> Act:
-    """One turn that runs here."""
+    """One running turn."""
     conversation = world.new_conversation(messages=2)
     _begin(conversation)
     return lambda: turn_states.cancelled_turns([conversation.conversation_id])
@@ -283,7 +283,7 @@ def replace_user_state(world: World) -> Act:
 
 @scenario("AP-61")
 def put_state_nowhere(world: World) -> Act:
-    """A value that must be there, of a conversation that is not."""
+    """A conditional update in a missing conversation."""
     owner = Owner(acting_for(world.someone.user_id), NOWHERE)
 
     def put() -> None:
@@ -309,7 +309,7 @@ def delete_user_state(world: World) -> Act:
 
 @scenario("AP-62")
 def delete_state_nowhere(world: World) -> Act:
-    """A value of a conversation that is not there."""
+    """A value of a missing conversation."""
     owner = Owner(acting_for(world.someone.user_id), NOWHERE)
 
     def delete() -> None:
@@ -321,21 +321,21 @@ def delete_state_nowhere(world: World) -> Act:
 
 @scenario("AP-63")
 def list_user_state(world: World) -> Act:
-    """A full page of a user's."""
+    """A full page of a user's values."""
     owner = Owner(acting_for(world.agent.user_id))
     return lambda: list_states(owner, PAGE)
 
 
 @scenario("AP-63")
 def list_conversation_state(world: World) -> Act:
-    """A conversation's."""
+    """The values of a conversation."""
     owner = _kept(_of_conversation(world))
     return lambda: list_states(owner, PAGE, kind="session")
 
 
 @scenario("AP-97")
 def find_named_objects(world: World) -> Act:
-    """Objects of fifty values, which are small by now."""
+    """Objects of fifty values that no longer refer to them."""
     owner = Owner(acting_for(world.new_user().user_id))
     stored = [put_state(owner, "application", f"key-{number:02}", number) for number in range(PAGE)]
     keys = [new_key(state.PK, state.SK) for state in stored]

@@ -10,19 +10,19 @@ from collections.abc import Mapping
 from models.export.site import Trips
 
 _API = "/api/v1"
-_OWN = "oneself"
-_OTHER = "somebody else, for an administrator"
+_OWN = "the caller"
+_OTHER = "another user, for an administrator"
 
 TRIPS: Mapping[str, tuple[Trips, ...]] = {
     f"GET {_API}/agents": (Trips((1, 1)),),
     f"GET {_API}/agents/{{agent_id}}": (Trips((1, 1)),),
     f"GET {_API}/agents/{{agent_id}}/conversations": (
-        Trips((1, 2), "an agent of one's own"),
-        Trips((1, 2, 1, 1), "an agent of somebody else's"),
+        Trips((1, 2), "the caller's agent"),
+        Trips((1, 2, 1, 1), "another user's agent"),
     ),
     f"GET {_API}/api-keys": (Trips((1, 1)),),
     f"GET {_API}/audit": (Trips((1, 1)),),
-    f"GET {_API}/conversations": (Trips((1, 3), "of all statuses"), Trips((1, 1), "of one status")),
+    f"GET {_API}/conversations": (Trips((1, 3), "all statuses"), Trips((1, 1), "one status")),
     f"GET {_API}/conversations/{{conversation_id}}": (
         Trips((1, 1), "with its newest messages"),
         Trips((1, 1), "without messages"),
@@ -34,15 +34,18 @@ TRIPS: Mapping[str, tuple[Trips, ...]] = {
     f"GET {_API}/conversations/{{conversation_id}}/messages/{{message_id}}": (Trips((1, 1)),),
     f"GET {_API}/conversations/{{conversation_id}}/state": (Trips((1, 2)),),
     f"GET {_API}/conversations/{{conversation_id}}/state/{{key}}": (Trips((1, 1)),),
-    f"GET {_API}/erasures/{{erasure_id}}": (Trips((1, 1), "one's own"), Trips((1, 1, 1), "for an administrator")),
+    f"GET {_API}/erasures/{{erasure_id}}": (
+        Trips((1, 1), "the caller's erasure"),
+        Trips((1, 1, 1), "for an administrator"),
+    ),
     f"GET {_API}/shared-agents": (Trips((1, 2, 1)),),
     f"GET {_API}/shared-agents/{{agent_id}}": (Trips((1, 1, 1)),),
     f"GET {_API}/turns/{{turn_id}}": (
         Trips((1, 1), "a turn that has ended"),
-        Trips((1, 1, 1, 1, 1), "a plain one that runs"),
+        Trips((1, 1, 1, 1, 1), "a plain turn that is running"),
     ),
     f"GET {_API}/turns/{{turn_id}}/events": (Trips((1, 1, 1, 1, 1), "a turn that has ended, from the start"),),
-    # Records before counts: a record that goes in between has left its count by then.
+    # Records before counts: a record that is deleted in between has left its count by then.
     f"GET {_API}/usage": (Trips((1, 1, 1), "up to 1,000 turns"),),
     f"GET {_API}/users": (
         Trips((1, 1, 1), "for an administrator"),
@@ -53,8 +56,8 @@ TRIPS: Mapping[str, tuple[Trips, ...]] = {
     f"GET {_API}/users/{{user_id}}": (Trips((1, 4), _OWN), Trips((1, 1, 4), _OTHER)),
     f"GET {_API}/users/{{user_id}}/audit": (Trips((1, 1), _OWN), Trips((1, 1, 1), _OTHER)),
     f"GET {_API}/users/{{user_id}}/export": (
-        Trips((1,) * 10, "of who has no conversation"),
-        Trips((1,) * 7 + (1, 2, 2) + (1,) * 3, "of who has one"),
+        Trips((1,) * 10, "without conversations"),
+        Trips((1,) * 7 + (1, 2, 2) + (1,) * 3, "with one conversation"),
     ),
     f"GET {_API}/users/{{user_id}}/limits": (
         Trips((1, 1), _OWN),

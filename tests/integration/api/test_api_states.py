@@ -119,7 +119,7 @@ def test_what_is_not_allowed_is_refused_by_its_name(ann: Caller, owner: str, bod
 def test_a_key_that_clients_cannot_reach_is_refused_in_words(ann: Caller, owner: str, key: str) -> None:
     fields = ann.refused(422, "validation_failed", "PUT", f"{owner}/{key}", {"value": 1})
     assert fields == {
-        "key": "must be 1 to 128 letters from a to z in either case, digits and _.:-, and not dots alone",
+        "key": "must be 1 to 128 letters from a to z in either case, digits and _.:-, and not only dots",
     }
     assert ann.get(owner)["data"] == []
 

@@ -99,20 +99,20 @@ def known_limits(people: People, who: Caller, path: str) -> Ask:
     return asks(who, path)
 
 
-# How each course of each route is asked for: `course` names it as the documentation does.
-COURSES: Mapping[tuple[str, str], Callable[[People], Ask]] = {
+# How to request each scenario of each route; the keys are the route and the scenario's name in the documentation.
+SCENARIOS: Mapping[tuple[str, str], Callable[[People], Ask]] = {
     ("/agents", ""): lambda p: asks(p.ann, "/agents"),
     ("/agents/{agent_id}", ""): lambda p: asks(p.ann, f"/agents/{p.ann.agent()}"),
-    ("/agents/{agent_id}/conversations", "an agent of one's own"): lambda p: asks(
+    ("/agents/{agent_id}/conversations", "the caller's agent"): lambda p: asks(
         p.ann, f"/agents/{p.ann.agent()}/conversations"
     ),
-    ("/agents/{agent_id}/conversations", "an agent of somebody else's"): lambda p: asks(
+    ("/agents/{agent_id}/conversations", "another user's agent"): lambda p: asks(
         p.ann, f"/agents/{p.shared()}/conversations"
     ),
     ("/api-keys", ""): lambda p: asks(p.ann, "/api-keys"),
     ("/audit", ""): lambda p: asks(p.ann, "/audit"),
-    ("/conversations", "of all statuses"): lambda p: asks(p.ann, "/conversations"),
-    ("/conversations", "of one status"): lambda p: asks(p.ann, "/conversations", status="active"),
+    ("/conversations", "all statuses"): lambda p: asks(p.ann, "/conversations"),
+    ("/conversations", "one status"): lambda p: asks(p.ann, "/conversations", status="active"),
     ("/conversations/{conversation_id}", "with its newest messages"): lambda p: asks(p.ann, p.talk()),
     ("/conversations/{conversation_id}", "without messages"): lambda p: asks(p.ann, p.talk(), messages=0),
     ("/conversations/{conversation_id}/messages", "the newest page, newest first"): lambda p: asks(
@@ -124,12 +124,12 @@ COURSES: Mapping[tuple[str, str], Callable[[People], Ask]] = {
     ),
     ("/conversations/{conversation_id}/state", ""): lambda p: with_state(p, ""),
     ("/conversations/{conversation_id}/state/{key}", ""): with_state,
-    ("/erasures/{erasure_id}", "one's own"): lambda p: asks(p.ann, f"/erasures/{erased(p.ann)}"),
+    ("/erasures/{erasure_id}", "the caller's erasure"): lambda p: asks(p.ann, f"/erasures/{erased(p.ann)}"),
     ("/erasures/{erasure_id}", "for an administrator"): lambda p: asks(p.admin, f"/erasures/{erased(p.ann)}"),
     ("/shared-agents", ""): shared_agents,
     ("/shared-agents/{agent_id}", ""): lambda p: asks(p.ann, f"/shared-agents/{p.shared()}"),
     ("/turns/{turn_id}", "a turn that has ended"): lambda p: asks(p.ann, p.turn()),
-    ("/turns/{turn_id}", "a plain one that runs"): lambda p: asks(p.ann, p.running()),
+    ("/turns/{turn_id}", "a plain turn that is running"): lambda p: asks(p.ann, p.running()),
     ("/turns/{turn_id}/events", "a turn that has ended, from the start"): lambda p: streamed(
         p.ann, p.turn() + "/events"
     ),
@@ -138,31 +138,31 @@ COURSES: Mapping[tuple[str, str], Callable[[People], Ask]] = {
     ("/users", "by email, for an administrator"): lambda p: asks(p.admin, "/users", email=p.ann.user.email),
     ("/users/me/state", ""): lambda p: of_the_user(p, ""),
     ("/users/me/state/{key}", ""): of_the_user,
-    ("/users/{user_id}", "oneself"): lambda p: asks(p.ann, "/users/me"),
-    ("/users/{user_id}", "somebody else, for an administrator"): lambda p: asks(p.admin, f"/users/{p.ann.id}"),
-    ("/users/{user_id}/audit", "oneself"): lambda p: asks(p.ann, "/users/me/audit"),
-    ("/users/{user_id}/audit", "somebody else, for an administrator"): lambda p: asks(
+    ("/users/{user_id}", "the caller"): lambda p: asks(p.ann, "/users/me"),
+    ("/users/{user_id}", "another user, for an administrator"): lambda p: asks(p.admin, f"/users/{p.ann.id}"),
+    ("/users/{user_id}/audit", "the caller"): lambda p: asks(p.ann, "/users/me/audit"),
+    ("/users/{user_id}/audit", "another user, for an administrator"): lambda p: asks(
         p.admin, f"/users/{p.ann.id}/audit"
     ),
-    ("/users/{user_id}/export", "of who has no conversation"): lambda p: streamed(p.ann, "/users/me/export"),
-    ("/users/{user_id}/export", "of who has one"): with_conversation,
-    ("/users/{user_id}/limits", "oneself"): lambda p: known_limits(p, p.ann, "/users/me/limits"),
-    ("/users/{user_id}/limits", "oneself, for the first time"): lambda p: asks(p.ann, "/users/me/limits"),
-    ("/users/{user_id}/limits", "somebody else, for an administrator"): lambda p: known_limits(
+    ("/users/{user_id}/export", "without conversations"): lambda p: streamed(p.ann, "/users/me/export"),
+    ("/users/{user_id}/export", "with one conversation"): with_conversation,
+    ("/users/{user_id}/limits", "the caller"): lambda p: known_limits(p, p.ann, "/users/me/limits"),
+    ("/users/{user_id}/limits", "the caller, for the first time"): lambda p: asks(p.ann, "/users/me/limits"),
+    ("/users/{user_id}/limits", "another user, for an administrator"): lambda p: known_limits(
         p, p.admin, f"/users/{p.ann.id}/limits"
     ),
-    ("/users/{user_id}/usage", "oneself"): lambda p: asks(p.ann, "/users/me/usage"),
-    ("/users/{user_id}/usage", "somebody else, for an administrator"): lambda p: asks(
+    ("/users/{user_id}/usage", "the caller"): lambda p: asks(p.ann, "/users/me/usage"),
+    ("/users/{user_id}/usage", "another user, for an administrator"): lambda p: asks(
         p.admin, f"/users/{p.ann.id}/usage"
     ),
 }
 
-ALL = [(route, each) for route, courses in TRIPS.items() for each in courses]
+ALL = [(route, each) for route, scenarios in TRIPS.items() for each in scenarios]
 
 
 @pytest.mark.parametrize(("route", "trips"), ALL, ids=[f"{route} {each.when}".strip() for route, each in ALL])
 def test_a_read_takes_as_many_trips_as_the_documentation_says(app: OpenAPI, route: str, trips: Trips) -> None:
-    ask = COURSES[route.removeprefix("GET /api/v1"), trips.when](People(app))
+    ask = SCENARIOS[route.removeprefix("GET /api/v1"), trips.when](People(app))
     with held_to(trips.sent):
         ask()
 

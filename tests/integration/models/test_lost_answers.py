@@ -1,5 +1,5 @@
-"""DynamoDB's bad days: an answer that is lost, a request that is refused. What is done in the end stands once, and what
-is not done at all is an error that leaves nothing half done. Each pattern that writes has its course here.
+"""Failures of DynamoDB: a lost response, a refused request. Each write takes effect exactly once, or fails and leaves
+nothing half done. Every pattern that writes has a scenario here.
 """
 
 from collections.abc import Callable, Iterator

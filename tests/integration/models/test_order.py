@@ -1,6 +1,6 @@
-"""Order as a property: batches stay together, times strictly increase, and cursors stay right, whatever happens beside.
+"""Order as a property: batches stay together, times strictly increase, and cursors stay valid under concurrent changes.
 
-Each course is drawn from a seed, which stands in the test's name: a failure can be played again.
+Each scenario is generated from a seed, which is in the test's name, so that a failure can be reproduced.
 """
 
 import random
@@ -22,7 +22,7 @@ STEPS = 60
 
 @dataclass
 class Reader:
-    """Pages through a conversation in one direction, a page now and then."""
+    """Pages through a conversation in one direction, one page at a time."""
 
     conversation: Conversation
     descending: bool
@@ -46,8 +46,8 @@ class Reader:
         self.ended = not page.more
 
 
-class Course:
-    """A conversation, what must be in it, and readers at work."""
+class Scenario:
+    """A conversation, its expected content, and its readers."""
 
     def __init__(self, seed: int, clock: FakeClock) -> None:
         self.random = random.Random(seed)
@@ -76,7 +76,7 @@ class Course:
 
     def delete(self) -> None:
         if self.there:
-            # The newest one too, after which the next must still come.
+            # Sometimes the newest one: the next message must still sort after it.
             message = self.there.pop(self.random.choice([-1, self.random.randrange(len(self.there))]))
             delete_message(*self.ids, message.message_id)
             self.deleted.add(message.message_id)
@@ -90,25 +90,25 @@ class Course:
 
 @pytest.mark.parametrize("seed", range(8))
 def test_every_reader_sees_one_order_without_gaps_or_repeats(seed: int, fake_clock: FakeClock) -> None:
-    course = Course(seed, fake_clock)
+    scenario = Scenario(seed, fake_clock)
     for _ in range(STEPS):
-        course.step()
-    for reader in course.readers:
+        scenario.step()
+    for reader in scenario.readers:
         reader.ended = reader.ended and reader.descending
         while not reader.ended:
             reader.turn_page(50)
 
-    stored = list_messages(*course.ids, 1000).items
-    assert [message.message_id for message in stored] == [message.message_id for message in course.there]
+    stored = list_messages(*scenario.ids, 1000).items
+    assert [message.message_id for message in stored] == [message.message_id for message in scenario.there]
     times = [message.ts for message in stored]
     assert times == sorted(set(times)), "times strictly increase"
     order = {message.message_id: position for position, message in enumerate(stored)}
-    for batch in course.batches:
+    for batch in scenario.batches:
         places = [order[each] for each in batch if each in order]
         assert places == list(range(places[0], places[0] + len(places))) if places else True, "a batch stays together"
-    for reader in course.readers:
+    for reader in scenario.readers:
         ids = [message.message_id for message in reader.seen]
         moments = [message.ts for message in reader.seen]
         assert moments == sorted(set(moments), reverse=reader.descending), "one order, nothing twice"
         kept = reader.there_at_start if reader.descending else order.keys()
-        assert kept - course.deleted <= set(ids), "nothing that stayed is missed"
+        assert kept - scenario.deleted <= set(ids), "nothing that stayed is missed"

@@ -91,11 +91,11 @@ SWAPPED = [{"AttributeName": "user_activity", "KeyType": "HASH"}, {"AttributeNam
         (other_index(0, KeySchema=SWAPPED), "its index conversations_by_user has other keys"),
         (
             other_index(0, Projection={"ProjectionType": "INCLUDE", "NonKeyAttributes": ["title"]}),
-            "its index conversations_by_user does not carry agent_id, started_at",
+            "its index conversations_by_user does not project agent_id, started_at",
         ),
         (
             other_index(1, Projection={"ProjectionType": "KEYS_ONLY"}),
-            "its index conversations_by_agent does not carry started_at, status, title",
+            "its index conversations_by_agent does not project started_at, status, title",
         ),
     ],
 )
