@@ -39,8 +39,8 @@ class Conversation(Item):
 
     The lease: while a turn runs, `lease_turn` is its id, and `lease_expires_at` is when the lease expires, by
     DynamoDB's clock. `fence`, the fencing number, grows with every lease: a worker with an older one writes nothing.
-    `cancel_turn` is the id of a turn that was cancelled; such a turn can no longer complete. `lease_claim` is the turn's
-    claim on its user's allowance, as `[day, tokens]`, if there are limits.
+    `cancel_turn` is the id of a turn that was cancelled; it can no longer complete. `lease_claim` is the turn's claim
+    on its user's allowance, as `[day, tokens]`, if there are limits.
     """
 
     ENTITY = "Conversation"
