@@ -19,7 +19,7 @@ from models.measure.exchange import Exchange, watched
 from models.table import connection
 
 _past: ContextVar[bool] = ContextVar("past_the_models", default=False)
-ANY_ROUTE = "every route that needs a caller"
+ANY_ROUTE = "every authenticated route"
 
 
 @contextmanager

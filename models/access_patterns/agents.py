@@ -51,8 +51,8 @@ def create_agent(
         details: `description`, `system_message`, `functions`, `settings`.
 
     Raises:
-        InvalidValue: a field is not what it must be.
-        MapTooLarge: the settings have more names or bytes than they may.
+        InvalidValue: a field has an invalid value.
+        MapTooLarge: the settings have more names or bytes than their limit.
         ItemNotFound: there is no such user.
         ItemTooLarge: it would be over 392 KB.
         DoneBefore: another request with the same idempotency key was first.
@@ -156,8 +156,8 @@ def update_agent(user_id: UserId, agent_id: str, changes: Mapping[str, Any]) -> 
     transaction even for one write, because a retried transaction does not increment the version twice.
 
     Raises:
-        InvalidValue: a field cannot be changed, or not to this.
-        MapTooLarge: the settings would have more names or bytes than they may.
+        InvalidValue: a field cannot be changed, or its new value is not allowed.
+        MapTooLarge: the settings would have more names or bytes than their limit.
         ItemNotFound: the user has no such agent.
         ItemTooLarge: it would be over 392 KB.
         Contended: others kept changing the agent.
@@ -187,10 +187,10 @@ def update_agent(user_id: UserId, agent_id: str, changes: Mapping[str, Any]) -> 
 
 
 def _ensure_room(agent: Agent, before: int) -> None:
-    """Check that an agent leaves room for whom it is shared with; one that was too large before may become smaller.
+    """Check that an agent leaves room for the ids it is shared with; one that was already too large may shrink.
 
     Raises:
-        ItemTooLarge: it does not; the error names what takes most of it.
+        ItemTooLarge: it does not; the error names its largest attribute.
     """
     stored = agent.serialize()
     size = item_size(stored)

@@ -79,7 +79,7 @@ def change_limits(user_id: UserId, changes: Mapping[str, Any]) -> Allowance:
     """Set a user's own limits by name; None removes one, so that the deployment's limit applies again.
 
     Raises:
-        InvalidValue: a name is none of a limit, or a limit is no whole number.
+        InvalidValue: a name is not that of a limit, or a limit is not a whole number.
         ItemNotFound: there is no such user.
     """
     for name, value in checked_map("changes", changes).items():

@@ -69,7 +69,7 @@ def create_api_key(
         once: the request's idempotency key.
 
     Raises:
-        InvalidValue: a field is not what it must be, such as a time without a time zone.
+        InvalidValue: a field has an invalid value, such as a time without a time zone.
         ItemNotFound: there is no such user, or the user has no such agent.
         DoneBefore: another request with the same idempotency key was first.
     """
@@ -119,7 +119,7 @@ def create_api_key(
     question="Whose key is this? On every request.",
     requests=(Request("GetItem", (ApiKey,), consistent=True),),
     budget=Budget(1, 1, 0, "one small item"),
-    routes=("every route that needs a caller",),
+    routes=("every authenticated route",),
 )
 def find_api_key(key_hash: str) -> ApiKey:
     """Return the API key with the hash of a presented key.
@@ -152,8 +152,8 @@ def find_api_key_and_agent(key_hash: str, owner_id: str, agent_id: str) -> tuple
 
     Args:
         key_hash: the hash of the presented key.
-        owner_id: whose agent is expected; nothing has established yet that this is who calls, so the caller of this
-            function uses the agent only if the key is this user's.
+        owner_id: the expected owner of the agent. Who makes the request is not known yet, so the calling code must
+            check `Agent.usable_by` before it uses the agent.
         agent_id: the agent.
 
     Raises:

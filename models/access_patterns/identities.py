@@ -17,7 +17,7 @@ from models.user import EmailClaim, User
     question="Which user is this subject of an issuer? On every request with an access token.",
     requests=(Request("GetItem", (Identity,), consistent=True),),
     budget=Budget(1, 1, 0, "one small item"),
-    routes=("every route that needs a caller",),
+    routes=("every authenticated route",),
 )
 def find_identity(digest: str) -> Identity:
     """Return the identity with this hash, even if it is closed.
@@ -44,7 +44,7 @@ def find_identity(digest: str) -> Identity:
         ),
     ),
     budget=Budget(1, 0, 7, "a profile of up to 1 KB, its identity, its email claim and its entry in users_by_id"),
-    routes=("every route that needs a caller",),
+    routes=("every authenticated route",),
 )
 def create_identity(issuer: str, subject: str, *, email: str | None = None, name: str | None = None) -> Identity:
     """Create a user and their identity, and claim the email if there is one, all or nothing.
@@ -61,7 +61,7 @@ def create_identity(issuer: str, subject: str, *, email: str | None = None, name
         InvalidValue: the issuer, the subject or the name is not text.
         IdentityTaken: the identity exists, perhaps created by a parallel request.
         EmailTaken: another user has the email.
-        InvalidKeyField: it is no email.
+        InvalidKeyField: it is not an email.
     """
     digest = identity_hash(text_value("issuer", issuer), text_value("subject", subject))
     user = new_user(email, name=name, identity_hash=digest)
@@ -96,8 +96,8 @@ def find_identity_and_agent(digest: str, owner_id: str, agent_id: str) -> tuple[
 
     Args:
         digest: the hash of issuer and subject.
-        owner_id: whose agent is expected; nothing has established yet that this is who calls, so the caller of this
-            function uses the agent only if the identity is this user's.
+        owner_id: the expected owner of the agent. Who makes the request is not known yet, so the calling code must
+            check `Agent.usable_by` before it uses the agent.
         agent_id: the agent.
 
     Raises:

@@ -15,7 +15,7 @@ WORKER_STOPPED = "The worker that ran this turn stopped before it ended."
 
 
 def running_turn(conversation: Conversation) -> Turn:
-    """Return the turn that holds a conversation's lease, with what the header knows of it."""
+    """Return the turn that holds a conversation's lease, as far as the header describes it."""
     return Turn(
         user_id=conversation.user_id,
         turn_id=conversation.lease_turn,

@@ -21,7 +21,7 @@ _MINUTE = timedelta(minutes=1)
     question="May this user, or this key, make another request in this minute?",
     requests=(Request("UpdateItem", (RequestCount,)),),
     budget=Budget(1, 0, 1, "one small item; with limits for both users and keys, each request calls it twice"),
-    routes=("every route that needs a caller",),
+    routes=("every authenticated route",),
 )
 def count_request(user_id: UserId, who: str, limit: int) -> None:
     """Count a request in the current minute, by DynamoDB's clock.

@@ -1,8 +1,8 @@
 """Retention: how long the content of a conversation is kept, enforced by DynamoDB's TTL.
 
 Each item (a message, a turn's record, a state value) expires a number of days after it was written. The header expires
-with its newest item; each message extends it, in the update that is made anyway. If a conversation contains an item
-that never expires, its header never expires either.
+with its newest item: each message extends its TTL in the same update that counts the message. If a conversation
+contains an item that never expires, its header never expires either.
 
 The number of days is stored on the header: the shorter of the deployment's and the agent's, as of the beginning of the
 conversation or its last turn. So a change applies from the next turn on, and never to existing items.
@@ -36,10 +36,10 @@ def retain(conversation: Conversation, days: int | None) -> list[Action]:
 
 
 def checked_days(days: int | None) -> int | None:
-    """Return for how many days something is kept, if so many are allowed; None keeps it.
+    """Return a retention period in days after checking it; None means that nothing expires.
 
     Raises:
-        InvalidValue: they are no whole number from 1 to 36,500.
+        InvalidValue: it is not a whole number from 1 to 36,500.
     """
     return None if days is None else number_value("retention_days", days, 1, MAX_DAYS)
 

@@ -202,10 +202,10 @@ def publish_agent(user_id: UserId, agent_id: str, *, published: bool) -> Agent:
     budget=Budget(2, 3, 0, "a grant, a `PublishedAgent` and an agent of up to 4 KB"),
     routes=(
         "GET /api/v1/shared-agents/{agent_id}",
-        "GET /api/v1/agents/{agent_id}/conversations with an agent of somebody else's",
-        "POST /api/v1/conversations with an agent of somebody else's",
-        "POST /api/v1/conversations/{conversation_id}/messages with an agent of somebody else's",
-        "POST /api/v1/conversations/{conversation_id}/turns with an agent of somebody else's",
+        "GET /api/v1/agents/{agent_id}/conversations with another user's agent",
+        "POST /api/v1/conversations with another user's agent",
+        "POST /api/v1/conversations/{conversation_id}/messages with another user's agent",
+        "POST /api/v1/conversations/{conversation_id}/turns with another user's agent",
     ),
 )
 def get_shared_agent(user_id: UserId, agent_id: str, owner_id: str | None = None) -> Agent:

@@ -47,16 +47,16 @@ class Owner:
         return {"conversation_id": self.conversation_id}
 
     def ensure(self) -> None:
-        """Check that the conversation is this user's. Cost: 1 GetItem for a conversation, nothing for a user.
+        """Check that the conversation belongs to this user. Cost: 1 GetItem for a conversation, nothing for a user.
 
         Raises:
-            ItemNotFound: it is not.
+            ItemNotFound: it does not.
         """
         if self.conversation_id is not None:
             get_conversation(self.user_id, self.conversation_id)
 
     def check(self, transaction: Transaction) -> None:
-        """Add to a transaction that the owner is there, and is the caller's."""
+        """Add to a transaction the check that the owner exists and is this user, or belongs to this user."""
         if self.conversation_id is None:
             transaction.check("owner", User.from_key(user_id=self.user_id), is_active())
         else:
@@ -65,7 +65,7 @@ class Owner:
 
     @property
     def what(self) -> str:
-        """What is missing when the owner is."""
+        """The kind of item that is missing if the owner is."""
         return "user" if self.conversation_id is None else "conversation"
 
 
@@ -100,7 +100,7 @@ def get_state(owner: Owner, kind: StateKind, key: str) -> State:
 @access_pattern(
     "AP-61",
     "Put state",
-    question="Remember this under this key, if nobody else changed it since I looked.",
+    question="Remember this under this key, unless somebody has changed it since I read it.",
     requests=(
         Request("BatchGetItem", (ConversationState, Conversation), consistent=True, optional=True),
         Request("GetItem", (UserState,), consistent=True, optional=True),
@@ -128,26 +128,26 @@ def put_state(
     if_version: int | None = None,
     ttl: timedelta | None = None,
 ) -> State:
-    """Store a value under a key and count its version up; a TTL that is not given is taken away.
+    """Store a value under a key and increment its version. Without `ttl`, an earlier TTL is removed.
 
     Args:
         owner: whose state it is.
         kind: session or application.
-        key: its name: up to 128 letters, digits and `_.:-`, and not dots alone, as it is a segment of a URL's path.
+        key: up to 128 letters, digits and `_.:-`, and not only dots, because it is a segment of a URL's path.
         value: any JSON value; whole numbers keep all their digits, others are IEEE 754 doubles.
-        if_version: only if the stored version is this one; 0 means only if there is none; None means in any case.
-        ttl: after this time, which is longer than zero, it is gone; sooner, where the conversation's retention is
+        if_version: write only if the stored version is this one; 0 means only if there is none; None means always.
+        ttl: the time after which it expires, longer than zero; it expires earlier if the conversation's retention is
             shorter.
 
     Raises:
-        InvalidKeyField: the key is not one of those.
-        InvalidValue: the kind is none, the version is no number, the value is not JSON, such as a map with a name that
-            is no string, or the TTL is not positive.
-        ItemNotFound: the owner is not there, or not this user's.
+        InvalidKeyField: the key is not allowed.
+        InvalidValue: the kind is unknown, the version is not a whole number, the value is not JSON, or the TTL is not
+            positive.
+        ItemNotFound: the owner does not exist, or the conversation is not this user's.
         VersionMismatch: the stored version is another one.
         ItemTooLarge: the value does not fit in an item, and there is no bucket.
-        ContentUnavailable: the bucket did not take a value that is too large for an item.
-        Contended: other writers kept coming first.
+        ContentUnavailable: the value goes to the bucket, which did not store it.
+        Contended: other writers kept changing it.
     """
     writable_key(key)
     one_of("kind", kind, KINDS)
@@ -189,7 +189,7 @@ def _end(moment: datetime, ttl: timedelta | None) -> int | None:
     if ttl is None:
         return None
     if not isinstance(ttl, timedelta) or ttl <= timedelta(0):
-        raise InvalidValue("ttl", "must be longer than zero; without one, it stays")
+        raise InvalidValue("ttl", "must be longer than zero; without a TTL, the state is kept")
     try:
         return expiry(moment + ttl)
     except OverflowError as error:
@@ -197,7 +197,7 @@ def _end(moment: datetime, ttl: timedelta | None) -> int | None:
 
 
 def _stored(owner: Owner, kind: StateKind, key: str) -> tuple[State | None, Conversation | None]:
-    """Return what is stored under a key, and the conversation that it belongs to, if it is one's.
+    """Return the state under a key, and its conversation if it belongs to one.
 
     Raises:
         ItemNotFound: the conversation is not this user's.
@@ -250,12 +250,12 @@ def _write(transaction: Transaction, state: State, stored_version: int) -> None:
     routes=tuple(f"DELETE {route}" for route in _ROUTES),
 )
 def delete_state(owner: Owner, kind: StateKind, key: str, *, if_version: int | None = None) -> None:
-    """Delete the state under a key, if its version is `if_version` where that is given.
+    """Delete the state under a key; if `if_version` is given, only that version.
 
     Raises:
-        ItemNotFound: there is none, or the owner is not this user's.
+        ItemNotFound: there is none, or the conversation is not this user's.
         VersionMismatch: the stored version is another one.
-        Contended: other writers kept coming first.
+        Contended: other writers kept changing it.
     """
     for attempt in range(MAX_ATTEMPTS):
         stored: State | None = get(owner.entity, whole=False, kind=kind, key=key, **owner.fields)
@@ -295,7 +295,7 @@ def delete_state(owner: Owner, kind: StateKind, key: str, *, if_version: int | N
             page="1 to 1,000 and one more",
         ),
     ),
-    budget=Budget(2, 15, 0, "a page of 50 values of 1 KB; one Query more for each MB"),
+    budget=Budget(2, 15, 0, "a page of 50 values of 1 KB; one more Query for each MB"),
     routes=(
         "GET /api/v1/users/me/state",
         "GET /api/v1/conversations/{conversation_id}/state",
@@ -305,9 +305,9 @@ def delete_state(owner: Owner, kind: StateKind, key: str, *, if_version: int | N
 def list_states(
     owner: Owner, limit: int, *, kind: StateKind | None = None, after: tuple[StateKind, str] | None = None
 ) -> Page[State]:
-    """Return the owner's state by kind and key, of one kind or of both, from the one after `after`.
+    """Return the owner's state, of one kind or both, sorted by kind and key, starting after `after`.
 
-    Cost: 1 Query, and side by side with it 1 GetItem for a conversation.
+    Cost: 1 Query, and in parallel 1 GetItem for a conversation.
 
     Raises:
         ItemNotFound: the conversation is not this user's.

@@ -22,7 +22,8 @@ from models.table.values import checked_map, one_of
 from models.table.writing import ConditionFailed, Transaction
 from models.user import ID_PREFIX, ROLES, EmailClaim, Role, User
 
-# What an administrator may do for others: the role is read again, so that a revoked one ends immediately.
+# What an administrator may do for others. The role is read again on each request, so that revoking it takes effect
+# immediately.
 _ADMINISTRATORS = (
     "POST /api/v1/users",
     "GET /api/v1/users",
@@ -46,7 +47,7 @@ def new_user(email: str | None, **profile: Any) -> User:
     """Return a new user, not yet stored.
 
     Raises:
-        InvalidKeyField: it is no email.
+        InvalidKeyField: it is not an email.
     """
     moment = clock.now()
     return User(
@@ -86,9 +87,9 @@ def create_user(
 
     Raises:
         EmailTaken: another user has this email.
-        InvalidKeyField: it is no email.
-        InvalidValue: a field is not what it must be.
-        MapTooLarge: a map has more names or bytes than it may.
+        InvalidKeyField: it is not an email.
+        InvalidValue: a field has an invalid value.
+        MapTooLarge: a map has more names or bytes than its limit.
         DoneBefore: another request with the same idempotency key was first.
     """
     user = new_user(normalise_email(email), name=name, role=one_of("role", role, ROLES), **profile)
@@ -146,7 +147,7 @@ def get_user_by_email(email: str) -> User:
 
     Raises:
         ItemNotFound: nobody has.
-        InvalidKeyField: it is no email.
+        InvalidKeyField: it is not an email.
     """
     key = EmailClaim.of(normalise_email(email)).email
     claim: EmailClaim | None = get(EmailClaim, email=key)
@@ -164,19 +165,19 @@ def get_user_by_email(email: str) -> User:
         2,
         1,
         3,
-        "a profile of up to 1 KB; 1 request and no RCU for a name alone; 2 of the 3 WCU only when it changes in "
-        "users_by_id",
+        "a profile of up to 1 KB; 1 request and no RCU if only the name changes; 2 of the 3 WCU only if the entry in "
+        "users_by_id changes",
     ),
     routes=("PATCH /api/v1/users/{user_id}", "PATCH /api/v1/users/me"),
 )
 def update_user(user_id: UserId, changes: Mapping[str, Any]) -> User:
     """Change some fields; `preferences` and `settings` are merged by name, None removes an entry.
 
-    A map is read first, because all of it together has a limit; two changes at one moment do not pass it.
+    To change a map, the profile is read first, because the whole map has a limit; concurrent changes cannot exceed it.
 
     Raises:
-        InvalidValue: a field cannot be changed, or not to this.
-        MapTooLarge: a map would have more names or bytes than it may.
+        InvalidValue: a field cannot be changed, or its new value is not allowed.
+        MapTooLarge: a map would have more names or bytes than its limit.
         ItemNotFound: there is no such user, or it is being deleted.
         Contended: others kept changing the profile.
     """
@@ -217,8 +218,8 @@ def change_credentials(user_id: UserId, details: Mapping[str, Any]) -> User:
     """Merge encrypted integration details by name, None removes one; the audit record contains only their names.
 
     Raises:
-        InvalidValue: the details are none.
-        MapTooLarge: there would be more of them than there may.
+        InvalidValue: the details are not a map of JSON values.
+        MapTooLarge: there would be more names or bytes than the limit.
         ItemNotFound: there is no such user, or it is being deleted.
         Contended: others kept changing the profile.
     """
@@ -287,7 +288,7 @@ def change_email(user_id: UserId, email: str) -> User:
 
     Raises:
         EmailTaken: another user has the new email.
-        InvalidKeyField: it is no email.
+        InvalidKeyField: it is not an email.
         ItemNotFound: there is no such user, or its email changed at the same time.
     """
     user = get_user(user_id)

@@ -98,7 +98,7 @@ def test_usage_at_the_terminal_is_that_of_the_api(bot: Callable[..., str], serve
 def test_roles_from_the_operators_side(bot: Callable[..., str], server: BotServer) -> None:
     user = make_user()
     said = [bot("users", "role", "--email", user.email, role) for role in ("admin", "admin")]
-    assert said == [f"{user.user_id} is now admin.\n", f"{user.user_id} is admin already.\n"]
+    assert said == [f"{user.user_id} is now admin.\n", f"{user.user_id} is already admin.\n"]
     key = bot("keys", "create", "--email", user.email).strip()
     with Api(server.url, key) as api:
         assert api.call("GET", "/users").status_code == 200
@@ -151,7 +151,7 @@ def test_users_and_keys_from_the_operators_side(
     taken = run_bot("users", "create", "--email", email.upper(), env=env)
     assert (taken.status, taken.out) == (1, "")
     assert taken.err == (
-        f"Error: Another user has the email {email}. Choose another one; `bot users list` shows whose it is.\n"
+        f"Error: Another user has the email {email}. Choose another email; `bot users list` shows who has it.\n"
     )
     key = bot("keys", "create", "--email", email, "--name", "laptop", "--days", "1").strip()
 

@@ -1,5 +1,5 @@
-"""What AP-73 (`models.access_patterns.removal.erase`) is made of; nothing here sends a request outside of it.
+"""The implementation of AP-73 (`models.access_patterns.removal.erase`).
 
-`steps` says what goes and in which order, `pages` how one page of it is counted and deleted, `progress` how a removal
-keeps its place and its lease, and ends with its receipt.
+`steps` defines what is deleted in which order, `pages` counts and deletes one page of it, and `progress` stores a
+removal's checkpoints, renews its lease, and writes the receipt at the end.
 """

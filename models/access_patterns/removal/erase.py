@@ -1,6 +1,6 @@
-"""The removal of what is being deleted, as an access pattern: all that it may ask of the table, and its one function.
+"""The access pattern that removes everything that is being deleted: its declaration and its function.
 
-The modules beside this one implement it.
+The other modules of this package implement it.
 """
 
 from collections.abc import Callable
@@ -33,7 +33,7 @@ def _query(*entities: type[Item], sort_key: str) -> Request:
 @access_pattern(
     "AP-73",
     "Continue an erasure",
-    question="Remove what is still there of something that is being deleted.",
+    question="Remove what is left of something that is being deleted.",
     requests=(
         _query(Message, ConversationState, TurnEntry, sort_key="SK < THREAD"),
         _query(ConversationEntry, sort_key="begins_with CONV# or CONV#{agent_id}#"),
@@ -96,7 +96,7 @@ def _query(*entities: type[Item], sort_key: str) -> Request:
         ),
     ),
     budget=Budget(
-        9, 11, 44, "a conversation of 10 messages in 5 turns; grows with it, 100 items a page, 25 a delete", grows=True
+        9, 11, 44, "a conversation of 10 messages in 5 turns; 100 items per Query, 25 per BatchWriteItem", grows=True
     ),
     routes=(
         "DELETE /api/v1/conversations/{conversation_id}",
@@ -105,19 +105,19 @@ def _query(*entities: type[Item], sort_key: str) -> Request:
     ),
 )
 def erase(job: Erasure, hold: Hold, go_on: Callable[[Erasure], bool] | None = None) -> Erasure:
-    """Remove what a job is for, to its end or until `go_on` says no; return the job as it is then.
+    """Run a removal until it is complete or `go_on` returns False; return the job's latest state.
 
     Args:
-        job: the job, whose lease this worker has.
-        hold: for how long the lease is renewed with each page.
-        go_on: asked after each page, with what is removed so far.
+        job: the job; this worker has its lease.
+        hold: the lease, which is renewed with each page.
+        go_on: called with the job after each page.
 
     Raises:
-        LeaseLost: another worker goes on with it.
-        Contended: DynamoDB kept leaving something undone; the job can be gone on with later.
+        LeaseLost: another worker has taken over the job.
+        Contended: DynamoDB or the bucket kept leaving deletes undone; the job can be resumed later.
     """
     for _ in steps_of(job, hold):
-        # Each page has its own time.
+        # Each page has its own time limit for retries.
         retries.begin()
         if go_on is not None and not go_on(job):
             return job

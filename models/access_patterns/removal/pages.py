@@ -1,8 +1,8 @@
-"""How a removal deletes one page: each is counted before it goes, so that it can stop and go on anywhere.
+"""How a removal deletes one page: it counts the page first, so that it can stop and resume at any point.
 
-A worker that is killed leaves at most one page that is counted and not, or not wholly, deleted; `Erasure.counts_to`
-says up to where it is. Deleting twice is no error. Within a page, what hangs from an item goes before the item that
-leads there: events, then turns, then the rest.
+A worker that is killed leaves at most one page that is counted but not fully deleted; `Erasure.counts_to` knows its
+end. Deleting an item twice is not an error. Within a page, dependent items are deleted before the items that refer to
+them: events, then turns, then the rest.
 """
 
 from collections import Counter
@@ -34,42 +34,42 @@ from models.user import User
 
 _PAGE = 100
 _EVENTS = 10_000
-# A transaction takes 100 parts; the check of the user is one.
+# A transaction can have 100 parts; one is the check of the user.
 _COUNTS = 99
-# A turn stores events for as long as it runs; the longest lease is 15 minutes, renewed while the model speaks.
+# A turn stores events while it runs; the longest lease is 15 minutes, renewed while the model streams.
 _LONGEST_TURN = timedelta(hours=24)
 _READ = ["PK", "SK", "entity", "turn_id", "key_hash", "owner_id", "shared_with", "published", "status", "last_event"]
 
 Raw = Mapping[str, Any]
 Steps = Iterator[None]
-"""A removal that goes on when it is asked for the next page."""
+"""A removal in progress: each `next` removes one page."""
 
 
 def partition_of(entity: type[Item], **fields: str) -> str:
-    """Return the partition key's value, from the fields that an entity makes it of."""
+    """Return the partition key of an entity with these fields."""
     return entity.PK.template.render(**fields)
 
 
 def first_items(partition: str, sort: Condition, limit: int = _PAGE) -> tuple[Raw, ...]:
-    """Return the first items of a part of a partition, whatever they are, with what is needed to remove them."""
+    """Return the first items of any type in a range of a partition, with the attributes needed to remove them."""
     return query(partition, sort, limit=limit, consistent=True, attributes=_READ, peek=False).items
 
 
 def delete_items(job: Erasure, hold: Hold, step: str, partition: str, sort: Condition) -> Steps:
-    """Delete the items of a part of a partition, with what they lead to; `step` names the part for the count."""
+    """Delete the items in a range of a partition and their dependent items; `step` names the range in checkpoints."""
     while found := first_items(partition, sort):
         _remove(job, hold, step, found)
         yield
 
 
 def delete_objects(job: Erasure, hold: Hold, partition: str) -> Steps:
-    """Delete what the items of a partition kept in the bucket, counted as they are: a page before it goes.
+    """Delete the objects of a partition from the bucket; like items, each page is counted before it is deleted.
 
-    After the items: what was on its way has come by then. Before what leads to them: so a removal that was cut short
-    comes here again.
+    This runs after the items are deleted, so that no object of a late write is missed, and before the entry that leads
+    to the partition is deleted, so that an interrupted removal gets here again.
 
     Raises:
-        Contended: the bucket kept some of it; the job can be gone on with later.
+        Contended: the bucket did not delete all objects; the job can be resumed later.
     """
     step = f"objects of {partition}"
     try:
@@ -79,7 +79,7 @@ def delete_objects(job: Erasure, hold: Hold, partition: str) -> Steps:
             blobs.delete(found)
             yield
     except ContentUnavailable as error:
-        raise Contended("The bucket kept some of what is to be deleted; try again.") from error
+        raise Contended("The bucket did not delete all objects; try again.") from error
 
 
 def _remove(job: Erasure, hold: Hold, step: str, found: Sequence[Raw]) -> None:
@@ -108,9 +108,9 @@ def _remove(job: Erasure, hold: Hold, step: str, found: Sequence[Raw]) -> None:
 
 
 def _leave_counts(job: Erasure, turns: Sequence[Turn]) -> None:
-    """Keep what turns took, that are going to be deleted; doing it twice is the same as once.
+    """Store the counts of turns that will be deleted; idempotent.
 
-    Of a user who is being deleted nothing is kept: their own erasure may have passed the counts already.
+    No counts are stored for a user who is being deleted, because that erasure may have removed the counts already.
     """
     for start in range(0, len(turns), _COUNTS):
         transaction = Transaction()
@@ -122,25 +122,25 @@ def _leave_counts(job: Erasure, turns: Sequence[Turn]) -> None:
 
 
 def _leave_grant(grant: AgentGrant) -> None:
-    """Take a user who goes out of those with whom somebody shares an agent."""
+    """Remove a user who is being deleted from the users that an agent is shared with."""
     agent = Agent.from_key(user_id=grant.owner_id, agent_id=grant.agent_id)
     with suppress(ItemNotFound):
         update_present(agent, [Agent.shared_with.delete({grant.user_id})], None, "agent")
 
 
 def _named_turns(job: Erasure, found: Sequence[Raw]) -> dict[str, Turn]:
-    """Return the keys of the turns that items of a conversation name, by their ids."""
+    """Return the keys of the turns that the items of a conversation refer to, by turn id."""
     named = sorted({raw["turn_id"]["S"] for raw in found if "turn_id" in raw})
     return {turn_id: Turn.from_key(user_id=job.user_id, turn_id=turn_id) for turn_id in named}
 
 
 def _turn_of(raw: Raw) -> str:
-    """Return the id of the turn whose record a raw item is; empty for another item."""
+    """Return the turn's id if a raw item is the record of a turn, else an empty string."""
     return (Turn.SK.template.parse(raw["SK"]["S"]) or {}).get("turn_id", "")
 
 
 def _has_events(turn: Turn) -> bool:
-    """Whether a turn may have events: it was announced, and they have not expired; the turn's id carries its time."""
+    """Whether a turn may have stored events: it was announced, and its id says that they have not expired."""
     began = moment_of(turn.turn_id, TURN_PREFIX)
     announced = turn.status == "running" or turn.last_event is not None
     return announced and began is not None and clock.now() - began < EVENTS_KEPT + _LONGEST_TURN

@@ -1,7 +1,7 @@
-"""The bookkeeping of a removal: its checkpoints, which count and keep the lease, and its end, which makes the receipt.
+"""The progress of a removal: checkpoints, which count items and renew the lease, and completion with the receipt.
 
-A worker that was away too long finds its fence passed at its next checkpoint; what it still deletes before that has to
-go in any case.
+A worker whose lease was taken over notices it at its next checkpoint; deleting until then is harmless, because the
+items must be deleted anyway.
 """
 
 from collections.abc import Mapping
@@ -24,10 +24,10 @@ from models.user import EmailClaim, User
 
 
 def checkpoint(job: Erasure, hold: Hold, place: tuple[str, str], counts: Mapping[str, int]) -> None:
-    """Write down what is going to be deleted up to a place, and renew the lease; twice is the same as once.
+    """Record the counts of what will be deleted up to a position, and renew the lease; idempotent.
 
     Raises:
-        LeaseLost: another worker goes on with the job.
+        LeaseLost: another worker has taken over the job.
     """
     if job.counts_to(*place):
         counts = {}
@@ -45,10 +45,10 @@ def checkpoint(job: Erasure, hold: Hold, place: tuple[str, str], counts: Mapping
 
 
 def complete(job: Erasure) -> None:
-    """Delete the head item and make the job its receipt, both or neither.
+    """Delete the head item and turn the job into its receipt, both or neither.
 
     Raises:
-        LeaseLost: another worker goes on with the job.
+        LeaseLost: another worker has taken over the job.
     """
     head, leads = _head(job)
     moment = clock.now()
@@ -72,7 +72,7 @@ def complete(job: Erasure) -> None:
 
 
 def _head(job: Erasure) -> tuple[Item | None, list[Item]]:
-    """Return what a job is for, if it is still there, and the items that lead to it."""
+    """Return a job's head item (header, agent or profile), or None if it is gone, and the items that lead to it."""
     if job.kind == "conversation":
         header: Conversation | None = get_including_hidden(Conversation, conversation_id=job.target_id)
         if header is None or header.user_id != job.user_id:

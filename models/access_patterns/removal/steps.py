@@ -1,7 +1,7 @@
-"""The steps of a removal: what goes, in which order, of a conversation, an agent or a user.
+"""The steps of a removal: what is deleted in which order for a conversation, an agent or a user.
 
-The walk is always the same, and a part of the table is empty before the next one begins; so whoever goes on after a
-worker that was killed meets the rest of its last page first. What leads to a thing goes after it.
+The order is fixed, and each step empties its range before the next step begins. So a worker that takes over from a dead
+one finds the rest of its last page first. An item that leads to others is deleted after them.
 """
 
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ from models.user import User
 
 _HEADER = Conversation.SK.template.text
 _PROFILE = User.SK.template.text
-# What is a user's in partitions of its own. The names stand in open jobs: another version may go on with them.
+# A user's data in separate partitions. The names are stored in unfinished jobs, which another version may resume.
 _OF_USERS: Mapping[str, type[Item]] = {
     "turns": Turn,
     "counts": TurnCount,
@@ -42,11 +42,11 @@ _OF_USERS: Mapping[str, type[Item]] = {
 
 
 def steps_of(job: Erasure, hold: Hold) -> Steps:
-    """Remove all that a job is for but its head item, a page at a time.
+    """Remove everything that a job covers except its head item, one page at a time.
 
     Raises:
-        LeaseLost: another worker goes on with it.
-        Contended: DynamoDB or the bucket kept leaving something undone; the job can be gone on with later.
+        LeaseLost: another worker has taken over the job.
+        Contended: DynamoDB or the bucket kept leaving deletes undone; the job can be resumed later.
     """
     match job.kind:
         case "conversation":
@@ -58,7 +58,7 @@ def steps_of(job: Erasure, hold: Hold) -> Steps:
 
 
 def _everything(job: Erasure, hold: Hold) -> Steps:
-    """Remove all that is a user's but the profile: identity and keys first, so that nobody gets in any more."""
+    """Remove all data of a user except the profile: identity and keys first, so that nobody can authenticate."""
     user: User | None = get_including_hidden(User, user_id=job.user_id)
     if user is not None:
         _close_identity(user)
@@ -73,7 +73,7 @@ def _everything(job: Erasure, hold: Hold) -> Steps:
 
 
 def _close_identity(user: User) -> None:
-    """Keep whoever came with a token from coming in again; all that is left of the identity is its hash."""
+    """Close the identity of a user who signed in with a token: they cannot sign in again, and only its hash is kept."""
     if user.identity_hash is None:
         return
     actions: list[Action] = [
@@ -88,7 +88,7 @@ def _close_identity(user: User) -> None:
 
 
 def _agent(job: Erasure, hold: Hold) -> Steps:
-    """Remove what leads others to an agent, then its owner's conversations with it; other people's are theirs."""
+    """Remove an agent's shares, then its owner's conversations with it; other users keep their conversations."""
     agent: Agent | None = get_including_hidden(Agent, user_id=job.user_id, agent_id=job.target_id)
     if agent is not None:
         delete_batch(leads_to(agent))
@@ -96,7 +96,7 @@ def _agent(job: Erasure, hold: Hold) -> Steps:
 
 
 def _conversations(job: Erasure, hold: Hold, prefix: str) -> Steps:
-    """Remove a user's conversations, one after the other; first each header is marked, so that nobody writes to it."""
+    """Remove a user's conversations one by one; each header is first marked, so that nobody can write to it."""
     partition = partition_of(User, user_id=job.user_id)
     while found := first_items(partition, ConversationEntry.SK.startswith(prefix), limit=1):
         key = ConversationEntry.SK.template.parse(found[0]["SK"]["S"]) or {}
@@ -106,19 +106,19 @@ def _conversations(job: Erasure, hold: Hold, prefix: str) -> Steps:
         try:
             update_present(header, marks, Conversation.user_id == job.user_id, "conversation")
         except ItemNotFound:
-            # Its TTL or another erasure was faster; what may be left of it goes all the same.
+            # Its TTL or another erasure was faster; remove what may be left of it.
             there = False
         yield from _contents(job, hold, header.conversation_id)
         if there:
             checkpoint(job, hold, (header.conversation_id, header.SK), {Conversation.ENTITY: 1})
             delete_batch([(header.PK, header.SK)])
-        # What leads to the header goes when the header is gone, and not in the same batch, which has no order.
+        # The entry is deleted after the header, and not in the same batch, because a batch has no order.
         delete_batch([(found[0]["PK"]["S"], found[0]["SK"]["S"])])
         yield
 
 
 def _contents(job: Erasure, hold: Hold, conversation_id: str) -> Steps:
-    """Remove all that is in a conversation but its header."""
+    """Remove everything in a conversation except its header."""
     partition = partition_of(Conversation, conversation_id=conversation_id)
     yield from delete_items(job, hold, conversation_id, partition, Message.SK < _HEADER)
     yield from delete_objects(job, hold, partition)

@@ -25,11 +25,11 @@ class Commands(click.Group):
     """The commands; each is the function in `bot.cli` with the same name as its module."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        """Return the names, in the order in which a newcomer needs them."""
+        """Return the names, in the order in which a new user needs them."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        """Return a command, or None if there is none of that name."""
+        """Return a command, or None if there is none with that name."""
         if cmd_name not in COMMANDS:
             return None
         found: click.Command = getattr(import_module(f"bot.cli.{cmd_name}"), cmd_name)

@@ -1,4 +1,4 @@
-"""`bot table browse`: what is in the table, one item collection at a time, by keys and never by a Scan."""
+"""`bot table browse`: shows the table's items, one item collection at a time, with Queries and never a Scan."""
 
 import json
 import sys
@@ -25,14 +25,14 @@ _WIDTH = 100
 @click.command()
 @click.option("--pk", help="The item collection with this partition key, such as CONV#conv_… or USER#usr_….")
 @click.option("--email", help="The item collection of the user with this email.")
-@click.option("--index", type=click.Choice([each.name for each in INDEXES]), help="Look into this index, at --key.")
-@click.option("--key", help="The partition key in the index: usr_… for conversations_by_user.")
+@click.option("--index", type=click.Choice([each.name for each in INDEXES]), help="Query this index; needs --key.")
+@click.option("--key", help="The partition key in the index, such as usr_… for conversations_by_user.")
 @click.option("--prefix", help="Only items whose sort key begins with this, such as MSG#.")
-@click.option("--newest", is_flag=True, help="From the end of the item collection.")
-@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="Items on a page.")
-@click.option("--after", help="Go on after this place: what the page before named last.")
-@click.option("--full", is_flag=True, help="Show values whole.")
-@click.option("--json", "as_json", is_flag=True, help="Print items as DynamoDB JSON, one a line.")
+@click.option("--newest", is_flag=True, help="Start from the end of the item collection.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="Items per page.")
+@click.option("--after", help="Continue after this position, which the previous page printed.")
+@click.option("--full", is_flag=True, help="Do not truncate long values.")
+@click.option("--json", "as_json", is_flag=True, help="Print items as DynamoDB JSON, one per line.")
 @with_table
 def browse(
     settings: Settings,
@@ -47,14 +47,14 @@ def browse(
     full: bool,
     as_json: bool,
 ) -> None:
-    """Show item collections: without options the users, with --pk or --email one collection, with --index an index.
+    """Show the items of one collection (--pk, --email) or of an index (--index); by default, list the users.
 
-    A page costs one Query, and says how many read units. On a terminal, Enter shows the next page.
+    Each page takes one Query, whose read units are printed. On a terminal, press Enter for the next page.
     """
     if sum(each is not None for each in (pk, email, index)) > 1:
         raise click.UsageError("Choose one of --pk, --email and --index.")
     if (index is None) != (key is None):
-        raise click.UsageError("--index and --key belong together.")
+        raise click.UsageError("--index and --key must be used together.")
     if email is not None:
         pk = User.PK.template.render(user_id=get_user_by_email(email).user_id)
     if pk is None and index is None:
@@ -74,7 +74,7 @@ def browse(
 
 
 def _question(table: str, pk: str | None, index: str | None, key: str | None, prefix: str | None) -> dict[str, Any]:
-    """Return the arguments of the Query, but for its direction and its page."""
+    """Return the arguments of the Query, except its direction and page."""
     found = next((each for each in INDEXES if each.name == index), None)
     names = {"#p": found.partition_key if found else "PK"}
     values = {":p": {"S": key if found else pk}}
@@ -100,7 +100,7 @@ def _pages(question: Mapping[str, Any], after: str | None) -> Iterator[dict[str,
         try:
             start = {"ExclusiveStartKey": json.loads(after)}
         except ValueError as error:
-            raise click.UsageError("--after takes the place that a page named.") from error
+            raise click.UsageError("--after needs the position that the previous page printed.") from error
     while True:
         page = client().query(**question, **start)
         yield page
@@ -108,16 +108,16 @@ def _pages(question: Mapping[str, Any], after: str | None) -> Iterator[dict[str,
 
 
 def _wants_more(place: str) -> bool:
-    """Ask whether to go on, or where nobody sits at a terminal, say how."""
+    """Ask whether to show the next page; if this is not a terminal, print the option that shows it."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        click.echo(f"More follow: --after '{place}'", err=True)
+        click.echo(f"There are more items: --after '{place}'", err=True)
         return False
     answer: str = click.prompt("Enter for more, q to stop", default="", show_default=False, err=True)
     return not answer.strip().lower().startswith("q")
 
 
 def _shown(item: Mapping[str, Any], index: str | None, full: bool) -> str:
-    """Return an item as lines of text: its type and keys, then its attributes by name."""
+    """Return an item as lines of text: its type and keys, then its attributes sorted by name."""
     kind = printable_line(item["entity"]["S"]) if "entity" in item else _kind(item)
     heading = f"{click.style(kind, bold=True)}  {_text(item['PK'])}  {click.style(_text(item['SK']), bold=True)}"
     size = "" if index else click.style(f"  {item_size(item):,} bytes", dim=True)
@@ -132,7 +132,7 @@ def _shown(item: Mapping[str, Any], index: str | None, full: bool) -> str:
 
 
 def _kind(item: Mapping[str, Any]) -> str:
-    """Return the type of an item of an index, which does not carry it: the one whose key templates made its keys."""
+    """Return the type of an index entry, which does not have it: the entity whose key templates match its keys."""
     for name, entity in Item.entities().items():
         if all(getattr(entity, key).template.parse(item[key]["S"]) is not None for key in _KEYS):
             return name
@@ -140,7 +140,7 @@ def _kind(item: Mapping[str, Any]) -> str:
 
 
 def _text(value: Mapping[str, Any]) -> str:
-    """Return a value in one line, without anything that a terminal would act upon."""
+    """Return a value in one line, without control characters for the terminal."""
     ((kind, content),) = value.items()
     match kind:
         case "S" | "N":

@@ -1,4 +1,4 @@
-"""`bot chat`: talk to an agent in the terminal, on top of the API."""
+"""`bot chat`: talk to an agent in the terminal, through the API."""
 
 import sys
 
@@ -10,21 +10,21 @@ from bot.cli.local import load
 from bot.printable import printable, printable_line
 from bot.settings import Settings
 
-HELP = "/new starts another conversation, /quit or Ctrl-D ends."
+HELP = "/new starts another conversation, /quit or Ctrl-D exits."
 
 
 @click.command()
 @click.argument("message", nargs=-1)
 @click.option(
-    "--agent", "agent_id", help="Talk to this agent; without one, to your first, which is made if there is none."
+    "--agent", "agent_id", help="The agent to talk to; by default your first one, which is created if you have none."
 )
-@click.option("--conversation", "conversation_id", help="Go on with this conversation.")
-@click.option("--url", help="Where the server is.  [BOT_URL; the local server]")
-@click.option("--key", help="The API key; better in BOT_API_KEY.  [the local server's]")
+@click.option("--conversation", "conversation_id", help="Continue this conversation.")
+@click.option("--url", help="The server's address.  [BOT_URL; the local server]")
+@click.option("--key", help="The API key; safer in BOT_API_KEY.  [the local server's]")
 def chat(
     message: tuple[str, ...], agent_id: str | None, conversation_id: str | None, url: str | None, key: str | None
 ) -> None:
-    """Talk to an agent. With MESSAGE, say that and end; without, go on until Ctrl-D."""
+    """Talk to an agent. With MESSAGE, send it and print the answer; without, chat until Ctrl-D."""
     with _client(url, key) as client:
         try:
             _talk(client, " ".join(message), agent_id, conversation_id)
@@ -32,7 +32,7 @@ def chat(
             raise click.ClickException(printable(str(problem))) from problem
         except httpx2.HTTPError as error:
             raise click.ClickException(
-                f"No answer from {client.url}: {printable(str(error))}. Is the server running?"
+                f"{client.url} did not answer: {printable(str(error))}. Is the server running?"
             ) from error
 
 
@@ -45,7 +45,7 @@ def _client(url: str | None, key: str | None) -> ApiClient:
         key = local.api_key
     if not key:
         raise click.UsageError(
-            "No API key: set BOT_API_KEY (`bot keys create` makes one), or start `bot serve --local` in this folder."
+            "No API key: set BOT_API_KEY (`bot keys create` creates one), or start `bot serve --local` in this folder."
         )
     default = local.url if local else f"http://{settings.host}:{settings.port}"
     return ApiClient(url or settings.api_url or default, key)
@@ -104,7 +104,7 @@ def _say_and_go_on(client: ApiClient, conversation_id: str, line: str) -> None:
 
 
 def _say(client: ApiClient, conversation_id: str, text: str) -> None:
-    """Send a message, and print the answer as it comes."""
+    """Send a message, and print the answer as it arrives."""
     for event, data in client.send(conversation_id, text):
         if event == "message.delta":
             click.echo(printable(data["text"]), nl=False)
@@ -114,5 +114,5 @@ def _say(client: ApiClient, conversation_id: str, text: str) -> None:
             for message in data["output"]:
                 if message["type"] == "function_call":
                     call = printable_line(f"{message['attributes']['function_name']}({message['content']})")
-                    click.echo(f"[the agent calls {call}; send its result through the API]")
+                    click.echo(f"[the agent called {call}; send its result through the API]")
     click.echo()

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import httpx2
 
-# An answer may take long, but something must arrive regularly: the server sends keep-alive comments.
+# An answer may take a long time, but data must arrive regularly: the server sends keep-alive comments.
 _TRIES = 3
 _TIMEOUT = httpx2.Timeout(10.0, read=60.0)
 

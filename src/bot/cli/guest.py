@@ -1,4 +1,4 @@
-"""An application inside a command, which serves no requests from outside."""
+"""An application inside a command, which serves no external requests."""
 
 from pydantic import SecretStr
 
@@ -8,5 +8,5 @@ from bot.settings import Settings
 
 
 def guest_application(settings: Settings | None = None) -> Application:
-    """Make an application without the deployment's secret: none is read or generated for it."""
+    """Return an application with a dummy secret, so that none is read or generated."""
     return create_app((settings or Settings()).model_copy(update={"secret_key": SecretStr("x" * 32)}))

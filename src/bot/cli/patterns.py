@@ -126,7 +126,7 @@ def measure_patterns(settings: Settings, messages: str, only: tuple[str, ...], s
 
 
 def _save(folder: Path, found: dict[str, Any]) -> None:
-    """Put figures and examples beside those that are there; an example that shows nothing new stays as it is."""
+    """Add figures and examples to the saved ones; an example that differs only in ids and times is left unchanged."""
     kept = {name: _load(folder / f"{name}.json") for name in ("measured", "examples")}
     known = {pattern.id for pattern in declare.patterns()}
     for name, example in found["examples"].items():
@@ -151,7 +151,7 @@ def _load(path: Path) -> dict[str, Any]:
 
 
 def run_all(settings: Settings, sizes: list[int], only: tuple[str, ...] = ()) -> tuple[dict[str, Any], list[str]]:
-    """Measure the patterns and, with all of them, the API; return the figures, the examples and what is wrong."""
+    """Measure the patterns and, unless `only` names some, the API; return figures with examples, and problems."""
     from bot.cli.turn_costs import BUDGETS, measure_api
 
     figures: dict[str, Any] = {"messages": sizes, "patterns": {}, "api": {}}

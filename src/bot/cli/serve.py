@@ -29,8 +29,8 @@ FIRST_USER = "you@example.com"
 @click.option(
     "--local",
     is_flag=True,
-    help="Start an embedded DynamoDB engine and a small language model unless the environment names others, "
-    "create the table, and create a first user.",
+    help="Start an embedded DynamoDB engine and a small language model unless the environment configures others; "
+    "create the table and a first user.",
 )
 @click.option("--host", help="The address to listen on.  [HOST; 127.0.0.1]")
 @click.option("--port", type=click.IntRange(0, 65535), help="The port to listen on; 0 for any free one.  [PORT; 8000]")
@@ -78,7 +78,7 @@ def _look_after(children: list[EmbeddedService]) -> None:
 
 
 def _start_children(settings: Settings, stack: ExitStack) -> tuple[Settings, list[EmbeddedService]]:
-    """Start the services that the environment does not name, and return settings that point to them."""
+    """Start the services that the environment does not configure, and return settings that point to them."""
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     children: list[EmbeddedService] = []
     found: dict[str, object] = {}
@@ -110,7 +110,7 @@ def _prepare(settings: Settings) -> LocalServer:
     except EmailTaken:
         user = get_user_by_email(FIRST_USER)
     earlier = load(settings.data_dir)
-    # The banner shows the key and should be the first thing a newcomer sees; the audit trail has its record.
+    # The banner shows the key and should be the first thing a new user sees; the audit trail has the record.
     with warnings_alone("models.audit"):
         key = earlier.api_key if earlier and _works(earlier.api_key) else issue_key(user, name="bot serve --local")[0]
     server = LocalServer(f"http://{_bracketed(settings.host)}:{settings.port}", key, settings.endpoint_url or "")

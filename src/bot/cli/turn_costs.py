@@ -1,4 +1,4 @@
-"""The cost of a turn from end to end: an API request to an application in this process, and all that it sends."""
+"""The cost of a turn, measured end to end: an API request to an application in this process, and all its requests."""
 
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -27,7 +27,7 @@ from models.table.tenancy import acting_for
 _BASIS = "a question of 300 and an answer of 1,200 characters, a window of 20 messages, with authentication"
 BUDGETS = {
     "turn": Budget(4, 6, 12, _BASIS),
-    "turn, a minute after the last": Budget(4, 6, 16, _BASIS + "; the activity indexes move"),
+    "turn, a minute after the last": Budget(4, 6, 16, _BASIS + "; the activity indexes are updated"),
     "first turn of a process": Budget(6, 8, 16, _BASIS + "; the process does not know the conversation's agent yet"),
     "opening": Budget(2, 7, 0, "the conversation and its newest 20 messages, with authentication"),
 }
@@ -35,7 +35,7 @@ BUDGETS = {
 
 @dataclass(frozen=True)
 class MeasuredRequest:
-    """What one API request took in a conversation of a given size."""
+    """The cost of one API request in a conversation of a given size."""
 
     name: str
     messages: int
@@ -51,7 +51,7 @@ class _Scripted(Providers):
     supports_tools = False
 
     def takes_images(self, model: str) -> bool:  # noqa: ARG002
-        """True: it looks at nothing."""
+        """Return True: the answer does not depend on the input."""
         return True
 
     def get(self, name: str, credentials: Credentials | None = None) -> Provider:  # noqa: ARG002
@@ -59,7 +59,7 @@ class _Scripted(Providers):
         return self
 
     def stream(self, request: ModelRequest) -> Generator[TextDelta | Completion, None, None]:
-        """Give the answer in two pieces."""
+        """Yield the answer in two pieces."""
         yield TextDelta(ANSWER[:600])
         yield TextDelta(ANSWER[600:])
         usage = Usage(input_tokens=1500, output_tokens=300)
@@ -69,7 +69,7 @@ class _Scripted(Providers):
 def _application(settings: Settings) -> Flask:
     app = guest_application(settings)
     services: Services = app.extensions[EXTENSION]
-    # A longer turn costs more because of lease renewals; its duration on this machine is not what is measured.
+    # Lease renewals make longer turns more expensive, but the duration on this machine should not affect the figures.
     leases = LeaseKeeper(duration=24 * 3600, beat=3600)
     turns = TurnService(
         _Scripted(),
@@ -84,7 +84,7 @@ def _application(settings: Settings) -> Flask:
 
 
 def measure_api(settings: Settings, sizes: Sequence[int]) -> Iterator[MeasuredRequest]:
-    """Measure a turn, and the opening of a conversation, at each number of messages; `settings` name the table."""
+    """Measure a turn, and opening a conversation, with each number of messages; `settings` configure the table."""
     with ticking() as clock:
         for size in sizes:
             client = _application(settings).test_client()

@@ -1,4 +1,4 @@
-"""`bot users`: people, from the operator's side."""
+"""`bot users`: users, for the operator."""
 
 from typing import Any, TextIO, get_args
 
@@ -28,16 +28,16 @@ def users() -> None:
 
 
 @users.command()
-@click.option("--email", required=True, help="One that no other user has, in any spelling.")
-@click.option("--name", help="What to call the user.")
+@click.option("--email", required=True, help="The email; no other user may have it, in any spelling.")
+@click.option("--name", help="The user's display name.")
 @click.option("--admin", is_flag=True, help="The user may manage users.")
 @with_table
 def create(settings: Settings, email: str, name: str | None, admin: bool) -> None:  # noqa: ARG001
-    """Create a user, and print the id."""
+    """Create a user and print the id."""
     try:
         user = create_user(email, name=name, role="admin" if admin else "user")
     except EmailTaken as error:
-        raise click.ClickException(f"{error} Choose another one; `bot users list` shows whose it is.") from error
+        raise click.ClickException(f"{error} Choose another email; `bot users list` shows who has it.") from error
     click.echo(user.user_id)
 
 
@@ -57,11 +57,13 @@ def list_(settings: Settings) -> None:  # noqa: ARG001
 
 
 @users.command()
-@click.option("--email", required=True, help="Whose.")
-@click.option("--output", type=click.File("w", encoding="utf-8", lazy=False), default="-", help="Where to; - is here.")
+@click.option("--email", required=True, help="The user's email.")
+@click.option(
+    "--output", type=click.File("w", encoding="utf-8", lazy=False), default="-", help="The file; - is standard output."
+)
 @with_table
 def export(settings: Settings, email: str, output: TextIO) -> None:
-    """Write everything of a user's as JSON Lines; the last line says that it is complete."""
+    """Export all of a user's data as JSON Lines; the last line says that the export is complete."""
     # Imported here: no other command of this group needs the application.
     from bot.api.export_lines import export as lines_of
     from bot.app import create_app
@@ -72,11 +74,11 @@ def export(settings: Settings, email: str, output: TextIO) -> None:
 
 
 @users.command()
-@click.option("--email", required=True, help="Whose.")
+@click.option("--email", required=True, help="The user's email.")
 @click.confirmation_option(prompt="Delete this user with all agents, conversations, messages, state and keys?")
 @with_table
 def delete(settings: Settings, email: str) -> None:
-    """Delete a user, with everything that is theirs."""
+    """Delete a user and all their data."""
     user = get_user_by_email(email)
     job = remove(settings, lambda erasures: erasures.user(acting_for(user.user_id), asked_by=OPERATOR))
     click.echo(f"The receipt is {job.erasure_id}.", err=True)
@@ -84,29 +86,29 @@ def delete(settings: Settings, email: str) -> None:
 
 
 @users.command()
-@click.option("--email", required=True, help="Whose.")
+@click.option("--email", required=True, help="The user's email.")
 @click.argument("role", metavar="ROLE", type=click.Choice(get_args(Role)))
 @with_table
 def role(settings: Settings, email: str, role: Role) -> None:  # noqa: ARG001
-    """Make a user an administrator (ROLE admin), or none any more (ROLE user), from now on.
+    """Grant a user administrator rights (ROLE admin) or revoke them (ROLE user), effective immediately.
 
-    A key that was made before its user became an administrator never is an administrator's: make a new one.
+    A key that was created before its user became an administrator never gets these rights: create a new one.
     """
     user = get_user_by_email(email)
     changed = change_role(acting_for(user.user_id), role)
-    click.echo(f"{user.user_id} is now {role}." if changed else f"{user.user_id} is {role} already.")
+    click.echo(f"{user.user_id} is now {role}." if changed else f"{user.user_id} is already {role}.")
 
 
 @users.command()
-@click.option("--email", required=True, help="Whose.")
+@click.option("--email", required=True, help="The user's email.")
 @click.option(
-    "--set", "wanted", multiple=True, metavar="LIMIT=NUMBER", help="Change one; LIMIT=none gives the deployment's back."
+    "--set", "wanted", multiple=True, metavar="LIMIT=NUMBER", help="Set a limit; LIMIT=none restores the deployment's."
 )
 @with_table
 def limits(settings: Settings, email: str, wanted: tuple[str, ...]) -> None:
-    """Show, as JSON, a user's limits and what of them is used.
+    """Show a user's limits and their current use, as JSON.
 
-    With --set, the user gets one of their own: tokens_per_day, tokens_per_month or turns_at_once.
+    With --set, override one of the deployment's limits: tokens_per_day, tokens_per_month or turns_at_once.
     """
     changes = _limits(wanted)
     owner = acting_for(get_user_by_email(email).user_id)
@@ -115,7 +117,7 @@ def limits(settings: Settings, email: str, wanted: tuple[str, ...]) -> None:
 
 
 def _limits(wanted: tuple[str, ...]) -> dict[str, Any]:
-    """Return the limits that are named, as the API takes them."""
+    """Return the limits from the options, validated like a request to the API."""
     given = (each.partition("=")[::2] for each in wanted)
     read = {name: None if said == "none" else int(said) if said.isdecimal() else said for name, said in given}
     try:
@@ -126,10 +128,10 @@ def _limits(wanted: tuple[str, ...]) -> dict[str, Any]:
 
 
 @users.command()
-@click.option("--issuer", required=True, help="Who vouches for them, as the tokens say it.")
-@click.option("--subject", required=True, help="Who they are there: the tokens' `sub`.")
+@click.option("--issuer", required=True, help="The tokens' issuer, `iss`.")
+@click.option("--subject", required=True, help="The tokens' subject, `sub`.")
 @with_table
 def readmit(settings: Settings, issuer: str, subject: str) -> None:  # noqa: ARG001
-    """Let somebody in again whose user was deleted: their next token makes a new user, without anything of the old."""
+    """Let the subject of a deleted user sign in again: the next token creates a new user, without the old data."""
     readmit_identity(issuer, subject)
     click.echo("Readmitted.")
