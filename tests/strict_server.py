@@ -218,6 +218,14 @@ def thoughts(body: Body) -> str | None:
     return "Function call is missing a thought_signature in functionCall parts." if wrong else None
 
 
+def reasoning_back(body: Body) -> str | None:
+    """As at DeepSeek and Kimi, some of whose models refuse an empty one too."""
+    for position, message in enumerate(body["messages"]):
+        if message["role"] == "assistant" and not message.get("reasoning_content"):
+            return f"Missing `reasoning_content` field in the assistant message at message index {position}"
+    return None
+
+
 def not_both(body: Body) -> str | None:
     wrong = any(calls(message) and message.get("content") for message in body["messages"])
     return "Assistant message must have either content or tool_calls, but not both." if wrong else None
@@ -243,6 +251,7 @@ LEARNT: dict[str, Rule] = {
         single,
         no_tool_role,
         thoughts,
+        reasoning_back,
         not_both,
         no_images,
         no_expired_images,

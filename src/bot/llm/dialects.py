@@ -8,6 +8,7 @@ model. A table of model names would be out of date with the next model.
 import re
 import threading
 from collections import OrderedDict
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Literal
 from urllib.parse import urlsplit
@@ -25,6 +26,9 @@ _HOSTS_OF_OPENAI_MODELS = re.compile(
     r"|.+\.(openai|services\.ai|cognitiveservices)\.azure\.com"
     r"|bedrock[^.]*\..+\.(amazonaws\.com|api\.aws)"
 )
+# DeepSeek: "The `reasoning_content` in the thinking mode must be passed back to the API." Kimi: "thinking is enabled
+# but reasoning_content is missing in assistant tool call message at index 2".
+_REASONING = re.compile(r"reasoning[_ ]content")
 _UNKNOWN = ("unsupported", "not supported", "unrecognized", "unknown", "unexpected", "extra", "not permitted")
 
 
@@ -35,15 +39,20 @@ class Dialect:
     Attributes:
         limit_field: The name under which it takes the limit of an answer's length.
         tools_without_reasoning: Whether requests with functions must say `"reasoning_effort": "none"`.
+        reasoning_back: Whether each of the model's messages is sent with its reasoning.
         history: How it wants to be told a conversation.
     """
 
     limit_field: TokenLimitField
     tools_without_reasoning: bool = False
+    reasoning_back: bool = False
     history: HistoryForm = AS_IT_IS
 
-    def after_refusal(self, request: ModelRequest, message: str) -> "Dialect | None":
-        """Return the dialect to try after the server refused `request` with `message`, or None if it asks for none."""
+    def after_refusal(self, request: ModelRequest, message: str, tried: Collection["Dialect"] = ()) -> "Dialect | None":
+        """Return the dialect to try after the server refused `request` with `message`, or None if it asks for none.
+
+        `tried` has the dialects that were refused before, so that the next one is another.
+        """
         text = message.lower()
         # OpenAI, for gpt-5.6 and gpt-6, which reason by default: "Function tools with reasoning_effort are not
         # supported for gpt-6-luna in /v1/chat/completions. To use function tools, use /v1/responses or set
@@ -53,8 +62,16 @@ class Dialect:
         # The field must be what is not known, rather than its value what is not liked.
         if request.max_tokens is not None and self.limit_field in text and any(word in text for word in _UNKNOWN):
             return replace(self, limit_field=_OTHER[self.limit_field])
+        about_reasoning = _REASONING.search(text) is not None
+        if about_reasoning and any(message.role == "assistant" for message in request.messages):
+            refused = any(word in text for word in (*_UNKNOWN, "not allowed"))
+            other = replace(self, reasoning_back=not self.reasoning_back)
+            if refused == self.reasoning_back and other not in tried:
+                return other
         history = self.history.after_refusal(request, text)
-        return replace(self, history=history) if history else None
+        if history is None:
+            return None
+        return replace(self, reasoning_back=self.reasoning_back and not about_reasoning, history=history)
 
 
 _OTHER: dict[TokenLimitField, TokenLimitField] = {

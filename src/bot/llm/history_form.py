@@ -29,9 +29,10 @@ _ROLE = re.compile(
     r"alternat|\broles?\b.{0,60}\b(supported|allowed|enabled|expected)"
     r"|(unexpected|unsupported|invalid|unknown) role|(system|developer) (instruction|message)"
 )
-# Gemini 3: "Function call is missing a thought_signature". DeepSeek: "Missing `reasoning_content` field in the
-# assistant message". mistral-common: "Assistant message must have either content or tool_calls, but not both".
-_NO_CALLS = re.compile(r"thought_signature|reasoning_content|but not both")
+# Gemini 3: "Function call is missing a thought_signature". A server that refuses reasoning and misses it: "Missing
+# `reasoning_content` field in the assistant message". mistral-common: "Assistant message must have either content or
+# tool_calls, but not both".
+_NO_CALLS = re.compile(r"thought_signature|reasoning[_ ]content|but not both")
 # OpenAI: "image_url is only supported by certain models". OpenRouter: "No endpoints found that support image input".
 # vLLM: "… is not a multimodal model". llama.cpp: "image input is not supported". DeepSeek: "unknown variant
 # `image_url`, expected `text`".

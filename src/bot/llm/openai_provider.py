@@ -9,8 +9,9 @@ import contextlib
 import json
 import logging
 import time
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Collection, Generator, Iterable, Iterator
 from dataclasses import replace
+from functools import cache
 
 import httpx2
 
@@ -110,6 +111,8 @@ class OpenAIProvider:
     @contextlib.contextmanager
     def _open(self, request: ModelRequest) -> Iterator[Response]:
         """Send the request and give the response when its head is there; on leaving, the response is closed."""
+        if request.reasoning is not None:
+            request = replace(request, reasoning=cache(request.reasoning))
         known = dialect = self._dialects.get(self._base_url, request.model)
         lasting = known.history.past_images
         tried = {dialect}
@@ -121,7 +124,7 @@ class OpenAIProvider:
                     response = self._sender.send(params, stack, retries)
                     break
                 except ProviderError as error:
-                    other = self._after_refusal(error, request, dialect)
+                    other = self._after_refusal(error, request, dialect, tried)
                     if other is None or other in tried:
                         if "provider_status" not in error.extra:
                             raise
@@ -137,14 +140,16 @@ class OpenAIProvider:
                 self._dialects.learn(self._base_url, request.model, learnt)
             yield response
 
-    def _after_refusal(self, error: ProviderError, request: ModelRequest, dialect: Dialect) -> Dialect | None:
+    def _after_refusal(
+        self, error: ProviderError, request: ModelRequest, dialect: Dialect, tried: Collection[Dialect]
+    ) -> Dialect | None:
         # What fails on the way has no status. llama.cpp calls a template that raises, and an image, a fault of its own.
         status = error.extra.get("provider_status")
         if self._plain_text or not isinstance(status, int):
             return None
         if not isinstance(error, ProviderRejected) and status not in (500, 501):
             return None
-        return dialect.after_refusal(request, error.detail)
+        return dialect.after_refusal(request, error.detail, tried)
 
     def _sent(self, request: ModelRequest, dialect: Dialect) -> tuple[ChatMessage, ...]:
         return sent_messages(request, dialect, plain_text=self._plain_text)

@@ -3,7 +3,7 @@
 Nothing of a provider's SDK shows here, so a turn can be tested with a provider of ten lines.
 """
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -70,6 +70,8 @@ class ModelRequest:
         user: A stable id of the end user for the provider's abuse monitoring.
         asked: The ids of the stored messages that this request is about, as opposed to those of the past. Empty: the
             last message is.
+        reasoning: Reads the model's reasoning for stored messages of the context, by message id. Called only for a
+            server that wants it back, and then once.
     """
 
     model: str
@@ -87,6 +89,7 @@ class ModelRequest:
     response_format: dict[str, object] | None = None
     user: str | None = None
     asked: frozenset[str] = frozenset()
+    reasoning: Callable[[], Mapping[str, str]] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

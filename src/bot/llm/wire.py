@@ -1,5 +1,6 @@
 """A request in the words of the Chat Completions API."""
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from bot.errors import ProviderRejected
@@ -9,6 +10,10 @@ from .dialects import Dialect
 from .normal_form import normal_form
 from .refusals import image_refused
 from .types import ChatMessage, ModelRequest
+
+# A server that wants reasoning wants it with each of the model's messages, also where none is stored. Kimi K2.6 and
+# DeepSeek V4 refuse an empty text.
+_NO_REASONING = " "
 
 
 def request_params(request: ModelRequest, dialect: Dialect, *, plain_text: bool = False) -> dict[str, Any]:
@@ -23,9 +28,12 @@ def request_params(request: ModelRequest, dialect: Dialect, *, plain_text: bool 
     Raises:
         ProviderRejected: With `plain_text`, the request insists on a function call or asks about an image.
     """
+    sent = sent_messages(request, dialect, plain_text=plain_text)
+    back = dialect.reasoning_back and not plain_text
+    messages = list(_with_reasoning(sent, request)) if back else [_message(message) for message in sent]
     params: dict[str, Any] = {
         "model": request.model,
-        "messages": [_message(message) for message in sent_messages(request, dialect, plain_text=plain_text)],
+        "messages": messages,
         "temperature": request.temperature,
         "top_p": request.top_p,
         dialect.limit_field: request.max_tokens,
@@ -65,6 +73,17 @@ def _message(message: ChatMessage) -> dict[str, Any]:
     if message.name is not None:
         wire["name"] = message.name
     return wire
+
+
+def _with_reasoning(messages: Iterable[ChatMessage], request: ModelRequest) -> Iterator[dict[str, Any]]:
+    """Give the messages as they are sent, each of the model's with its reasoning. No reasoning is sent twice."""
+    stored = dict(request.reasoning()) if request.reasoning else {}
+    for message in messages:
+        wire = _message(message)
+        if message.role == "assistant":
+            found = [stored.pop(source, "") for source in message.sources]
+            wire["reasoning_content"] = "\n\n".join(text for text in found if text.strip()) or _NO_REASONING
+        yield wire
 
 
 def _tool(declaration: dict[str, object]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import pytest
 
 from bot.errors import ProviderRejected
 from bot.llm.dialects import Dialect, Dialects, first_guess
+from bot.llm.history_form import HistoryForm
 from bot.llm.types import ChatMessage, ModelRequest, ToolCall
 from bot.llm.wire import request_params
 
@@ -162,6 +163,76 @@ def test_functions_with_a_reasoning_model_are_asked_for_without_reasoning():
     assert "reasoning_effort" not in request_params(request(), dialect)
     assert dialect.after_refusal(request(tools=(TOOL,)), message) is None
     assert Dialect("max_tokens").after_refusal(request(), message) is None
+
+
+MISSING = "Missing `reasoning_content` field in the assistant message at message index 2"
+PASSED_BACK = "The `reasoning_content` in the thinking mode must be passed back to the API."
+SPACED = "The reasoning content in the thinking mode must be passed back to the API."
+EXTRA = "messages.1.reasoning_content: Extra inputs are not permitted"
+CALLED = ChatMessage("assistant", None, (ToolCall("a", "f", "{}"),), sources=("m2",))
+CALLS = (
+    ChatMessage("user", "Hi", sources=("m1",)),
+    CALLED,
+    ChatMessage("tool", "21 C", tool_call_id="a", sources=("m3",)),
+    ChatMessage("assistant", "Mild.", sources=("m4", "m5", "m4")),
+    ChatMessage("user", "So?", sources=("m6",)),
+)
+BACK = Dialect("max_tokens", reasoning_back=True)
+
+
+def reasoning_sent(*messages, dialect=BACK, **settings):
+    sent = request_params(request(*messages, **settings), dialect)["messages"]
+    return [message.get("reasoning_content") for message in sent]
+
+
+def test_reasoning_is_sent_to_a_server_that_wants_it_and_to_no_other():
+    def unread():
+        raise AssertionError("nobody wants it")
+
+    stored = {"m1": "the user's", "m2": "hm", "m4": "well", "m5": "so"}
+    assert reasoning_sent(*CALLS, reasoning=lambda: stored) == [None, "hm", None, "well\n\nso", None]
+    assert stored.keys() == {"m1", "m2", "m4", "m5"}, "what was read stays as it is"
+    assert reasoning_sent(*CALLS, dialect=PLAIN, reasoning=unread) == [None] * 5
+    request_params(request(*CALLS, reasoning=unread), BACK, plain_text=True)
+
+
+@pytest.mark.parametrize("reasoning", [None, dict, lambda: {"m2": "", "m5": " "}])
+def test_a_message_without_reasoning_has_a_text_that_is_not_empty(reasoning):
+    assert reasoning_sent(*CALLS, reasoning=reasoning) == [None, " ", None, " ", None]
+
+
+def test_no_reasoning_is_sent_twice_where_a_message_becomes_two():
+    apart = Dialect("max_tokens", reasoning_back=True, history=HistoryForm(calls_apart=True))
+    both = ChatMessage("assistant", None, (ToolCall("a", "f", "{}"), ToolCall("b", "f", "{}")), sources=("m2",))
+    results = [ChatMessage("tool", "21 C", tool_call_id=call_id) for call_id in "ab"]
+    sent = reasoning_sent(
+        CALLS[0], both, *results, CALLS[-1], dialect=apart, tools=(TOOL,), reasoning={"m2": "hm"}.copy
+    )
+    assert sent == [None, "hm", None, " ", None, " ", None]
+
+
+@pytest.mark.parametrize("message", [MISSING, PASSED_BACK, SPACED])
+def test_a_server_that_misses_reasoning_gets_it(message):
+    assert PLAIN.after_refusal(request(*CALLS), message) == BACK
+    assert PLAIN.after_refusal(request(), message) is None, "the model has said nothing yet"
+
+
+def test_a_server_that_refuses_reasoning_gets_none():
+    assert BACK.after_refusal(request(*CALLS), EXTRA) == PLAIN
+
+
+@pytest.mark.parametrize("message", [MISSING, EXTRA])
+def test_a_server_that_is_content_neither_with_nor_without_reads_of_calls_in_words(message):
+    other = BACK.after_refusal(request(*CALLS, tools=(TOOL,)), message, {PLAIN, BACK})
+    assert other == Dialect("max_tokens", history=HistoryForm(calls_in_words=True))
+    assert BACK.after_refusal(request(CALLS[0]), message, {PLAIN, BACK}) is None
+
+
+def test_what_else_is_refused_does_not_end_the_reasoning():
+    other = BACK.after_refusal(request(*CALLS, max_tokens=5), "Unsupported parameter: 'max_tokens'")
+    assert other == Dialect("max_completion_tokens", reasoning_back=True)
+    other = BACK.after_refusal(request(*CALLS), "This tool call id is too long")
+    assert other == Dialect("max_tokens", reasoning_back=True, history=HistoryForm(short_ids=True))
 
 
 def test_what_was_learnt_is_kept_for_that_server_and_model_and_not_for_ever():
