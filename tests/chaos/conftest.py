@@ -1,4 +1,4 @@
-"""Two server processes on one table, a model that speaks at a pace, and one caller who is known at both."""
+"""Two server processes on one table, a model that answers at a set pace, and one user who calls both."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,7 +22,7 @@ StartServer = Callable[..., BotServer]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    # A generous end for a test that hangs; how long one takes is nobody's promise.
+    # A generous timeout for a test that hangs; no test asserts how long it takes.
     for item in items:
         if item.path.parent == Path(__file__).parent:
             item.add_marker(pytest.mark.timeout(4 * 3600 if LONG else 600))
@@ -32,7 +32,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def start_server(
     table: TableSettings, _model_server: ModelServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[..., BotServer]:
-    """Start a server on the table, at `endpoint` if it shall not be the engine's own; the caller ends it."""
+    """Start a server on the table, through `endpoint` instead of the engine if given; the caller stops it."""
 
     def start(name: str, endpoint: str | None = None, **variables: str) -> BotServer:
         folder = tmp_path_factory.mktemp(name)
@@ -62,7 +62,7 @@ def _servers(start_server: StartServer) -> Iterator[tuple[BotServer, BotServer]]
 
 @contextmanager
 def talking(*servers: BotServer) -> Iterator[tuple[Talk, ...]]:
-    """Give the API of each server in the name of the same new user."""
+    """Give each server's API, all for the same new user."""
     key, _ = issue_key(make_user())
     apis = [Api(server.url, key) for server in servers]
     try:
@@ -74,6 +74,6 @@ def talking(*servers: BotServer) -> Iterator[tuple[Talk, ...]]:
 
 @pytest.fixture
 def both(_servers: tuple[BotServer, BotServer]) -> Iterator[tuple[Talk, Talk]]:
-    """The same new user at two processes."""
+    """The same new user, calling two processes."""
     with talking(*_servers) as (first, second):
         yield first, second

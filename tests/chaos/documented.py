@@ -1,4 +1,4 @@
-"""What the API's documents say that a route may answer."""
+"""Checks answers against the documentation: which statuses and error codes a route may return."""
 
 import re
 from pathlib import Path
@@ -22,7 +22,7 @@ class Documented:
         ]
 
     def check(self, answer: httpx2.Response) -> None:
-        """Fail if an answer's status is not documented for its route, or its problem's code not with that status."""
+        """Fail if a status is not documented for its route, or an error code not for its status."""
         request = answer.request
         statuses = [
             found
@@ -30,7 +30,7 @@ class Documented:
             if method == request.method and path.fullmatch(request.url.path)
         ]
         assert any(str(answer.status_code) in found for found in statuses), f"{request}: undocumented {answer}"
-        # 500 is documented as our own fault, and no fault of DynamoDB's is an excuse for one.
+        # 500 is documented for errors of ours, and a DynamoDB failure must not cause one.
         assert answer.status_code != 500, answer.text
         if answer.status_code >= 400:
             problem = answer.json()
@@ -40,6 +40,6 @@ class Documented:
                 assert int(answer.headers["retry-after"]) >= 1, answer.headers
 
     def check_problem(self, problem: dict[str, Any]) -> None:
-        """The same for a problem that was told within a stream."""
+        """The same for a problem that was reported in a stream."""
         assert problem["code"] != "internal_error", problem
         assert self.codes.get(problem["code"]) == problem["status"], problem

@@ -1,6 +1,6 @@
-"""Stands between a server process and DynamoDB, and breaks what it is told to: before a request is done, or after.
+"""A proxy between a server process and DynamoDB that injects faults, before or after a request is executed.
 
-Each fault is one that AWS or a network makes. Which request meets which is drawn from a seed.
+AWS or a network can cause each of these faults. A seed determines which request gets which fault.
 """
 
 import http.client
@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 READ_TIMEOUT = 1.0
 """How long the servers wait for an answer here, in seconds."""
 
-# How often each is drawn. The ones that wait are slow, so they are fewer.
+# How often each is drawn; the timeouts are rarer because they are slow.
 FAULTS = {
     "500 before execution": 4,
     "500 after execution": 4,
@@ -49,12 +49,12 @@ class Passed:
 
 @dataclass
 class Faults:
-    """The seeded choice, and what has been chosen; `armed` turns it on and off."""
+    """The seeded choice of faults, and a record of them; `armed` turns them on and off."""
 
     seed: str
     armed: bool = False
     share: float = 0.15
-    # Now and then everything fails in one way for some requests in a row, so that trying again does not help.
+    # Now and then many requests in a row get the same fault, so that retries do not help.
     storm: float = 0.012
     storm_length: int = 12
     passed: list[Passed] = field(default_factory=list)
@@ -97,7 +97,7 @@ class _Server(ThreadingHTTPServer):
         self.ended = threading.Event()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that has gone is what these tests are about."""
+        """Ignore disconnected clients, which these tests cause."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -149,7 +149,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def _reset(self) -> None:
-        """End the connection as a router does that forgot it: with RST, and without a word."""
+        """Reset the connection without an answer, like a router that has lost its state."""
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.close_connection = True
         self.connection.close()
@@ -161,12 +161,12 @@ class _Handler(BaseHTTPRequestHandler):
             super().finish()
 
     def log_message(self, *_: Any) -> None:
-        """Say nothing: the faults are counted."""
+        """Log nothing: the faults are counted."""
 
 
 @contextmanager
 def fault_proxy(engine: str, faults: Faults) -> Iterator[str]:
-    """Give the address of a proxy before an engine."""
+    """Give the URL of a fault proxy for an engine."""
     server = _Server(engine, faults)
     serving = threading.Thread(target=server.serve_forever, name="fault-proxy")
     serving.start()

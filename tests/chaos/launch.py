@@ -1,7 +1,7 @@
-"""The `bot` command with what a bad day brings: a clock that is wrong, and a DynamoDB that is given up on sooner.
+"""The `bot` command with a wrong clock and a shorter DynamoDB timeout.
 
-`CHAOS_CLOCK_SECONDS` is how far the clock is ahead. `CHAOS_READ_TIMEOUT` is how long an answer of DynamoDB's is waited
-for: not ten seconds as usual, so that a thousand faults take minutes.
+`CHAOS_CLOCK_SECONDS` is how far the clock is ahead. `CHAOS_READ_TIMEOUT` is the read timeout for DynamoDB: less than
+the usual ten seconds, so that a thousand faults take only minutes.
 """
 
 import os

@@ -1,14 +1,14 @@
-"""The page docs/chaos.md, from what long runs of the chaos tests have seen.
+"""Generates docs/chaos.md from the results of the long chaos runs.
 
-`make chaos` runs them, which writes docs/chaos.json, and then this. `python -m tests.chaos.page --check` says whether
-the page is up to date.
+`make chaos` runs the tests, which write docs/chaos.json, and then this. `python -m tests.chaos.page --check` checks
+whether the page is up to date.
 """
 
 import json
 import sys
 from typing import Any
 
-from tests.chaos.run import SAVED, told
+from tests.chaos.run import SAVED, counts_line
 
 PAGE = SAVED.with_suffix(".md")
 HEAD = """# Chaos tests
@@ -64,7 +64,8 @@ def page(found: dict[str, Any]) -> str:
     lines = ["| promise | form | engine | seed | counts |\n", "|---|---|---|---|---|\n"]
     for promise, seen in sorted(found.items(), key=lambda each: _sentence(each[0])):
         lines.append(
-            f"| {_sentence(promise)} | {seen['form']} | {seen['engine']} | {seen['seed']} | {told(seen['counts'])} |\n"
+            f"| {_sentence(promise)} | {seen['form']} | {seen['engine']} | {seen['seed']} "
+            f"| {counts_line(seen['counts'])} |\n"
         )
     return HEAD + "".join(lines) + FOOT
 

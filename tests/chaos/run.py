@@ -1,8 +1,8 @@
-"""What a run of the chaos tests is: its seed, its size, and the counts of what it saw.
+"""A run of the chaos tests: its seed, its size, and the counts of what happened.
 
-`CHAOS_SEED` repeats what a run chose (the moments to kill at, the faults, the order of the work); how threads and
-processes interleave is the machine's choice, as it is in life. `CHAOS_FORM=long` takes the figures of docs/chaos.md,
-`CHAOS_SCALE=0.1` a part of them. `CHAOS_SAVE=1` adds what was seen to docs/chaos.json.
+`CHAOS_SEED` repeats a run's random choices (when to kill, the faults, the order of the work), but not how threads and
+processes interleave. `CHAOS_FORM=long` uses the sizes of docs/chaos.md, `CHAOS_SCALE=0.1` a part of them.
+`CHAOS_SAVE=1` adds the counts to docs/chaos.json.
 """
 
 import json
@@ -23,7 +23,7 @@ FORM = ("long" if SCALE == 1 else f"{SCALE:g} of long") if LONG else "short"
 
 
 class Chaos:
-    """What one test draws from and counts in. Any thread may count; each draws from a `Random` of its own."""
+    """A test's random source and counters. Any thread may count; each draws from its own `Random`."""
 
     def __init__(self, seed: str) -> None:
         self.seed = seed
@@ -32,27 +32,27 @@ class Chaos:
         self._lock = threading.Lock()
 
     def size(self, short: int, long: int) -> int:
-        """Return how many of something this run takes."""
+        """Return the size for this run: short, or long and scaled."""
         return max(1, round(long * SCALE)) if LONG else short
 
     def drawing(self, who: object) -> random.Random:
-        """Return what one thread draws from."""
+        """Return the random source of one thread."""
         return random.Random(f"{self.seed} {who}")
 
     def count(self, what: str, number: int = 1) -> None:
-        """Add to what was seen."""
+        """Add to a counter."""
         with self._lock:
             self.counts[what] = self.counts.get(what, 0) + number
 
     def most(self, what: str, number: float) -> None:
-        """Keep the largest."""
+        """Keep the largest number."""
         with self._lock:
             self.counts[what] = max(self.counts.get(what, 0), round(number, 1))
 
 
 @pytest.fixture
 def chaos(request: pytest.FixtureRequest) -> Iterator[Chaos]:
-    """The seed and the counts of one test."""
+    """The random source and counters of one test."""
     seed = os.environ["CHAOS_SEED"]
     drawn = Chaos(f"{seed} {request.node.name}")
     yield drawn
@@ -60,7 +60,7 @@ def chaos(request: pytest.FixtureRequest) -> Iterator[Chaos]:
 
 
 class ChaosReport:
-    """The pytest plugin: one seed for all processes of a run, and the counts of all of them at its end."""
+    """The pytest plugin: one seed for all processes of a run, and all their counts at the end."""
 
     def __init__(self, engine: str) -> None:
         self.engine = engine
@@ -81,7 +81,7 @@ class ChaosReport:
         if self.found:
             terminalreporter.section(f"chaos: CHAOS_SEED={os.environ['CHAOS_SEED']}")
         for promise, seen in sorted(self.found.items()):
-            terminalreporter.write_line(f"{promise}: {told(seen['counts'])}")
+            terminalreporter.write_line(f"{promise}: {counts_line(seen['counts'])}")
 
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         if (
@@ -94,7 +94,7 @@ class ChaosReport:
             SAVED.write_text(json.dumps(dict(sorted((kept | self.found).items())), indent=2) + "\n")
 
 
-def told(counts: object) -> str:
+def counts_line(counts: object) -> str:
     """Return counts in one line."""
     assert isinstance(counts, dict)
     return ", ".join(f"{number:,} {what}" for what, number in counts.items())

@@ -1,4 +1,4 @@
-"""Cancelling a turn at the moment at which it ends."""
+"""Cancelling a turn at the moment when it ends."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +10,7 @@ from tests.model_server import ModelServer
 from tests.together import at_once
 
 AT_ONCE = 4
-# The events of an answer of twelve words, more often the last ones: there the two meet.
+# The events of an answer of twelve words; the last ones are more likely, because that is where the race is.
 _MOMENTS = (1, 4, 8, *range(11, 14))
 
 
@@ -30,7 +30,7 @@ def test_of_cancelling_and_completing_exactly_one_wins(
             time.sleep(drawn.uniform(0, 0.08))
             (asked,) = [each for each in there.history(conversation) if each["sender"] == "user"]
             path = f"/turns/{asked['turn_id']}/cancel"
-            # Twice at once: it must not matter how often one asks.
+            # Two cancellations at once must have the same effect as one.
             answers = at_once([lambda: here.api.call("POST", path), lambda: there.api.call("POST", path)])
             heard = talk.result()
         turn = there.settled(asked["turn_id"])

@@ -18,7 +18,7 @@ APART_SECONDS = 300
 
 @pytest.fixture(scope="module")
 def skewed(start_server: StartServer) -> Iterator[tuple[BotServer, BotServer]]:
-    """One whose clock is behind by half of it, and one that is ahead by as much."""
+    """Two servers: one clock is behind by half of `APART_SECONDS`, the other ahead by as much."""
     half = APART_SECONDS / 2
     with (
         start_server("slow", CHAOS_CLOCK_SECONDS=str(-half)) as slow,
@@ -29,7 +29,7 @@ def skewed(start_server: StartServer) -> Iterator[tuple[BotServer, BotServer]]:
 
 @pytest.fixture
 def apart(skewed: tuple[BotServer, BotServer]) -> Iterator[tuple[Talk, Talk]]:
-    """The same new user at both."""
+    """The same new user, calling both."""
     with talking(*skewed) as (slow, fast):
         yield slow, fast
 

@@ -1,4 +1,4 @@
-"""DynamoDB's bad days: whatever breaks between the application and the table, what was acknowledged is there, once."""
+"""DynamoDB failures: whatever breaks between the application and the table, acknowledged messages are stored once."""
 
 import time
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ _STEPS = {"append": 6, "turn": 2, "stream": 3, "page": 2, "open": 1, "delete": 1
 
 @dataclass
 class Said:
-    """What one client, who does one thing after the other, has said in its conversation, and what it was told."""
+    """What one client, which sends one request at a time, has sent in its conversation, and the results."""
 
     conversation: str
     sent: list[str] = field(default_factory=list)
@@ -44,7 +44,7 @@ def faults(chaos: Chaos) -> Faults:
 
 @pytest.fixture
 def broken(engine: str, start_server: StartServer, faults: Faults) -> Iterator[tuple[BotServer, BotServer]]:
-    """Two processes that reach the table only through the faults."""
+    """Two processes that reach the table only through the fault proxy."""
     variables = {"CHAOS_READ_TIMEOUT": str(READ_TIMEOUT), "BOT_THREADS": str(THREADS)}
     with (
         fault_proxy(engine, faults) as endpoint,
@@ -78,7 +78,7 @@ def test_no_fault_of_dynamodb_loses_doubles_or_reorders_anything(
 
 
 class Client:
-    """Talks in one conversation, at one process or the other."""
+    """Uses one conversation, each time at a random process."""
 
     def __init__(self, name: int, said: Said, talks: tuple[Talk, ...], documented: Documented, chaos: Chaos) -> None:
         self.said, self.talks, self.documented, self.chaos = said, talks, documented, chaos
@@ -95,12 +95,12 @@ class Client:
             self.chaos.count("requests")
 
     def call(self, method: str, path: str, body: Any = None, **params: Any) -> Any:
-        """Ask, and check that the answer is one of those that are documented; return it."""
+        """Send a request, check that the answer is documented, and return it."""
         answer = self.talk.api.call(method, path, body, **params)
-        self.told(answer)
+        self.check_answer(answer)
         return answer
 
-    def told(self, answer: Any) -> None:
+    def check_answer(self, answer: Any) -> None:
         self.documented.check(answer)
         self.chaos.count(f"answers {answer.status_code}")
         assert answer.status_code in (200, 201, 204, 404, 409, 503), answer.text
@@ -116,7 +116,7 @@ class Client:
                 assert message["content"] == content
                 self.said.acknowledged[content] = message["id"]
             case 503:
-                # It may be there or not, but not twice; its turn is named where it is known.
+                # The message may be stored or not, but not twice; the problem has its turn if that is known.
                 turn = answer.json().get("turn")
                 if turn:
                     self.said.turns[turn["id"]] = "unknown"
@@ -143,7 +143,7 @@ class Client:
         content = self.content()
         heard = self.talk.listen(self.said.conversation, content)
         if heard.refused is not None:
-            self.told(heard.refused)
+            self.check_answer(heard.refused)
             self.stored(content, heard.refused)
             return
         self.chaos.count("streams")
@@ -182,7 +182,7 @@ class Client:
         (self.said.deleted if answer.status_code == 204 else self.said.maybe_deleted).add(content)
 
     def check(self) -> None:
-        """Check the whole conversation, now that nothing fails any more."""
+        """Check the whole conversation, without further faults."""
         said, talk = self.said, self.talk
         talk.idle(said.conversation)
         messages = talk.history(said.conversation)
@@ -192,16 +192,16 @@ class Client:
         may = set(said.sent) - said.refused - said.deleted
         assert must <= set(questions) <= may, f"lost: {must - set(questions)}, too many: {set(questions) - may}"
         # Once each, and in the order in which they were sent.
-        assert questions == [each for each in said.sent if each in questions], "doubled or reordered"
+        assert questions == [each for each in said.sent if each in questions], "duplicated or reordered"
         for each in messages:
             if each["sender"] == "user" and each["content"] in said.acknowledged:
                 assert each["id"] == said.acknowledged[each["content"]]
         self.chaos.count("acknowledged messages, all present", len(must))
         self.chaos.count("unacknowledged messages present", len(set(questions) - must))
         turns = {each["turn_id"]: "unknown" for each in messages if each["turn_id"]} | said.turns
-        for turn_id, told in turns.items():
+        for turn_id, status in turns.items():
             turn = talk.settled(turn_id)
-            assert told in ("unknown", turn["status"])
+            assert status in ("unknown", turn["status"])
             agrees(turn, messages)
             replayed = talk.follow(turn_id)
             numbered(replayed)
@@ -214,8 +214,8 @@ class Client:
 
 
 def nothing_goes_on(servers: tuple[BotServer, BotServer], faults: Faults) -> None:
-    """Check that no lease is renewed and no turn looked up for turns that have ended, and that threads have ended."""
-    # Not to wait for something: to see that it does not happen. A beat that was on its way may still end.
+    """Check that no lease is renewed and no turn is read for ended turns, and that their threads have ended."""
+    # These pauses wait for nothing, but give unwanted requests time to appear. A beat in progress may still end.
     time.sleep(2 * BEAT_SECONDS)
     before = len(faults.passed)
     time.sleep(LEASE)
@@ -226,4 +226,4 @@ def nothing_goes_on(servers: tuple[BotServer, BotServer], faults: Faults) -> Non
             status = Path(f"/proc/{worker}/status")
             if status.exists():
                 threads = int(status.read_text().partition("Threads:")[2].split()[0])
-                assert threads <= 2 * THREADS + 8, "more threads than requests, turns and what runs aside"
+                assert threads <= 2 * THREADS + 8, "more threads than for requests, turns and background work"

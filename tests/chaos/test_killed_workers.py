@@ -1,4 +1,4 @@
-"""Workers that are killed, or stopped and come back too late, at any moment of a streamed turn."""
+"""Workers that are killed, or suspended and resumed too late, at any moment of a streamed turn."""
 
 import os
 import random
@@ -27,7 +27,7 @@ pytestmark = only_linux
 
 @pytest.fixture(scope="module")
 def victim(start_server: StartServer) -> Iterator[BotServer]:
-    """A server whose worker is killed again and again; its master starts the next one."""
+    """A server whose worker is killed repeatedly; its master starts the next one."""
     server = start_server("victim")
     try:
         yield server
@@ -37,20 +37,20 @@ def victim(start_server: StartServer) -> Iterator[BotServer]:
 
 @pytest.fixture
 def callers(_servers: tuple[BotServer, BotServer], victim: BotServer) -> Iterator[tuple[Talk, Talk]]:
-    """The same user at the victim, and at a process that lives."""
+    """The same user, calling the victim and a process that survives."""
     with talking(victim, _servers[1]) as (there, here):
         yield there, here
 
 
 def only_worker(victim: BotServer) -> int:
-    """Return the process id of the worker that serves."""
+    """Return the process id of the serving worker."""
     wait_until(lambda: len(victim.workers) == 1)
     (worker,) = victim.workers
     return worker
 
 
 def kill_worker(victim: BotServer) -> None:
-    """Kill the worker that serves, as the kernel does when memory runs out."""
+    """Kill the serving worker, as the kernel does when memory runs out."""
     worker = only_worker(victim)
     os.kill(worker, signal.SIGKILL)
     wait_until(lambda: worker not in victim.workers)
@@ -78,7 +78,7 @@ def test_kill_minus_nine_loses_no_acknowledged_message_and_leaves_no_half_turn(
             chaos.count("kills")
             for conversation, talk in zip(conversations, talks, strict=True):
                 checks.append(checking.submit(check, here, conversation, talk.result(), killed_at, chaos))
-            # One that has failed is told at once, not after all the others.
+            # A failed check is reported at once, not after all the others.
             for check_ in [each for each in checks if each.done()]:
                 check_.result()
         for check_ in checks:
@@ -87,11 +87,11 @@ def test_kill_minus_nine_loses_no_acknowledged_message_and_leaves_no_half_turn(
 
 
 def check(here: Talk, conversation: str, heard: Heard, killed_at: float, chaos: Chaos) -> None:
-    """Check what became of a turn, from a process that lives; then talk on."""
+    """Check what became of a turn at a process that survives; then continue the conversation."""
     here.idle(conversation)
     messages = here.history(conversation)
     questions = [each for each in messages if each["sender"] == "user"]
-    assert len(questions) <= 1, "the question stands twice"
+    assert len(questions) <= 1, "the question is stored twice"
     if heard.turn_id is not None:
         assert [each["id"] for each in questions] == [each["id"] for each in heard.events[0].data["input"]]
         chaos.count("acknowledged messages, all present")
@@ -145,12 +145,12 @@ def test_a_worker_that_comes_back_after_its_lease_changes_nothing(
         assert here.api.get(f"/turns/{turn['id']}") == turn
         assert here.api.get(f"/turns/{before}")["status"] == "completed"
         assert here.history(conversation) == settled, "a worker without a lease has written"
-        assert told(here.follow(turn["id"])) == told(replayed), "events were added to a turn that had ended"
+        assert content_of(here.follow(turn["id"])) == content_of(replayed), "events were added to an ended turn"
         if turn["status"] == "interrupted":
             assert heard.ended_as == "turn.failed", heard.events[-1:]
             assert heard.events[-1].data["problem"]["code"] == "turn_interrupted"
 
 
-def told(events: list[Event]) -> list[tuple[str, str, object]]:
-    """Return what events tell: of the last one the turn, not the request in which it was read."""
+def content_of(events: list[Event]) -> list[tuple[str, str, object]]:
+    """Return what can be compared of events: of the last one the turn, without the id of the reading request."""
     return [(event.id, event.name, event.data.get("turn") or event.data) for event in events]

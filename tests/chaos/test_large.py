@@ -20,7 +20,7 @@ _LARGE_BYTES = 350 * 1024
 
 
 def costs(user_id: Any, conversation_id: str) -> dict[str, Cost]:
-    """Return what each thing that one does in a conversation costs; it has one message more and one fewer after it."""
+    """Return the cost of each operation on a conversation; it appends a message and deletes it again."""
     found: dict[str, Cost] = {}
     probe = Probe()
     with probe.recording() as sent:
@@ -42,7 +42,7 @@ def costs(user_id: Any, conversation_id: str) -> dict[str, Cost]:
 
 
 def remove(talk: Talk, conversation: str) -> dict[str, int]:
-    """Delete a conversation, and return how much its receipt says was removed."""
+    """Delete a conversation, and return the counts of its receipt."""
     answer = talk.api.call("DELETE", conversation)
     assert answer.status_code in (202, 204), answer.text
     assert talk.api.call("GET", conversation).status_code == 404, "unreachable at once"
@@ -51,7 +51,7 @@ def remove(talk: Talk, conversation: str) -> dict[str, int]:
     while (job := talk.api.get(erasure))["status"] != "completed":
         if job != before:
             before, deadline = job, time.monotonic() + PATIENCE
-        assert time.monotonic() < deadline, f"the erasure does not go on: {job}"
+        assert time.monotonic() < deadline, f"the erasure makes no progress: {job}"
         time.sleep(0.5)
     removed: dict[str, int] = job["removed"]
     return removed
@@ -99,7 +99,7 @@ def test_a_conversation_of_very_large_messages_works(
     conversation = both[0].new_conversation()
     header = both[0].api.get(conversation)
     count = chaos.size(12, 50)
-    # What hardly becomes smaller when it is compressed.
+    # Random letters, which compress badly.
     letters = string.ascii_letters + string.digits + string.punctuation
     contents = ["".join(chaos.random.choices(letters, k=_LARGE_BYTES)) for _ in range(count)]
     for number, content in enumerate(contents):
@@ -119,7 +119,7 @@ def test_a_conversation_of_very_large_messages_works(
         page = list_messages(header["user_id"], header["id"], 10)
     read = sum(item_size(item) for exchange in sent if exchange.operation == "Query" for item in exchange.items)
     assert [message.content for message in page.items] == contents[:10]
-    # The header, and each 4 KB of what was read, rounded up for each Query; a Query reads up to 1 MB.
+    # The header, and 1 RCU for each 4 KB read, rounded up for each Query; a Query reads up to 1 MB.
     queries = sum(exchange.operation == "Query" for exchange in sent)
     assert total(sent).rcu <= 1 + math.ceil(read / 4096) + queries
     assert queries <= math.ceil(read / 2**20) * 2

@@ -1,4 +1,4 @@
-"""A request that is sent again under its `Idempotency-Key`: at once, later, elsewhere, and while things break."""
+"""A request that is repeated with its `Idempotency-Key`: at once, later, at another process, and during failures."""
 
 import random
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ TALKERS = 4
 
 
 def post(talk: Talk, path: str, body: Any, key: str) -> httpx2.Response:
-    """Send a request under a key, and again while it is told that the first one still runs."""
+    """Send a request with a key, and repeat it while the first one is still running."""
     while True:
         answer = talk.api.http.post(path, json=body, headers={"Idempotency-Key": key})
         if answer.status_code != 409 or answer.json()["code"] != "idempotency_in_progress":
@@ -38,9 +38,9 @@ def test_a_hundred_times_at_the_same_instant_is_one_effect_and_one_model_call(
     chaos.count("requests", len(answers))
     errors = [answer for answer in answers if isinstance(answer, Exception)]
     assert not errors, errors[:3]
-    told = {(answer.status_code, answer.text) for answer in answers if not isinstance(answer, Exception)}
-    assert len(told) == 1, told
-    assert told.pop()[0] == 201
+    different = {(answer.status_code, answer.text) for answer in answers if not isinstance(answer, Exception)}
+    assert len(different) == 1, different
+    assert different.pop()[0] == 201
     assert len(model_server.requests()) == 1
     assert [each["sender"] for each in both[1].history(conversation)] == ["user", "agent"]
     chaos.count("effects")
@@ -91,7 +91,7 @@ def faults(chaos: Chaos) -> Faults:
 
 @pytest.fixture
 def broken(engine: str, start_server: StartServer, faults: Faults) -> Iterator[tuple[BotServer, BotServer]]:
-    """Two processes that reach the table only through the faults."""
+    """Two processes that reach the table only through the fault proxy."""
     with (
         fault_proxy(engine, faults) as endpoint,
         start_server("broken-1", endpoint, CHAOS_READ_TIMEOUT=str(READ_TIMEOUT)) as first,

@@ -1,4 +1,4 @@
-"""A stream that begins at one process, breaks, and goes on at another."""
+"""A stream that begins at one process, breaks, and resumes at another."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -15,7 +15,7 @@ def test_a_stream_that_breaks_after_any_event_goes_on_at_the_other_process(
 ) -> None:
     words = chaos.size(8, 40)
     text = " ".join(f"word-{number}" for number in range(words))
-    # Some batches are written while words still come, so that clients come back before, within and after them.
+    # Some batches are written during the stream, so that clients resume before, within and after them.
     model_server.script("text", text=text, times=None).pace(60)
 
     def broken_after(count: int) -> None:
@@ -37,7 +37,7 @@ def test_a_stream_that_breaks_after_any_event_goes_on_at_the_other_process(
         assert joined(whole) == messages[-1]["content"] == text
         assert here.follow(turn_id) == whole == there.follow(turn_id)
 
-    # After each event but the last: the start, each word, and each piece between two.
+    # After each event but the last: the start, and each piece of the text.
     with ThreadPoolExecutor(AT_ONCE) as pool:
         for done in [pool.submit(broken_after, count) for count in range(1, words + 2)]:
             done.result()

@@ -1,4 +1,4 @@
-"""Many writers on one conversation, and readers who page through it in both directions meanwhile."""
+"""Many writers in one conversation, and readers who page through it in both directions at the same time."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +24,7 @@ def test_every_reader_sees_one_order_of_all_writers(both: tuple[Talk, Talk], cha
     unknown: set[str] = set()
 
     def through_the_api(writer: int) -> list[list[str]]:
-        """Append one message at a time, at one process or the other."""
+        """Append one message at a time, each at a random process."""
         drawn = chaos.drawing(writer)
         stored = []
         tries = 0
@@ -35,7 +35,7 @@ def test_every_reader_sees_one_order_of_all_writers(both: tuple[Talk, Talk], cha
                 "POST", f"{conversation}/messages", {"content": content, "reply": False}
             )
             if answer.status_code == 503:
-                # Mostly it says that nothing was written. If it does not, the message may be there.
+                # Usually the detail says that nothing was written. If not, the message may be stored.
                 if "nothing was written" not in answer.json()["detail"]:
                     unknown.add(content)
                 chaos.count("appends refused and replaced")
@@ -46,7 +46,7 @@ def test_every_reader_sees_one_order_of_all_writers(both: tuple[Talk, Talk], cha
         return stored
 
     def through_the_models(writer: int) -> list[list[str]]:
-        """Append some messages at a time, which must stay together."""
+        """Append batches of messages, each of which must stay together."""
         drawn = chaos.drawing(writer)
         stored: list[list[str]] = []
         tries = 0
@@ -65,7 +65,7 @@ def test_every_reader_sees_one_order_of_all_writers(both: tuple[Talk, Talk], cha
         return stored
 
     def read(talk: Talk, order: str) -> list[list[str]]:
-        """Page through all of it again and again; return what each walk saw, oldest first."""
+        """Page through all messages repeatedly; return the ids that each walk saw, oldest first."""
         walks: list[list[str]] = []
         while not done.is_set():
             messages = talk.history(conversation, order, limit=25)[:: 1 if order == "asc" else -1]
@@ -76,7 +76,7 @@ def test_every_reader_sees_one_order_of_all_writers(both: tuple[Talk, Talk], cha
 
     with ThreadPoolExecutor(2) as reading, ThreadPoolExecutor(writers) as writing:
         readers = [reading.submit(read, both[0], "asc"), reading.submit(read, both[1], "desc")]
-        # Three of four through the two processes, the fourth beside them.
+        # Three of four through the two processes, the fourth through the models.
         ways: Sequence[Callable[[int], list[list[str]]]] = [
             through_the_models if writer % 4 == 1 else through_the_api for writer in range(writers)
         ]
@@ -96,11 +96,11 @@ def test_every_reader_sees_one_order_of_all_writers(both: tuple[Talk, Talk], cha
 
 
 def check_batches(ids: Sequence[str], batches: Sequence[Sequence[Sequence[Any]]]) -> None:
-    """Check that all that was acknowledged is there, each writer's in its order, each batch in one piece."""
+    """Check that all acknowledged messages are stored, each writer's in order, and each batch together."""
     place = {message_id: number for number, message_id in enumerate(ids)}
     assert sorted(place) == sorted(each for writer in batches for batch in writer for each in batch)
     for writer in batches:
         places = [place[each] for batch in writer for each in batch]
-        assert places == sorted(places), "a writer's messages stand in another order"
+        assert places == sorted(places), "a writer's messages are in another order"
         for batch in writer:
-            assert place[batch[-1]] - place[batch[0]] == len(batch) - 1, "a batch was divided"
+            assert place[batch[-1]] - place[batch[0]] == len(batch) - 1, "a batch was split"

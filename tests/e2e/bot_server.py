@@ -1,4 +1,4 @@
-"""`bot serve` as a real process, and a client that knows nothing of it but HTTP."""
+"""`bot serve` as a real process, and a client that knows only its HTTP API."""
 
 import json
 import os
@@ -25,7 +25,7 @@ TIMEOUT = 60.0
 
 
 def environment(data_dir: Path, table: TableSettings | None = None, **variables: str) -> dict[str, str]:
-    """Return the environment of a `bot` command: nothing of ours but what is given."""
+    """Return the environment of a `bot` command, with only the given variables."""
     foreign = ("BOT_", "AWS_", "OPENAI_", "HOST", "PORT")
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     at_table = {}
@@ -64,7 +64,7 @@ class Ran:
 
 
 class BotServer:
-    """One `bot serve` in a process group of its own."""
+    """One `bot serve` in its own process group."""
 
     def __init__(self, *arguments: str, env: Mapping[str, str], log: Path, command: Sequence[str] = COMMAND) -> None:
         self.log = log
@@ -109,7 +109,7 @@ class BotServer:
         return [int(pid) for pid in listed.split()]
 
     def until(self, text: str) -> str:
-        """Return all that it has said on standard output, up to the line that holds this."""
+        """Return its standard output up to the line that contains this text."""
         while not any(text in line for line in self.said):
             line = self._lines.get(timeout=TIMEOUT)
             assert line is not None, f"it never said {text!r}"
@@ -117,17 +117,17 @@ class BotServer:
         return "".join(self.said)
 
     def rest(self) -> str:
-        """Return all that it has said on standard output, after its end."""
+        """Return its whole standard output, after it has exited."""
         while (line := self._lines.get(timeout=TIMEOUT)) is not None:
             self.said.append(line)
         return "".join(self.said)
 
     def wait(self) -> int:
-        """Wait for its end; return the status."""
+        """Wait until it exits; return the status."""
         return self.process.wait(timeout=TIMEOUT)
 
     def stop(self) -> int:
-        """Ask it to end, and wait; return the status."""
+        """Stop it with SIGTERM and wait; return the status."""
         if self.process.poll() is None:
             self.process.terminate()
         try:
@@ -137,7 +137,7 @@ class BotServer:
             raise
 
     def kill(self) -> None:
-        """End it as a crash would: the master and its workers, at once."""
+        """Kill the master and its workers at once, like a crash."""
         os.killpg(self.process.pid, signal.SIGKILL)
         self.wait()
 
@@ -175,7 +175,7 @@ class Stream:
         return next(self._events)
 
     def close(self) -> None:
-        """Go away, as a client that lost its connection does."""
+        """Close the connection, like a client that disconnects."""
         self.response.close()
 
     def _read(self) -> Iterator[Event]:
@@ -201,7 +201,7 @@ class Stream:
 
 
 class Api:
-    """The API under one key; every call is a request of its own on the wire."""
+    """The API with one key; every call is a real HTTP request."""
 
     def __init__(self, url: str, key: str = "") -> None:
         headers = {"Authorization": f"Bearer {key}"} if key else {}
@@ -211,20 +211,20 @@ class Api:
         return self.http.request(method, path, json=body, params=params or None)
 
     def get(self, path: str, **params: Any) -> Any:
-        """Return what is there, which must be."""
+        """GET a resource that must exist, and return it."""
         response = self.call("GET", path, **params)
         assert response.status_code == 200, response.text
         return response.json()
 
     def make(self, path: str, **body: Any) -> Any:
-        """Return what was made, which must be."""
+        """POST, which must succeed, and return the created resource."""
         response = self.call("POST", path, body)
         assert response.status_code == 201, response.text
         return response.json()
 
     @contextmanager
     def stream(self, path: str, **body: Any) -> Iterator[Stream]:
-        """Open a stream of events, which must begin."""
+        """Open a stream of events, which must start."""
         with self.http.stream("POST", path, json={"stream": True, **body}) as response:
             if response.status_code != 200:
                 response.read()

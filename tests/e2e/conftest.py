@@ -1,4 +1,4 @@
-"""Server processes for many tests, with llmock as the model that their agents ask."""
+"""Server processes for many tests, with llmock as their agents' model."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,7 +24,7 @@ LEASE = 2
 def server(
     table: TableSettings, _model_server: ModelServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[BotServer]:
-    """A server on a real engine, whose agents of `openai` ask llmock; it does not try a provider twice."""
+    """A server on a real engine, whose `openai` agents use llmock; provider calls are not retried."""
     folder = tmp_path_factory.mktemp("server")
     env = environment(
         folder / "data",
@@ -41,7 +41,7 @@ def server(
 
 @pytest.fixture
 def api(server: BotServer) -> Iterator[Api]:
-    """The API in the name of a new user."""
+    """The API for a new user."""
     key, _ = issue_key(make_user())
     with Api(server.url, key) as client:
         yield client
@@ -49,7 +49,7 @@ def api(server: BotServer) -> Iterator[Api]:
 
 @pytest.fixture(scope="session")
 def another(table: TableSettings, _model_server: ModelServer) -> Callable[[Path], BotServer]:
-    """Start another process on the same table, with its files in a folder; the caller ends it."""
+    """Start another process on the same table, with its files in a folder; the caller stops it."""
 
     def start(folder: Path) -> BotServer:
         env = environment(
@@ -82,7 +82,7 @@ def elsewhere(api: Api, second: BotServer) -> Iterator[Api]:
 
 @pytest.fixture
 def conversation(api: Api, model_server: ModelServer) -> str:
-    """The path of a new conversation with an agent that asks llmock."""
+    """The path of a new conversation with an agent that uses llmock."""
     agent = api.make("/agents", name="Ada", provider="openai", model="gpt-test")
     return f"/conversations/{api.make('/conversations', agent_id=agent['id'])['id']}"
 

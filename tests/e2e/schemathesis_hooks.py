@@ -1,7 +1,7 @@
-"""What schemathesis cannot know: ids of things that are there, and the few rules that no schema can express.
+"""What schemathesis cannot know: ids of existing resources, and the few rules that no schema can express.
 
-Only valid cases are touched. Of each four, three get the ids of things that exist, so that they reach what is behind
-the look-up; the fourth keeps what was generated. What a request deletes or changes for good is made for it alone.
+Only valid cases are changed. Three of four get the ids of existing resources, so that they get past the look-up; the
+fourth keeps the generated ids. A resource that a request deletes or changes permanently is created only for it.
 """
 
 import os
@@ -91,36 +91,35 @@ def before_call(context: HookContext, case: Case, kwargs: dict[str, Any]) -> Non
     operation = (case.method.upper(), case.operation.path)
     valid = case.meta is not None and case.meta.generation.mode.is_positive
     if case.method.upper() in ("DELETE", "PATCH"):
-        # Also where something else is wrong: a case must not delete what all the others need, or make an agent that
-        # answers into one that cannot.
+        # Even if the case is otherwise invalid: it must not delete what all others need, or break a working agent.
         if all(ID.fullmatch(str(value)) for value in case.path_parameters.values()):
             case.path_parameters.update(_ids(case))
     elif valid and next(_numbers) % 4:
         case.path_parameters.update(_ids(case))
     if not valid:
         return
-    # A cursor is signed for one list of one caller; a made-up one is refused, and no schema can say so.
+    # A cursor is signed for one list of one caller; no schema can express that a made-up one is refused.
     case.query.pop("cursor", None)
     # A key belongs to the first request that was sent with it.
     if case.headers is not None and "Idempotency-Key" in case.headers:
         case.headers["Idempotency-Key"] = f"case-{next(_numbers)}"
     if case.operation.path.endswith("/usage"):
-        # Not after the last day, which is today where it is not sent.
+        # Not after the last day, which is today by default.
         case.query.pop("since", None)
     if not isinstance(case.body, dict):
         return
     if operation == ("POST", "/api/v1/conversations"):
         case.body["agent_id"] = AGENT
     if operation == ("POST", "/api/v1/api-keys"):
-        # The one agent of a key goes with its scope.
+        # `agent_id` is required with the scope `agent`, and only with it.
         case.body["agent_id"] = AGENT if case.body.get("scope") == "agent" else None
     if operation == ("POST", "/api/v1/agents/{agent_id}/shares"):
-        # One of the two, and somebody who is there.
+        # Exactly one of the two, and an existing user.
         case.body.clear()
         case.body["user_id"] = _user()
     if case.body.get("expires_at"):
         case.body["expires_at"] = "2099-01-01T00:00:00Z"
-    # A provider's address must be a public one.
+    # A provider's base URL must be public.
     for details in (case.body.get("api_integration_details") or {}).values():
         if isinstance(details, dict) and details.get("base_url"):
             details["base_url"] = "https://models.example.com/v1"

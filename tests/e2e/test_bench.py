@@ -1,4 +1,4 @@
-"""The benchmarks run, both sides answer the same, and docs/bench.md says what they measured. No time is asserted."""
+"""The benchmarks run, both sides give the same answers, and docs/bench.md is up to date. No time is asserted."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The `bot` command as an operator and a user type it: real processes, on a real engine."""
+"""The `bot` command as operators and users type it: real processes, on a real engine."""
 
 import json
 import uuid
@@ -30,7 +30,7 @@ from tests.processes import free_port
 def env(table: TableSettings, tmp_path: Path) -> Iterator[dict[str, str]]:
     """The environment of an operator of the table."""
     yield environment(tmp_path / "data", table)
-    configure(table)  # a command that ran in this process has pointed the models at the table in its own way
+    configure(table)  # a command that ran in this process has configured the models with its own settings
 
 
 def test_from_an_empty_account_to_a_key_that_works(engine: str, tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def bot(env: dict[str, str]) -> Callable[..., str]:
     return run
 
 
-def test_usage_at_the_terminal_is_that_of_the_api(bot: Callable[..., str], server: BotServer) -> None:
+def test_usage_in_the_terminal_equals_that_of_the_api(bot: Callable[..., str], server: BotServer) -> None:
     user = make_user()
     key, _ = issue_key(user)
     with Api(server.url, key) as api:
@@ -108,7 +108,7 @@ def test_roles_from_the_operators_side(bot: Callable[..., str], server: BotServe
     assert trail.count("role.changed  operator") == 2
 
 
-def test_without_credentials_the_way_out_is_told(tmp_path: Path) -> None:
+def test_without_credentials_the_error_says_what_to_do(tmp_path: Path) -> None:
     nowhere = {name: str(tmp_path / "none") for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE")}
     env = environment(tmp_path / "data", AWS_EC2_METADATA_DISABLED="true", **nowhere)
     done = run_bot("usage", "ann@example.com", env=env)
@@ -119,7 +119,7 @@ def test_without_credentials_the_way_out_is_told(tmp_path: Path) -> None:
     )
 
 
-def test_usage_of_nobody(bot: Callable[..., str]) -> None:
+def test_usage_of_an_unknown_user(bot: Callable[..., str]) -> None:
     for nobody in (new_email(), "usr_none"):
         with pytest.raises(ItemNotFound):
             bot("usage", nobody)
@@ -170,7 +170,7 @@ def test_users_and_keys_from_the_operators_side(
     assert (gone.status, gone.out, gone.err) == (1, "", "Error: There is no such user.\n")
 
 
-def test_chat_says_one_thing_and_prints_the_answer_alone(
+def test_chat_sends_one_message_and_prints_only_the_answer(
     env: dict[str, str], server: BotServer, model_server: ModelServer
 ) -> None:
     key, _ = issue_key(make_user())
@@ -196,9 +196,7 @@ def test_chat_reads_what_is_piped_to_it_line_by_line_in_one_conversation(
     assert told == ["Hello", "First.", "Again"]
 
 
-def test_chat_passes_nothing_to_the_terminal_that_it_would_act_upon(
-    env: dict[str, str], server: BotServer, model_server: ModelServer
-) -> None:
+def test_chat_prints_no_control_sequence(env: dict[str, str], server: BotServer, model_server: ModelServer) -> None:
     key, _ = issue_key(make_user())
     model_server.script("text", text="\x1b]0;mine\x07 \x1b[2J\x9b31m red\t\u202eesrever \x85 \u2028 \x7f\r\nNext.")
     said = run_bot("chat", "--url", server.url, "Hello", env={**env, "BOT_API_KEY": key})
@@ -212,7 +210,7 @@ HARMFUL = "\x1b[31m\x9b2J\u202e\r\n\tA"
 SHOWN = "\\u001b[31m\\u009b2J\\u202e\\u000d\\u000a\\u0009A"
 
 
-def test_no_listing_passes_stored_text_to_the_terminal_as_it_is(bot: Callable[..., str]) -> None:
+def test_no_listing_prints_stored_control_sequences(bot: Callable[..., str]) -> None:
     user = make_user(name=HARMFUL)
     agent = make_agent(user, name=HARMFUL, model=HARMFUL)
     bot("keys", "create", "--email", user.email, "--name", HARMFUL)
@@ -235,7 +233,7 @@ def test_no_listing_passes_stored_text_to_the_terminal_as_it_is(bot: Callable[..
         assert not set(shown) & set("\x1b\x9b\u202e\r\t"), command
 
 
-def test_chat_goes_on_with_a_conversation(env: dict[str, str], server: BotServer) -> None:
+def test_chat_continues_a_conversation(env: dict[str, str], server: BotServer) -> None:
     key, _ = issue_key(make_user())
     with Api(server.url, key) as api:
         agent = api.make("/agents", name="Ada", provider="echo")
@@ -246,7 +244,7 @@ def test_chat_goes_on_with_a_conversation(env: dict[str, str], server: BotServer
         assert api.get(f"/conversations/{conversation_id}")["message_count"] == 2
 
 
-def test_chat_tells_a_failure_in_one_line(env: dict[str, str], server: BotServer, model_server: ModelServer) -> None:
+def test_chat_reports_a_failure_in_one_line(env: dict[str, str], server: BotServer, model_server: ModelServer) -> None:
     key, _ = issue_key(make_user())
     env = {**env, "BOT_URL": server.url}
     wrong = run_bot("chat", "Hello", env={**env, "BOT_API_KEY": "tt_wrong"})

@@ -1,4 +1,4 @@
-"""Turns seen by two processes on one table: followed, resumed, cancelled, found, and settled when their worker died."""
+"""Turns seen by two processes on one table: followed, resumed, cancelled, found, and reconciled."""
 
 import threading
 from collections.abc import Callable
@@ -27,7 +27,7 @@ def numbers(events: list[Event]) -> list[int]:
     return [int(event.id) for event in events]
 
 
-def test_a_stream_that_was_dropped_goes_on_at_another_process_after_any_event(
+def test_a_dropped_stream_resumes_at_another_process_after_any_event(
     api: Api, conversation: str, elsewhere: Api, model_server: ModelServer
 ) -> None:
     model_server.script("text", text=DEFAULT_TEXT).pace(150)
@@ -50,7 +50,7 @@ def test_a_stream_that_was_dropped_goes_on_at_another_process_after_any_event(
         assert follow(elsewhere, turn_id, **{"Last-Event-ID": event.id}) == rest
 
 
-def test_who_has_seen_the_end_is_told_that_there_is_no_more(api: Api, conversation: str) -> None:
+def test_a_client_that_has_seen_the_end_gets_204(api: Api, conversation: str) -> None:
     with api.stream(f"{conversation}/messages", content="Count.") as stream:
         *_, last = stream
     answer = api.call("GET", f"/turns/{last.data['turn']['id']}/events", after=int(last.id))
@@ -58,7 +58,7 @@ def test_who_has_seen_the_end_is_told_that_there_is_no_more(api: Api, conversati
 
 
 @pytest.mark.parametrize("given", ["-1", "1.5", "x", "99999999999"])
-def test_an_event_id_that_is_none_is_refused(api: Api, conversation: str, given: str) -> None:
+def test_an_invalid_event_id_is_refused(api: Api, conversation: str, given: str) -> None:
     turn = api.make(f"{conversation}/messages", content="Hello")["turn"]
     answer = api.call("GET", f"/turns/{turn['id']}/events", after=given)
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "after")
@@ -91,7 +91,7 @@ def test_a_background_turn_answers_at_once_and_is_read_or_followed_later(
     assert turn["status"] == "completed"
 
 
-def test_a_turn_is_cancelled_from_another_process_and_the_model_is_heard_no_longer(
+def test_a_turn_is_cancelled_from_another_process_and_stops_reading_the_model(
     api: Api, conversation: str, elsewhere: Api, model_server: ModelServer
 ) -> None:
     model_server.script("stall", after_chunks=3, seconds=30.0, text=DEFAULT_TEXT)
@@ -114,7 +114,7 @@ def test_a_turn_is_cancelled_from_another_process_and_the_model_is_heard_no_long
     assert joined(follow(elsewhere, turn_id)) == cancelled["partial_text"]
 
 
-def test_a_plain_turn_that_waits_for_the_first_word_is_cancelled_by_its_name_on_the_conversation(
+def test_a_plain_turn_without_any_text_yet_is_cancelled_by_the_conversations_active_turn_id(
     api: Api, conversation: str, elsewhere: Api, model_server: ModelServer
 ) -> None:
     model_server.script("slow_start", seconds=20.0)
@@ -139,7 +139,7 @@ def test_a_turn_that_has_ended_is_not_cancelled(api: Api, conversation: str, els
     assert (answer.status_code, answer.json()) == (200, turn)
 
 
-def test_who_asks_to_wait_gets_a_turn_when_the_other_has_ended(
+def test_a_request_with_wait_gets_its_turn_when_the_other_has_ended(
     api: Api, conversation: str, elsewhere: Api, model_server: ModelServer
 ) -> None:
     model_server.script("text", text=DEFAULT_TEXT).pace(150)
@@ -183,7 +183,7 @@ def _events_of(turn_id: str) -> str:
     return str([key for key in whole_table() if key[0] == f"TURN#{turn_id}"])
 
 
-def test_somebody_elses_turn_is_no_turn(api: Api, conversation: str, server: BotServer) -> None:
+def test_another_users_turn_looks_missing(api: Api, conversation: str, server: BotServer) -> None:
     from bot.access.keys import issue_key
     from tests.factories import make_user
 
@@ -202,6 +202,6 @@ def test_somebody_elses_turn_is_no_turn(api: Api, conversation: str, server: Bot
         ({"content": "x", "reply": False, "background": True}, "background"),
     ],
 )
-def test_what_does_not_go_together_is_refused(api: Api, conversation: str, body: Any, field: str) -> None:
+def test_contradictory_fields_are_refused(api: Api, conversation: str, body: Any, field: str) -> None:
     answer = api.call("POST", f"{conversation}/messages", body)
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, field)

@@ -1,4 +1,4 @@
-"""`Idempotency-Key` on two processes with one table: one effect and one model call, whatever happens between."""
+"""`Idempotency-Key` with two processes on one table: one effect and one model call, whatever happens in between."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -77,7 +77,7 @@ def test_many_keys_at_once_are_one_turn_and_one_model_call_each(
         ("truncate", {}, 502, "provider_incomplete"),
     ],
 )
-def test_a_turn_that_failed_is_told_again_word_for_word_and_the_model_is_not_asked_again(
+def test_a_failed_turn_is_replayed_word_for_word_without_a_model_call(
     api: Api,
     conversation: str,
     elsewhere: Api,
@@ -99,7 +99,7 @@ def test_a_turn_that_failed_is_told_again_word_for_word_and_the_model_is_not_ask
     assert len(model_server.requests()) == asked
 
 
-def test_a_turn_whose_worker_was_killed_is_told_as_interrupted_and_not_asked_again(
+def test_a_turn_whose_worker_was_killed_is_replayed_as_interrupted(
     api: Api, conversation: str, another: Callable[[Path], BotServer], tmp_path: Path, model_server: ModelServer
 ) -> None:
     model_server.script("stall", after_chunks=2, seconds=30.0, text=DEFAULT_TEXT)

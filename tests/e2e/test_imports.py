@@ -1,4 +1,4 @@
-"""What a process need not import before somebody needs it."""
+"""What a process does not import until it is needed."""
 
 import subprocess
 import sys
@@ -18,7 +18,7 @@ OF_TESTS = {"pytest", "moto", "mypy_boto3_dynamodb"}
 
 
 def imported_by(code: str) -> set[str]:
-    """Return the names of the modules that a new process has after this."""
+    """Return the names of the modules that a new process has imported after running this."""
     done = subprocess.run(
         [sys.executable, "-c", f"{code}\nimport sys\nprint(*sys.modules)"],
         cwd=ROOT,
@@ -30,14 +30,14 @@ def imported_by(code: str) -> set[str]:
     return set(done.stdout.split("\n")[-2].split())
 
 
-def test_an_application_is_made_without_what_its_first_request_does_not_need() -> None:
+def test_an_application_does_not_import_what_its_first_request_does_not_need() -> None:
     imported = imported_by("import bot.app; bot.app.create_app()")
     unwanted = OF_PROVIDERS | OF_TOKENS | OF_S3_AND_KMS | OF_A_LAPTOP | OF_THE_DOCUMENTS | OF_TESTS
     assert imported & unwanted == set()
     assert {"bot.app", "pynamodb", "botocore"} <= imported
 
 
-def test_the_document_is_made_when_somebody_asks_for_it() -> None:
+def test_the_openapi_document_is_generated_on_demand() -> None:
     code = "import bot.app; app = bot.app.create_app(); print(bool(app.paths), bool(app.api_doc['paths']))"
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -62,10 +62,10 @@ except SystemExit as end:
 """
     unwanted = OF_PROVIDERS | OF_TOKENS | OF_A_LAPTOP | OF_TESTS
     if arguments == "--help":
-        unwanted = unwanted - {"httpx2", "httpcore2", "h11", "anyio"}  # `bot chat` lives on them
+        unwanted = unwanted - {"httpx2", "httpcore2", "h11", "anyio"}  # `bot chat` needs them
     assert imported_by(code) & unwanted == set()
 
 
-def test_what_providers_need_is_there_after_prepare() -> None:
+def test_prepare_imports_what_providers_need() -> None:
     code = "from bot.llm.providers import Providers; Providers().prepare()"
     assert {"openai", "httpx2"} <= imported_by(code)

@@ -1,4 +1,4 @@
-"""A server that is killed in the middle of a removal: the next one ends it, and the receipt is the whole one."""
+"""If a server is killed in the middle of a removal, the next one finishes it, with a complete receipt."""
 
 import threading
 from collections import Counter
@@ -26,7 +26,7 @@ LEASE = 2
 
 
 class Standstill(Faults):
-    """Lets so many deletes of a removal through, and holds all that come after, until it is told to drop them."""
+    """Lets a number of a removal's deletes through, and holds all later ones until told to drop them."""
 
     def __init__(self, deletes: int) -> None:
         super().__init__("nothing is drawn")
@@ -34,7 +34,7 @@ class Standstill(Faults):
         self.reached, self.over = threading.Event(), threading.Event()
 
     def choose(self, operation: str, body: str) -> str | None:
-        """Hold a delete that is too many."""
+        """Hold a delete beyond the allowed number."""
         if operation != "BatchWriteItem" or next(self._left, None) is not None:
             return super().choose(operation, body)
         self.reached.set()
@@ -44,17 +44,17 @@ class Standstill(Faults):
 
 @pytest.fixture
 def table(engine: str) -> Iterator[TableSettings]:
-    """A table at which no other server looks for open jobs."""
+    """A table on which no other server looks for pending jobs."""
     with new_table(engine) as made:
         yield made
 
 
 def kinds_of(conversation_id: str) -> Counter[str]:
-    """Return how many items of each kind name a conversation."""
+    """Return the number of items of each kind that belong to a conversation."""
     return Counter(item["entity"]["S"] for item in whole_table().values() if conversation_id in str(item))
 
 
-def test_a_removal_whose_server_is_killed_is_ended_by_the_next_and_counts_everything_once(
+def test_a_removal_whose_server_is_killed_is_finished_by_the_next_and_counts_everything_once(
     engine: str, table: TableSettings, tmp_path: Path
 ) -> None:
     user = make_user()
@@ -63,7 +63,7 @@ def test_a_removal_whose_server_is_killed_is_ended_by_the_next_and_counts_everyt
     conversation_id = str(conversation.conversation_id)
     path = f"/conversations/{conversation_id}"
     append(conversation, [Draft("user", f"Message {number}") for number in range(MESSAGES)])
-    # Two pages of 100 in 25s, and one of the four parts of the third.
+    # Two pages of 100 in batches of 25, and one of the four batches of the third page.
     standstill = Standstill(deletes=9)
 
     def start(name: str, endpoint: str) -> BotServer:

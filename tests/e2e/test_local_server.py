@@ -1,4 +1,4 @@
-"""`bot serve --local`: with nothing but Python; what was said is there again after a stop."""
+"""`bot serve --local`: needs only Python, and conversations survive a restart."""
 
 import os
 import re
@@ -14,7 +14,7 @@ from tests.processes import lives, wait_until
 
 @pytest.fixture
 def env(tmp_path: Path) -> dict[str, str]:
-    """An environment in which nothing is set but where a model could be, so that no embedded one is started."""
+    """An environment with only a model URL, so that no embedded model is started."""
     return environment(tmp_path / "data", OPENAI_BASE_URL="http://127.0.0.1:9/v1")
 
 
@@ -31,7 +31,7 @@ def children(pid: int) -> list[int]:
 
 
 def interrupt(server: BotServer) -> None:
-    """Press Ctrl-C, and wait until nothing of the server is left."""
+    """Press Ctrl-C, and wait until all of the server's processes have ended."""
     started = children(server.process.pid)
     assert len(started) == 2, "a worker and the engine"
     os.killpg(server.process.pid, signal.SIGINT)
@@ -39,7 +39,7 @@ def interrupt(server: BotServer) -> None:
     wait_until(lambda: not any(lives(pid) for pid in started))
 
 
-def test_what_was_said_is_there_again_after_a_stop(env: dict[str, str], tmp_path: Path) -> None:
+def test_messages_survive_a_restart(env: dict[str, str], tmp_path: Path) -> None:
     with BotServer("--local", env=env, log=tmp_path / "log") as server:
         key = key_of(server)
         with Api(server.url, key) as api:
@@ -86,7 +86,7 @@ def test_nothing_comes_before_the_banner(env: dict[str, str], tmp_path: Path) ->
     assert log.read_text().count("action=key.created") == 1, "and the log has those that follow"
 
 
-def test_the_files_are_for_their_owner_alone(env: dict[str, str], tmp_path: Path) -> None:
+def test_the_files_are_readable_only_by_their_owner(env: dict[str, str], tmp_path: Path) -> None:
     with BotServer("--local", env=env, log=tmp_path / "log") as server:
         key_of(server)
         data = tmp_path / "data"

@@ -1,4 +1,4 @@
-"""Secrets are planted, a whole session is lived with them, and then they are searched for everywhere."""
+"""Plants secrets, runs a whole session with them, and searches for them everywhere."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -74,7 +74,7 @@ def test_planted_secrets_are_found_nowhere(
         with other.stream(path, content=SAID) as stream:
             for _ in stream:
                 pass
-        # What goes wrong: keys in odd places, bodies that are none, ids of others, a table of errors.
+        # Failures: keys in unexpected places, invalid bodies, other users' ids, various errors.
         for header in (f"Bearer {WRONG_KEY}", f"Basic {WRONG_KEY}", WRONG_KEY):
             refused = other.http.get("/users/me", headers={"Authorization": header})
             answers.append(f"{refused.status_code}{refused.headers}{refused.text}")

@@ -1,4 +1,4 @@
-"""The README's words: what it tells a newcomer to type gives what it says."""
+"""The README: what it tells a newcomer to type has the results that it shows."""
 
 import json
 import re
@@ -43,7 +43,7 @@ def test_the_curl_session_gives_real_answers_and_reads_back_whole_after_a_restar
         session = block("bash", "AGENT=$(api")
         session = session.replace("http://127.0.0.1:8000", server.url).replace("tt_...", key)
         assert key in session
-        # The marks keep apart what the commands print.
+        # The marks separate the outputs of the commands.
         lines = [
             line.replace("api ", "echo; echo ===; api ", 1) if line.startswith("api /") else line
             for line in session.splitlines()
@@ -81,7 +81,7 @@ def test_the_models_are_used_as_the_readme_shows(table: TableSettings) -> None:
 
 
 @pytest.mark.parametrize("owner", ["acting_for(user.user_id)", "user.user_id"])
-def test_mypy_takes_what_the_readme_shows_and_no_text_for_a_user(tmp_path: Path, owner: str) -> None:
+def test_mypy_accepts_the_readme_and_no_string_as_a_user_id(tmp_path: Path, owner: str) -> None:
     code = block("python", "create_conversation(").replace("acting_for(user.user_id)", owner)
     sample = tmp_path / "sample.py"
     sample.write_text(code)
@@ -99,7 +99,7 @@ def test_mypy_takes_what_the_readme_shows_and_no_text_for_a_user(tmp_path: Path,
         assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
-def test_every_file_that_the_readme_points_to_is_there() -> None:
+def test_every_file_that_the_readme_links_to_exists() -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", README):
         assert (ROOT / target).exists(), target
 

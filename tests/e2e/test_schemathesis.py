@@ -1,4 +1,4 @@
-"""schemathesis over the whole OpenAPI document, against the server as it runs."""
+"""schemathesis with the whole OpenAPI document, against a running server."""
 
 import os
 import subprocess

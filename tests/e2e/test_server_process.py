@@ -1,4 +1,4 @@
-"""The server as a process: many streams at once, an end that lets them finish, and nothing left behind."""
+"""The server as a process: many concurrent streams, a graceful shutdown, and no processes left behind."""
 
 import os
 import signal
@@ -87,7 +87,7 @@ serve(
 
 
 class Server:
-    """One server process in a process group of its own, as a terminal would start it."""
+    """One server process in its own process group, as a terminal would start it."""
 
     def __init__(self, data_dir: Path, graceful_timeout: int = 60, port: int | None = None, **variables: str) -> None:
         self.data_dir = data_dir
@@ -118,11 +118,11 @@ class Server:
         (self.data_dir / name).touch()
 
     def signal_group(self, number: int) -> None:
-        """Send a signal as the terminal does: to the server and all that belongs to its process group."""
+        """Send a signal as the terminal does: to the server's whole process group."""
         os.killpg(self.process.pid, number)
 
     def end(self) -> tuple[int, str, str]:
-        """Wait for the end; return the status, and what was printed since."""
+        """Wait until it exits; return the status and the new output."""
         out, err = self.process.communicate(timeout=90)
         return self.process.returncode, out, err
 
@@ -140,12 +140,12 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Server]]:
         if server.process.poll() is None:
             server.process.kill()
         server.process.communicate(timeout=90)
-        # What a killed server leaves has to end by itself, and a test that failed must not leave it to the next.
+        # A killed server's children must end by themselves, and a failed test must not leave them to the next one.
         wait_until(lambda pid=server.engine: not lives(pid))
 
 
 class Stream:
-    """A request whose answer goes on until it is let end."""
+    """A request whose answer streams until it is told to end."""
 
     def __init__(self, server: Server, name: str) -> None:
         self.connection = HTTPConnection("127.0.0.1", server.port, timeout=60)
@@ -160,7 +160,7 @@ class Stream:
 
 def test_a_hundred_streams_are_open_at_once_and_another_request_is_answered(start: Callable[..., Server]) -> None:
     server = start().ready()
-    streams = [Stream(server, "all") for _ in range(100)]  # each has begun before the next one is asked for
+    streams = [Stream(server, "all") for _ in range(100)]  # each has begun before the next one is requested
 
     assert server.get("/pid") == str(server.worker)
 
@@ -196,16 +196,14 @@ def test_a_running_stream_ends_before_the_server_does(start: Callable[..., Serve
 
 @only_linux
 @pytest.mark.parametrize(("variables", "ignored"), [({}, False), ({"NOHUP": "1"}, True)])
-def test_a_hang_up_stays_ignored_where_it_was(
-    start: Callable[..., Server], variables: dict[str, str], ignored: bool
-) -> None:
+def test_sighup_stays_ignored_if_it_was(start: Callable[..., Server], variables: dict[str, str], ignored: bool) -> None:
     server = start(**variables).ready()
     state = Path(f"/proc/{server.process.pid}/status").read_text()
     (mask,) = [line.split()[1] for line in state.splitlines() if line.startswith("SigIgn:")]
     assert bool(int(mask, 16) & 1 << signal.SIGHUP - 1) == ignored
 
 
-def test_a_stream_that_outlasts_the_grace_is_cut_off(start: Callable[..., Server]) -> None:
+def test_a_stream_that_exceeds_the_graceful_timeout_is_cut_off(start: Callable[..., Server]) -> None:
     server = start(graceful_timeout=1).ready()
     stream = Stream(server, "never")
 
@@ -218,7 +216,7 @@ def test_a_stream_that_outlasts_the_grace_is_cut_off(start: Callable[..., Server
     stream.connection.close()
 
 
-def test_a_second_interrupt_ends_at_once(start: Callable[..., Server]) -> None:
+def test_a_second_interrupt_stops_at_once(start: Callable[..., Server]) -> None:
     server = start(graceful_timeout=600).ready()
     stream = Stream(server, "never")
 
@@ -281,7 +279,7 @@ def test_a_port_in_use_is_one_line_and_status_one(start: Callable[..., Server]) 
     assert not lives(server.engine)
 
 
-def test_an_application_that_cannot_be_made_ends_the_server_with_its_reason(start: Callable[..., Server]) -> None:
+def test_if_the_application_cannot_be_created_the_server_exits_with_the_reason(start: Callable[..., Server]) -> None:
     server = start(REFUSE="1")
 
     status, out, err = server.end()
@@ -303,7 +301,7 @@ def test_it_writes_no_file_outside_its_own_directory(start: Callable[..., Server
 
 
 def accepts(port: int) -> bool:
-    """Whether the server takes new requests."""
+    """Whether the server accepts new requests."""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=0.2) as connection:
             connection.sendall(b"GET /pid HTTP/1.0\r\n\r\n")

@@ -1,4 +1,4 @@
-"""Streams and the process: a busy conversation, a client that goes away, a server that is told to stop."""
+"""Streams and the process: a busy conversation, a client that disconnects, a server that is stopped."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +19,7 @@ def conversation_of(api: Api) -> str:
     return f"/conversations/{api.make('/conversations', agent_id=agent['id'])['id']}"
 
 
-def test_a_busy_conversation_says_when_to_come_back_and_others_are_not_busy(
+def test_a_busy_conversation_says_when_to_retry_and_others_are_not_busy(
     api: Api, conversation: str, model_server: ModelServer
 ) -> None:
     other = conversation_of(api)
@@ -40,12 +40,12 @@ def test_a_busy_conversation_says_when_to_come_back_and_others_are_not_busy(
 
 
 def ended(api: Api, turn_id: str) -> Any:
-    """Return a turn's record when it has ended, as anybody would who asks again and again."""
+    """Poll a turn's record until it has ended, and return it."""
     wait_until(lambda: api.get(f"/turns/{turn_id}")["status"] != "running")
     return api.get(f"/turns/{turn_id}")
 
 
-def test_a_client_that_goes_away_does_not_stop_the_turn(api: Api, conversation: str, model_server: ModelServer) -> None:
+def test_a_disconnected_client_does_not_stop_the_turn(api: Api, conversation: str, model_server: ModelServer) -> None:
     model_server.script("text", text=DEFAULT_TEXT).pace(200)
     with api.stream(f"{conversation}/messages", content="Count.") as stream:
         started, _ = stream.next(), stream.next()
@@ -55,7 +55,7 @@ def test_a_client_that_goes_away_does_not_stop_the_turn(api: Api, conversation: 
     assert all(request.completed for request in model_server.requests()), "the model was heard to its end"
 
 
-def test_a_client_that_goes_away_before_the_first_word_does_not_stop_the_turn(
+def test_a_client_disconnected_before_the_first_word_does_not_stop_the_turn(
     api: Api, conversation: str, model_server: ModelServer
 ) -> None:
     model_server.script("slow_start", seconds=1.0)
@@ -68,7 +68,7 @@ def test_a_client_that_goes_away_before_the_first_word_does_not_stop_the_turn(
 
 @pytest.fixture
 def own_server(table: TableSettings, tmp_path: Path, model_server: ModelServer) -> Iterator[BotServer]:
-    """A server for one test, which may end it."""
+    """A server for one test, which may stop it."""
     env = environment(tmp_path / "data", table, OPENAI_BASE_URL=model_server.base_url, BOT_GRACEFUL_TIMEOUT="30")
     with BotServer(env=env, log=tmp_path / "log") as running:
         yield running
@@ -81,7 +81,7 @@ def own_api(own_server: BotServer) -> Iterator[Api]:
         yield client
 
 
-def test_a_server_that_is_told_to_stop_ends_its_streams_in_order(
+def test_a_server_that_is_stopped_lets_its_streams_end(
     own_server: BotServer, own_api: Api, server: BotServer, model_server: ModelServer
 ) -> None:
     conversation = conversation_of(own_api)
@@ -103,7 +103,7 @@ def test_a_server_that_is_told_to_stop_ends_its_streams_in_order(
         assert elsewhere.make(f"{conversation}/messages", content="And here?")["turn"]["status"] == "completed"
 
 
-def test_a_server_that_is_told_to_stop_ends_the_turns_whose_clients_have_gone_too(
+def test_a_server_that_is_stopped_also_lets_turns_without_clients_end(
     own_server: BotServer, own_api: Api, server: BotServer, model_server: ModelServer
 ) -> None:
     conversation = conversation_of(own_api)

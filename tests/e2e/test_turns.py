@@ -1,4 +1,4 @@
-"""Turns through the whole process, with llmock as the model: answers, failures, function calls, settings."""
+"""Turns through a whole server process, with llmock as the model: answers, failures, function calls, settings."""
 
 import json
 from typing import Any, NamedTuple
@@ -25,7 +25,7 @@ def ask(api: Api, conversation: str, **body: Any) -> Any:
 
 
 def told(model_server: ModelServer, request: int = -1) -> list[tuple[str, Any]]:
-    """Return what the model was told in a request: roles and contents."""
+    """Return the roles and contents of the messages in a request to the model."""
     body = model_server.requests()[request].body
     return [(message["role"], message["content"]) for message in body["messages"]]
 
@@ -43,7 +43,7 @@ def test_a_message_is_answered_by_the_model_and_both_are_stored(
     assert told(model_server) == [("user", "What is the capital of France?")]
 
 
-def test_a_stream_passes_the_answer_on_while_the_model_still_speaks(
+def test_a_stream_forwards_the_answer_while_the_model_is_still_generating(
     api: Api, conversation: str, model_server: ModelServer
 ) -> None:
     model_server.script("text", text="One two three four five six seven eight nine ten eleven twelve.").pace(200)
@@ -63,7 +63,7 @@ def test_a_stream_passes_the_answer_on_while_the_model_still_speaks(
     assert "".join(pieces) == events[-1].data["output"][0]["content"] == api.get(conversation)["messages"][1]["content"]
 
 
-def test_what_is_announced_can_be_read_by_others_at_that_moment(
+def test_an_announced_turn_can_be_read_by_others_at_once(
     server: BotServer, api: Api, conversation: str, model_server: ModelServer
 ) -> None:
     model_server.script("slow_start", seconds=1.0)
@@ -81,7 +81,7 @@ def test_what_is_announced_can_be_read_by_others_at_that_moment(
 
 
 class Failure(NamedTuple):
-    """How the model fails, and what the caller is told of it."""
+    """How the model fails, and what the caller gets."""
 
     scenario: str
     options: dict[str, Any]
@@ -185,7 +185,7 @@ def with_functions(api: Api, model_server: ModelServer) -> str:
     return f"/conversations/{api.make('/conversations', agent_id=agent['id'])['id']}"
 
 
-def test_a_function_call_is_a_message_and_its_result_lets_the_agent_go_on(
+def test_a_function_call_is_a_message_and_its_result_continues_the_turn(
     api: Api, with_functions: str, model_server: ModelServer
 ) -> None:
     model_server.script("tool_call", name="get_weather", arguments={"place": "Paris"})
@@ -309,9 +309,7 @@ def test_the_agents_settings_reach_the_model_as_they_were_set(api: Api, model_se
     assert ("temperature" in body, body["max_tokens"], body["seed"]) == (False, 5, 42)
 
 
-def test_what_an_agent_does_not_set_is_left_to_the_model(
-    api: Api, conversation: str, model_server: ModelServer
-) -> None:
+def test_unset_settings_are_left_to_the_model(api: Api, conversation: str, model_server: ModelServer) -> None:
     ask(api, conversation, content="Hello")
     assert set(model_server.requests()[0].body) == {"model", "messages", "stream", "stream_options"}
 

@@ -1,4 +1,4 @@
-"""A request that is refused before its body was read: its sender gets the answer, and nobody waits for ever."""
+"""A request that is refused before its body was read: the client gets the answer, and no thread waits forever."""
 
 import json
 import os
@@ -32,7 +32,7 @@ SIZES = [int(LIMIT * times) for times in (1.1, 2, 20)]
 
 @pytest.fixture(scope="module")
 def small(table: TableSettings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BotServer]:
-    """A server that takes no body over a megabyte."""
+    """A server that accepts no body over a megabyte."""
     folder = tmp_path_factory.mktemp("small")
     env = environment(folder / "data", table, BOT_MAX_BODY_BYTES=str(LIMIT), BOT_LIMIT_REQUESTS_PER_MINUTE="1000")
     with BotServer(env=env, log=folder / "log") as running:
@@ -171,7 +171,7 @@ def until_closed(connection: socket.socket) -> bytes:
 
 
 @pytest.mark.parametrize("path", ["/nothing", "/api/v1/nothing", "/healthz", "/api/v1/agents"])
-def test_what_is_refused_early_is_answered_and_closed_whatever_the_body_says(small: BotServer, path: str) -> None:
+def test_an_early_refusal_is_answered_and_closes_the_connection(small: BotServer, path: str) -> None:
     smuggled = head("/healthz", method="GET")
     body = smuggled * (400_000 // len(smuggled))
     for lines, sent in (
@@ -186,7 +186,7 @@ def test_what_is_refused_early_is_answered_and_closed_whatever_the_body_says(sma
             assert until_closed(connection) == b"", "of what follows nothing is read as a request"
 
 
-def test_a_small_body_that_nobody_reads_does_not_cost_the_connection(small: BotServer) -> None:
+def test_a_small_unread_body_does_not_cost_the_connection(small: BotServer) -> None:
     body = head("/healthz", method="GET") * 20
     with connected(small.port) as connection:
         for _ in range(3):
@@ -199,7 +199,7 @@ def test_a_small_body_that_nobody_reads_does_not_cost_the_connection(small: BotS
         assert until_closed(connection) == b""
 
 
-def test_a_client_that_asks_before_it_sends_is_told_no_without_its_body(small: BotServer, key: str) -> None:
+def test_a_client_that_expects_a_100_is_refused_without_its_body(small: BotServer, key: str) -> None:
     for credential, length, status in ((key, LIMIT + 1, b"413"), ("tt_nobody", 100, b"401"), ("x", LIMIT, b"401")):
         with connected(small.port) as connection:
             asking = ("Expect: 100-continue", f"Authorization: Bearer {credential}", f"Content-Length: {length}")
@@ -210,7 +210,7 @@ def test_a_client_that_asks_before_it_sends_is_told_no_without_its_body(small: B
             assert until_closed(connection) == b""
 
 
-def test_a_client_that_asks_before_it_sends_is_told_to_go_on(small: BotServer, key: str) -> None:
+def test_a_client_that_expects_a_100_gets_it(small: BotServer, key: str) -> None:
     body = b'{"name": "Ada"}'
     asking = ("Expect: 100-continue", f"Authorization: Bearer {key}", "Content-Type: application/json")
     with connected(small.port) as connection:
@@ -277,7 +277,7 @@ serve(app, host="127.0.0.1", port=int(sys.argv[1]), workers=1, threads=2, gracef
 
 @pytest.fixture(scope="module")
 def impatient() -> Iterator[int]:
-    """The port of a server with two threads, that gives slow clients two seconds."""
+    """The port of a server with two threads that gives slow clients two seconds."""
     port = free_port()
     process = subprocess.Popen(
         [sys.executable, "-c", IMPATIENT, str(port)],
@@ -294,7 +294,7 @@ def impatient() -> Iterator[int]:
 
 
 def drip(connection: socket.socket, begin: bytes, drop: bytes) -> threading.Thread:
-    """Send the beginning of a request, then a few bytes twice a second, until the other side has had enough."""
+    """Send the beginning of a request, then a few bytes twice a second, until the server closes the connection."""
 
     def send() -> None:
         with suppress(OSError):
@@ -321,7 +321,7 @@ SLOW = {
 
 
 @pytest.mark.parametrize("case", SLOW)
-def test_who_sends_slowly_is_sent_away_and_the_thread_serves_others(impatient: int, case: str) -> None:
+def test_a_slow_client_is_disconnected_and_the_thread_serves_others(impatient: int, case: str) -> None:
     with connected(impatient) as first, connected(impatient) as second:
         threads = [drip(each, *SLOW[case]) for each in (first, second)]
         for each in (first, second):
@@ -337,7 +337,7 @@ def test_who_sends_slowly_is_sent_away_and_the_thread_serves_others(impatient: i
         assert answer_of(third)[1] == b"5"
 
 
-def test_beyond_its_bound_the_server_reads_no_more(impatient: int) -> None:
+def test_the_server_drains_no_more_than_its_bound(impatient: int) -> None:
     sent = 0
     with connected(impatient) as connection:
         connection.sendall(head("/refuse", "Content-Length: 1000000000"))

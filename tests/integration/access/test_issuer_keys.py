@@ -1,4 +1,4 @@
-"""An issuer's keys: remembered, asked for again within bounds, and kept for a while when it is away."""
+"""An issuer's keys: cached, refreshed at a limited rate, and kept for a while during an outage."""
 
 from collections.abc import Iterator
 
@@ -12,7 +12,7 @@ from tests.together import at_once
 
 
 class Seconds:
-    """A clock that stands still until the test moves it."""
+    """A clock that only the test advances."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -43,7 +43,7 @@ def issuer(server: LocalIssuer, client: httpx2.Client, seconds: Seconds) -> Issu
     return Issuer(server.url, client, seconds)
 
 
-def test_keys_are_asked_for_once_and_again_when_they_are_old(
+def test_keys_are_fetched_once_and_again_when_they_are_old(
     issuer: Issuer, server: LocalIssuer, seconds: Seconds
 ) -> None:
     assert server.asked == {}
@@ -55,7 +55,7 @@ def test_keys_are_asked_for_once_and_again_when_they_are_old(
     assert server.key_requests == 2
 
 
-def test_an_unknown_key_is_asked_for_once_in_a_while(issuer: Issuer, server: LocalIssuer, seconds: Seconds) -> None:
+def test_an_unknown_key_triggers_a_rate_limited_fetch(issuer: Issuer, server: LocalIssuer, seconds: Seconds) -> None:
     issuer.key(server.key.kid, "RS256")
     for number in range(20):
         assert issuer.key(f"made-up-{number}", "RS256") is None
@@ -82,7 +82,7 @@ def test_a_rotated_key_is_found_and_a_withdrawn_one_is_not(
     assert issuer.key(old, "RS256") is None
 
 
-def test_known_keys_outlive_an_absence_of_the_issuer_but_not_for_ever(
+def test_cached_keys_survive_an_outage_of_the_issuer_for_a_limited_time(
     issuer: Issuer, server: LocalIssuer, seconds: Seconds
 ) -> None:
     known = server.key.kid
@@ -97,19 +97,19 @@ def test_known_keys_outlive_an_absence_of_the_issuer_but_not_for_ever(
         issuer.key(known, "RS256")
     server.away = False
     with pytest.raises(IssuerUnavailable):
-        issuer.key(known, "RS256")  # told at once for a moment
+        issuer.key(known, "RS256")  # for a moment, this fails at once
     seconds.now += FAILURE_PAUSE
     assert issuer.key(known, "RS256") is not None
 
 
-def test_many_who_come_at_once_ask_once(issuer: Issuer, server: LocalIssuer) -> None:
+def test_concurrent_requests_fetch_the_keys_once(issuer: Issuer, server: LocalIssuer) -> None:
     assert all(at_once([lambda: issuer.key(server.key.kid, "RS256")] * 8))
     assert server.key_requests == 1
 
 
-def test_keys_that_are_not_for_this_are_not_used(issuer: Issuer, server: LocalIssuer) -> None:
+def test_unsuitable_keys_are_not_used(issuer: Issuer, server: LocalIssuer) -> None:
     sound = server.published[0]
-    # An odd number: an even one would be no modulus at all, and refused for that.
+    # An odd number: an even one is not a valid modulus and would be refused for that.
     weak = {**sound, "kid": "weak", "n": sound["n"][:169] + "Q"}
     server.published[:] = [
         "no key",  # type: ignore[list-item]
@@ -137,7 +137,7 @@ def test_a_redirect_is_not_followed(issuer: Issuer, server: LocalIssuer) -> None
         assert other.asked == {}
 
 
-def test_an_answer_without_end_or_sense_is_no_answer(
+def test_an_endless_or_invalid_answer_counts_as_none(
     issuer: Issuer, server: LocalIssuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number, keys in enumerate(([], ["x" * 300_000], None)):

@@ -1,4 +1,4 @@
-"""The API as a caller meets it; every answer is held against the OpenAPI document on its way."""
+"""A client of the API; every answer is checked against the OpenAPI document."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -15,7 +15,7 @@ PREFIX = "/api/v1"
 
 
 class Caller:
-    """A user with a key of their own."""
+    """A user with an API key."""
 
     def __init__(self, app: OpenAPI, user: User | None = None, **profile: Any) -> None:
         self.app = app
@@ -29,7 +29,7 @@ class Caller:
         return str(self.user.user_id)
 
     def call(self, method: str, path: str, body: Any = None, **options: Any) -> TestResponse:
-        """Make a request; the answer must be one that the OpenAPI document knows."""
+        """Send a request; the answer must conform to the OpenAPI document."""
         if body is not None:
             options["json"] = body
         answer = self.client.open(PREFIX + path, method=method, **options)
@@ -37,7 +37,7 @@ class Caller:
         return answer
 
     def get(self, path: str, **query: Any) -> Any:
-        """Return what is there, which must be."""
+        """GET a resource that must exist, and return it."""
         return self._expect(200, "GET", path, query_string=query)
 
     def make(self, path: str, **body: Any) -> Any:
@@ -53,14 +53,14 @@ class Caller:
         self._expect(204, "DELETE", path, query_string=query)
 
     def refused(self, status: int, code: str, method: str, path: str, body: Any = None, **options: Any) -> Any:
-        """Make a request that must be refused so; return the names of the wrong fields with what is said of each."""
+        """Send a request that must be refused like this; return the messages by invalid field."""
         answer = self.call(method, path, body, **options)
         problem = answer.get_json()
         assert (answer.status_code, problem["code"]) == (status, code), answer.text
         return {each["field"]: each["message"] for each in problem.get("errors", [])}
 
     def pages(self, path: str, **query: Any) -> Iterator[list[Any]]:
-        """Give the pages of a list, following the cursors."""
+        """Yield the pages of a list, following the cursors."""
         cursor: dict[str, str] = {}
         while True:
             page = self.get(path, **query, **cursor)
@@ -70,7 +70,7 @@ class Caller:
             cursor = {"cursor": page["next_cursor"]}
 
     def agent(self, **details: Any) -> str:
-        """Return the id of a new agent, by default one that repeats what it hears."""
+        """Return the id of a new agent, by default one that echoes."""
         return str(self.make("/agents", **{"name": "Ada", "provider": "echo", **details})["id"])
 
     def conversation(self, agent_id: str | None = None, **details: Any) -> str:
@@ -89,7 +89,7 @@ class Caller:
 
 
 def assert_documented(app: OpenAPI, method: str, answer: TestResponse) -> None:
-    """Check that the OpenAPI document knows this status of this route, with this kind of content."""
+    """Check that the OpenAPI document has this status for this route, with this content type."""
     rule, _ = app.url_map.bind("").match(answer.request.path, method=method, return_rule=True)
     path = documented_path(rule.rule)
     responses = app.api_doc["paths"][path][method.lower()]["responses"]

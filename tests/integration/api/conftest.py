@@ -20,9 +20,9 @@ SECRET = "a secret of the tests, which is long enough"
 
 
 def make_app(table: TableSettings, data_dir: Path, **options: object) -> OpenAPI:
-    """Return an application on a table; nothing of the environment's reaches it.
+    """Return an application on a table, isolated from the environment.
 
-    Each removal is over with its request, however slow the machine, so that none goes on beside the next test.
+    Each removal is complete when its request ends, however slow the machine, so that none runs into the next test.
     """
     given = {"secret_key": SECRET, "data_dir": data_dir, "openai_api_key": None, "openai_base_url": None, **options}
     app = create_app(Settings(table_name=table.name, endpoint_url=table.endpoint_url, **given))  # type: ignore[arg-type]
@@ -33,7 +33,7 @@ def make_app(table: TableSettings, data_dir: Path, **options: object) -> OpenAPI
 
 @contextmanager
 def serving(table: TableSettings, data_dir: Path, **options: object) -> Iterator[OpenAPI]:
-    """Make an application as `make_app` does, and close its clients in the end."""
+    """Make an application as `make_app` does, and close its clients at the end."""
     app = make_app(table, data_dir, **options)
     try:
         yield app
@@ -49,7 +49,7 @@ def app(table: TableSettings, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 @pytest.fixture
 def new_caller(app: OpenAPI) -> Callable[..., Caller]:
-    """Make a caller, who is a new user."""
+    """Make a caller with a new user."""
     return lambda **profile: Caller(app, **profile)
 
 
@@ -61,7 +61,7 @@ def ann(app: OpenAPI) -> Caller:
 
 @pytest.fixture
 def bob(app: OpenAPI) -> Caller:
-    """Another user, of whom Ann must not learn anything."""
+    """Another user, whose data Ann must not see."""
     return Caller(app)
 
 

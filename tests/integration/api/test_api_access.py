@@ -1,6 +1,6 @@
-"""Every route with every kind of credential, and with every id that is not the caller's to use.
+"""Every route with every kind of credential, and with every id that is not the caller's.
 
-The application's own map of routes is walked: a route that has no probe here fails the suite.
+The routes come from the application's own map: a route without a probe here fails the suite.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ from tests.wire import recorded
 
 
 class Probe(NamedTuple):
-    """What a route answers to who may ask: `one_agent` says whether a key of one agent may, `admin` who must ask."""
+    """A route's expected answer: `one_agent` if a key of one agent may use it, `admin` if only an administrator may."""
 
     status: int
     one_agent: bool = False
@@ -40,7 +40,7 @@ PROBES: Mapping[tuple[str, str], Probe] = {
     ("DELETE", "/agents/<agent_id>"): Probe(204),
     ("GET", "/agents/<agent_id>/conversations"): Probe(200, one_agent=True),
     ("POST", "/agents/<agent_id>/shares"): Probe(201, body={"email": "<somebody>"}),
-    # The agents of the probes are not shared, so there is no share to end and no shared agent to see.
+    # The probes' agents are not shared, so there is no share to remove and no shared agent to read.
     ("DELETE", "/agents/<agent_id>/shares/<user_id>"): Probe(404),
     ("PUT", "/agents/<agent_id>/publication"): Probe(200, body={"published": False}),
     ("GET", "/shared-agents"): Probe(200),
@@ -105,12 +105,12 @@ def test_a_key_of_one_agent_may_ask_for_what_the_probes_say_and_for_nothing_else
 
 
 def missing(things: Mapping[str, str]) -> dict[str, str]:
-    """Return ids that were never given: the last character of one is random."""
+    """Return ids that were never issued: the last character of each is random."""
     return {slot: value[:-1] + ("0" if value[-1] != "0" else "1") for slot, value in things.items()}
 
 
 def ask(caller: Caller, route: Route, things: Mapping[str, str], key: str | None = None) -> TestResponse:
-    """Ask for a route that names these things, in its path and in its body."""
+    """Call a route with these ids in its path and its body."""
     body = PROBES[route].body
     if body is not None:
         filled = {f"<{slot}>": value for slot, value in things.items()}
@@ -127,7 +127,7 @@ def asker(app: OpenAPI, route: Route) -> Caller:
 
 
 def slots_of(route: Route) -> list[str]:
-    """Return what of a request names things: the slots of its path, and those of its body."""
+    """Return the parts of a request that contain ids: the slots of its path and its body."""
     body = PROBES[route].body or {}
     return sorted(
         {*route.slots, *(value[1:-1] for value in body.values() if isinstance(value, str) and value.endswith("_id>"))}
@@ -137,7 +137,7 @@ def slots_of(route: Route) -> list[str]:
 
 @pytest.fixture(scope="module")
 def other(app: OpenAPI) -> dict[str, str]:
-    """Things of somebody else."""
+    """The ids of another user's resources."""
     return things_of(Caller(app))
 
 
@@ -186,7 +186,7 @@ def test_a_read_only_key_reads_and_changes_nothing(app: OpenAPI, route: Route, o
         told = [what_is_told(ask(caller, route, each, key)) for each in (things, other, missing(other))]
         assert told[0] == told[1] == told[2]
         assert (told[0][0], told[0][1]["code"]) == (403, "insufficient_scope")
-        # All is as it was: the same things, by the full key.
+        # Nothing has changed: read with the full key.
         assert things.items() <= {**things, "agent_id": caller.get("/agents")["data"][0]["id"]}.items()
         assert caller.get(f"/conversations/{things['conversation_id']}")["message_count"] == 2
 
@@ -196,7 +196,7 @@ def test_a_key_of_one_agent_reaches_that_and_its_conversations_alone(
     app: OpenAPI, route: Route, other: dict[str, str]
 ) -> None:
     caller = asker(app, route)
-    things, beside = things_of(caller), things_of(caller)  # each with an agent of its own
+    things, beside = things_of(caller), things_of(caller)  # each with its own agent
     assert things["agent_id"] != beside["agent_id"]
     key, _ = issue_key(caller.user, scope="agent", agent_id=things["agent_id"])
     if not PROBES[route].one_agent:
@@ -214,7 +214,7 @@ def test_a_key_of_one_agent_reaches_that_and_its_conversations_alone(
     assert ask(caller, route, things, key).status_code == PROBES[route].status
 
 
-def test_who_is_an_administrator_no_more_is_none_with_any_key(app: OpenAPI, ann: Caller) -> None:
+def test_a_former_administrator_is_none_with_any_key(app: OpenAPI, ann: Caller) -> None:
     boss = Caller(app, role="admin")
     things = things_of(boss)
     boss.get(f"/users/{ann.id}")
@@ -230,7 +230,7 @@ def test_who_is_an_administrator_no_more_is_none_with_any_key(app: OpenAPI, ann:
     boss.get(f"/users/{ann.id}")
 
 
-def test_who_becomes_an_administrator_is_one_with_keys_made_from_then_on(app: OpenAPI, ann: Caller) -> None:
+def test_a_new_administrator_is_one_only_with_new_keys(app: OpenAPI, ann: Caller) -> None:
     assert change_role(ann.user.user_id, "admin")
     ann.refused(403, "forbidden", "GET", "/users")
     ann.client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {ann.make('/api-keys')['key']}"
@@ -238,7 +238,7 @@ def test_who_becomes_an_administrator_is_one_with_keys_made_from_then_on(app: Op
     Caller(app, user=get_user(ann.user.user_id)).get("/users")
 
 
-def test_a_key_of_a_plain_user_asks_for_no_role(app: OpenAPI, ann: Caller, admin: Caller) -> None:
+def test_a_plain_users_key_does_not_read_the_role(app: OpenAPI, ann: Caller, admin: Caller) -> None:
     with recorded() as sent:
         ann.refused(404, "not_found", "GET", f"/users/{admin.id}/audit")
     assert [each.pattern for each in sent] == ["AP-21"]
@@ -247,7 +247,7 @@ def test_a_key_of_a_plain_user_asks_for_no_role(app: OpenAPI, ann: Caller, admin
     assert [each.pattern for each in sent] == ["AP-21", "AP-02", "AP-91"]
 
 
-def test_who_is_no_administrator_cannot_ask_for_what_is_theirs(app: OpenAPI, ann: Caller) -> None:
+def test_a_plain_user_cannot_use_an_administrators_routes(app: OpenAPI, ann: Caller) -> None:
     things = things_of(ann)
     for route, probe in PROBES.items():
         if probe.admin:

@@ -1,4 +1,4 @@
-"""Agents: a name is enough, and everything else can be said."""
+"""Agents: only the name is required, and everything else can be set."""
 
 from typing import Any, get_args
 
@@ -56,7 +56,7 @@ def test_a_name_is_enough(ann: Caller) -> None:
     assert ann.get(f"/agents/{made['id']}") == made
 
 
-def test_what_is_said_of_an_agent_is_kept_as_it_was_said(ann: Caller) -> None:
+def test_an_agents_fields_are_stored_as_sent(ann: Caller) -> None:
     said: dict[str, Any] = {
         "name": "Ada",
         "description": "Knows the weather.",
@@ -72,7 +72,7 @@ def test_what_is_said_of_an_agent_is_kept_as_it_was_said(ann: Caller) -> None:
     assert ann.get(f"/agents/{made['id']}") == made
 
 
-def test_an_agent_may_name_every_provider_that_there_is() -> None:
+def test_an_agent_may_name_every_existing_provider() -> None:
     assert get_args(ProviderName) == PROVIDER_NAMES
 
 
@@ -94,13 +94,13 @@ def test_a_patch_changes_what_it_names_counts_up_and_merges_the_settings(ann: Ca
     assert ann.get(f"/agents/{agent_id}") == after
 
 
-def test_null_removes_what_an_agent_can_be_without(ann: Caller) -> None:
+def test_null_removes_an_optional_field(ann: Caller) -> None:
     agent_id = ann.agent(description="A", system_message="B", functions=[FUNCTION])
     after = ann.patch(f"/agents/{agent_id}", description=None, system_message=None, functions=None)
     assert (after["description"], after["system_message"], after["functions"]) == (None, None, [])
 
 
-def test_null_leaves_alone_what_every_agent_has(ann: Caller) -> None:
+def test_null_leaves_a_required_field_unchanged(ann: Caller) -> None:
     agent_id = ann.agent(settings=SETTINGS)
     before = ann.get(f"/agents/{agent_id}")
     nulls = dict.fromkeys(("name", "provider", "model", "credentials", "settings"))
@@ -173,7 +173,7 @@ def test_a_deleted_agent_is_gone_with_its_conversations(ann: Caller) -> None:
     assert [each["id"] for each in ann.get("/conversations")["data"]] == [kept]
 
 
-def test_agents_are_listed_in_the_order_of_their_making(ann: Caller, bob: Caller) -> None:
+def test_agents_are_listed_in_the_order_of_their_creation(ann: Caller, bob: Caller) -> None:
     made = [ann.agent(name=f"Agent {number}") for number in range(3)]
     bob.agent()
     assert [each["id"] for each in ann.get("/agents")["data"]] == made

@@ -1,4 +1,4 @@
-"""The audit trail: every change of who may do what is in it, once, with who did it; nobody reads another one's."""
+"""The audit trail has every change of access once, with its actor, and is private."""
 
 import json
 import logging
@@ -23,7 +23,7 @@ SECRET = "sk-planted-0123456789abcdef"
 
 
 def trail(caller: Caller) -> list[dict[str, Any]]:
-    """Return what a user reads of what was done to their things, newest first."""
+    """Return a user's audit trail, newest first."""
     return [event for page in caller.pages("/audit", limit=3) for event in page]
 
 
@@ -107,7 +107,7 @@ DONE: dict[str, Callable[[Caller, Caller], tuple[str, str]]] = {
 
 
 @pytest.mark.parametrize("action", DONE)
-def test_what_was_done_is_in_the_trail_once_with_who_did_it(
+def test_each_action_is_in_the_trail_once_with_its_actor(
     ann: Caller, bob: Caller, action: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "models.audit")
@@ -144,7 +144,7 @@ def test_the_deletion_of_a_user_can_be_accounted_for_when_the_user_is_gone(ann: 
     assert ann.user.email not in json.dumps(event)
 
 
-def test_an_export_is_in_the_trail_of_whom_it_is_of(ann: Caller, admin: Caller) -> None:
+def test_an_export_is_in_the_exported_users_trail(ann: Caller, admin: Caller) -> None:
     assert admin.call("GET", f"/users/{ann.id}/export").status_code == 200
     (event,) = [each for each in trail(ann) if each["action"] == "data.exported"]
     assert event["actor_id"] == admin.id
@@ -171,7 +171,7 @@ def test_the_newest_comes_first_and_every_page_is_full(ann: Caller, bob: Caller)
     assert len(moments) >= 8
 
 
-def test_an_administrator_reads_anybodys_and_nobody_else_does(ann: Caller, bob: Caller, admin: Caller) -> None:
+def test_only_administrators_read_other_users_trails(ann: Caller, bob: Caller, admin: Caller) -> None:
     share(ann, bob)
     assert (
         admin.get(f"/users/{ann.id}/audit")["data"] == ann.get("/audit")["data"] == ann.get("/users/me/audit")["data"]
@@ -251,7 +251,7 @@ def test_a_record_is_kept_for_as_many_days_as_the_deployment_says(
         app.extensions["bot"].providers.close()
 
 
-def test_a_proxy_that_is_trusted_says_from_where_a_request_came(table: TableSettings, tmp_path: Path) -> None:
+def test_a_trusted_proxy_gives_the_clients_address(table: TableSettings, tmp_path: Path) -> None:
     app = make_app(table, tmp_path, trusted_proxies=1)
     ann = Caller(app)
     headers = {"X-Forwarded-For": f"198.51.100.1, {ADDRESS}"}

@@ -1,4 +1,4 @@
-"""Refused attempts to sign in: each is told in the log with its reason, within bounds, and without the credential."""
+"""Failed authentication: each is logged with its reason, at a limited rate, and without the credential."""
 
 import logging
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ def _a_minute_of_its_own(app: OpenAPI, caplog: pytest.LogCaptureFixture) -> Iter
 
 
 def told(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
-    """Return what the log tells of refused attempts, each with its level."""
+    """Return the logged refused attempts, each with its level."""
     return [{"level": each.levelname, **each.refused} for each in caplog.records if hasattr(each, "refused")]
 
 
@@ -55,7 +55,7 @@ def ask(app: OpenAPI, authorization: str | None, path: str = "/users/me", **opti
         (f"Bearer tt_{'planted' * 40}", "WARNING", "malformed_key"),
     ],
 )
-def test_an_attempt_is_told_once_with_its_reason_and_without_the_credential(
+def test_an_attempt_is_logged_once_with_its_reason_and_without_the_credential(
     app: OpenAPI, caplog: pytest.LogCaptureFixture, authorization: str | None, level: str, reason: str
 ) -> None:
     assert ask(app, authorization, environ_base={"REMOTE_ADDR": ADDRESS}) == 401
@@ -73,7 +73,7 @@ def test_an_attempt_is_told_once_with_its_reason_and_without_the_credential(
             assert credential[start : start + 8] not in caplog.text
 
 
-def test_an_expired_and_a_revoked_key_are_told(
+def test_an_expired_and_a_revoked_key_are_logged(
     app: OpenAPI, ann: Caller, fake_clock: FakeClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     ends = (fake_clock.moment + timedelta(seconds=90)).isoformat()
@@ -88,7 +88,7 @@ def test_an_expired_and_a_revoked_key_are_told(
     ]
 
 
-def test_an_expired_key_begins_no_turn_and_its_agent_is_read_along_all_the_same(
+def test_an_expired_key_begins_no_turn_although_its_agent_is_read(
     app: OpenAPI, ann: Caller, fake_clock: FakeClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = f"/conversations/{ann.conversation()}/messages"
@@ -104,7 +104,7 @@ def test_an_expired_key_begins_no_turn_and_its_agent_is_read_along_all_the_same(
     ]
 
 
-def test_who_is_let_in_and_may_not_is_no_refused_sign_in(ann: Caller, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_insufficient_scope_is_not_an_authentication_failure(ann: Caller, caplog: pytest.LogCaptureFixture) -> None:
     ann.refused(403, "forbidden", "GET", "/users")
     ann.refused(404, "not_found", "GET", "/agents/agt_none")
     assert told(caplog) == []
@@ -120,7 +120,7 @@ def test_the_address_is_the_peers_unless_a_proxy_is_trusted(
     assert [each["address"] for each in told(caplog)] == ["127.0.0.1", ADDRESS]
 
 
-def test_an_address_gets_so_many_lines_a_minute_and_the_rest_in_one(
+def test_an_address_gets_a_limited_number_of_lines_per_minute_and_one_for_the_rest(
     app: OpenAPI, caplog: pytest.LogCaptureFixture
 ) -> None:
     for _ in range(MOST_OF_AN_ADDRESS + 7):

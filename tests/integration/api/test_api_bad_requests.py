@@ -1,4 +1,4 @@
-"""Bodies that cannot be read: each is refused with what is wrong and where, on every route that takes one."""
+"""Bodies that cannot be parsed: every route with a body refuses them, and says what is wrong and where."""
 
 import json
 from io import BytesIO
@@ -41,7 +41,7 @@ BROKEN = [
 
 
 @pytest.mark.parametrize(("data", "field"), BROKEN, ids=lambda value: repr(value)[:30])
-def test_what_is_no_json_object_is_malformed_and_says_where(ann: Caller, data: bytes, field: str) -> None:
+def test_anything_but_a_json_object_is_malformed_and_the_error_says_where(ann: Caller, data: bytes, field: str) -> None:
     path = f"/conversations/{ann.conversation()}/messages"
     for method, target in (("POST", path), ("PATCH", "/users/me"), ("PUT", "/users/me/state/cart")):
         fields = ann.refused(400, "malformed_request", method, target, data=data, content_type="application/json")
@@ -82,7 +82,7 @@ def test_another_kind_of_content_is_refused_on_every_route_that_takes_a_body(
 
 
 @pytest.mark.parametrize("content_type", ["application/json; charset=utf-8", "application/merge-patch+json"])
-def test_json_by_another_name_is_json(ann: Caller, content_type: str) -> None:
+def test_other_json_media_types_are_accepted(ann: Caller, content_type: str) -> None:
     answer = ann.call("PATCH", "/users/me", data=b'{"name": "Ann"}', content_type=content_type)
     assert answer.get_json()["name"] == "Ann"
 
@@ -100,7 +100,7 @@ def test_a_body_over_the_limit_is_refused_on_every_route_that_takes_one(
             assert list(fields) == ["body"], str(route)
 
 
-def test_a_body_over_the_limit_is_not_cut_where_its_length_was_not_announced(
+def test_a_body_over_the_limit_without_a_content_length_is_refused_and_not_truncated(
     ann: Caller, table: TableSettings, tmp_path: Path
 ) -> None:
     caller = Caller(make_app(table, tmp_path, max_body_bytes=2000), ann.user)
@@ -117,7 +117,7 @@ def test_a_body_over_the_limit_is_not_cut_where_its_length_was_not_announced(
 
 
 class _Stalled(BytesIO):
-    """A body of which the server has heard the last."""
+    """A body that breaks off."""
 
     def readinto(self, _: object) -> int:
         raise ConnectionResetError

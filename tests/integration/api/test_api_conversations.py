@@ -1,4 +1,4 @@
-"""Conversations: started, opened, listed by latest activity, renamed, archived, deleted."""
+"""Conversations: created, opened, listed by latest activity, renamed, archived, deleted."""
 
 import json
 
@@ -12,7 +12,7 @@ from tests.raw import change
 TOO_DEEP = json.loads("[" * 33 + "]" * 33)
 
 
-def test_a_new_conversation_is_there_whole(ann: Caller) -> None:
+def test_a_new_conversation_can_be_read_completely(ann: Caller) -> None:
     agent_id = ann.agent()
     made = ann.make("/conversations", agent_id=agent_id, title="Capitals", metadata={"a": {"b": [1.5, None]}})
     assert made == {
@@ -51,7 +51,7 @@ def test_opening_gives_the_newest_messages_in_order_and_says_whether_there_are_m
 
 
 @pytest.mark.parametrize("newest", ["-1", "1001", "x", ""])
-def test_a_number_of_messages_that_is_none_is_refused(ann: Caller, newest: str) -> None:
+def test_an_invalid_number_of_messages_is_refused(ann: Caller, newest: str) -> None:
     path = f"/conversations/{ann.conversation()}"
     assert "messages" in ann.refused(422, "validation_failed", "GET", path, query_string={"messages": newest})
 
@@ -93,7 +93,7 @@ def test_metadata_has_a_limit_that_many_requests_do_not_pass_either(ann: Caller)
     assert (len(after["metadata"]), after["status"]) == (64, "active")
 
 
-def test_a_header_that_was_filled_before_there_was_a_limit_says_what_to_do(ann: Caller) -> None:
+def test_a_header_that_exceeds_a_newer_limit_says_what_to_do(ann: Caller) -> None:
     conversation_id = ann.conversation(metadata={"a": 1})
     full = {"M": {"a": {"S": json.dumps("x" * 408_000)}, "b": {"S": "1"}}}
     change(Conversation.from_key(conversation_id=conversation_id), "metadata", full)
@@ -109,7 +109,7 @@ def test_a_header_that_was_filled_before_there_was_a_limit_says_what_to_do(ann: 
 
 
 @pytest.mark.parametrize("status", ["completed", "archived"])
-def test_what_is_put_away_is_listed_there_takes_no_messages_and_can_be_reopened(ann: Caller, status: str) -> None:
+def test_a_closed_conversation_is_listed_refuses_messages_and_can_be_reopened(ann: Caller, status: str) -> None:
     conversation_id = ann.conversation(title="Old")
 
     changed = ann.patch(f"/conversations/{conversation_id}", status=status, title="New", metadata={"done": True})
@@ -145,7 +145,7 @@ def test_what_is_not_allowed_is_refused_by_its_path(ann: Caller, body: object, f
     assert list(ann.refused(422, "validation_failed", "POST", "/conversations", body)) == [field]
 
 
-def test_a_status_that_is_none_is_refused(ann: Caller) -> None:
+def test_an_unknown_status_is_refused(ann: Caller) -> None:
     path = f"/conversations/{ann.conversation()}"
     assert "status" in ann.refused(422, "validation_failed", "PATCH", path, {"status": "deleting"})
     assert "status" in ann.refused(422, "validation_failed", "GET", "/conversations", query_string="status=deleting")
@@ -168,7 +168,7 @@ def test_the_latest_activity_comes_first_in_both_lists(ann: Caller, fake_clock: 
         assert [each["id"] for each in ann.get(path)["data"]] == expected
 
 
-def test_looking_at_a_conversation_and_renaming_it_do_not_move_it(ann: Caller, fake_clock: FakeClock) -> None:
+def test_reading_or_renaming_a_conversation_does_not_move_it(ann: Caller, fake_clock: FakeClock) -> None:
     agent_id = ann.agent()
     first = ann.conversation(agent_id)
     fake_clock.advance(seconds=1)

@@ -63,7 +63,7 @@ def test_the_names_of_a_users_own_maps_are_documented(app: OpenAPI) -> None:
         assert found["propertyNames"] == {"pattern": "^[A-Za-z0-9_.:-]{1,64}$"}
 
 
-def test_docs_is_a_page_that_needs_nothing_from_elsewhere(app: OpenAPI) -> None:
+def test_docs_is_a_page_without_external_resources(app: OpenAPI) -> None:
     page = app.test_client().get("/docs", follow_redirects=True)
     assert (page.status_code, page.mimetype) == (200, "text/html")
     for source in ("https://", "http://", "//cdn"):
@@ -90,9 +90,7 @@ def test_a_process_that_cannot_reach_its_table_is_alive_and_not_ready(
     assert answer.headers["Retry-After"] == "5"
 
 
-def test_a_table_that_is_not_there_is_told_as_that_and_nothing_more(
-    ann: Caller, table: TableSettings, tmp_path: Path
-) -> None:
+def test_a_missing_table_is_reported_without_further_details(ann: Caller, table: TableSettings, tmp_path: Path) -> None:
     missing = replace(table, name="test-missing")
     app = make_app(missing, tmp_path)
     client = app.test_client()

@@ -1,4 +1,4 @@
-"""Emails: REST, the models, the command line and a token's claim go one way, and give one answer."""
+"""Emails: REST, the models, the command line and tokens accept, normalize and refuse them in the same way."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -36,13 +36,13 @@ def bot(table: TableSettings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calla
 
 
 def _own(written: str) -> str:
-    """Return the same spelling with a local part that nobody has."""
+    """Return the same spelling with a new local part."""
     local = new_email().partition("@")[0]
     return f"{local}{written.strip()[3:]}" if written.strip().lower().startswith("ann@") else written
 
 
 @pytest.mark.parametrize("written", TAKEN, ids=ascii)
-def test_what_is_taken_is_taken_in_one_form(admin: Caller, written: str) -> None:
+def test_an_accepted_email_is_stored_in_one_form(admin: Caller, written: str) -> None:
     written = _own(written)
     made = admin.make("/users", email=written)
     assert made["email"].isascii()
@@ -73,14 +73,14 @@ def test_a_domain_in_two_spellings_is_one_claim(
         assert made.user_id in bot("users", "list").output
         assert bot("users", "create", "--email", email).exit_code == 1
         assert bot("keys", "create", "--email", email).exit_code == 0
-        # A token's claim joins nobody to a user who is there.
+        # A token's email never identifies an existing user.
         assert me(app, issuer.token(email=email, email_verified=True, sub=f"{email} {spelling}"))["email"] is None
     assert change_email(acting_for(made.user_id), SPELLINGS[0].format(local)).email == made.email
 
 
 @pytest.fixture
 def make_issuer(table: TableSettings, tmp_path: Path) -> Iterator[tuple[LocalIssuer, OpenAPI]]:
-    """An issuer, and an application that takes its tokens."""
+    """An issuer, and an application that accepts its tokens."""
     with (
         local_issuer() as issuer,
         serving(table, tmp_path, oidc_issuers=(issuer.url,), oidc_audiences=(AUDIENCE,)) as app,
@@ -89,7 +89,7 @@ def make_issuer(table: TableSettings, tmp_path: Path) -> Iterator[tuple[LocalIss
 
 
 @pytest.mark.parametrize("spelling", [*SPELLINGS, "o'{}@example.com"])
-def test_a_token_brings_an_email_in_its_one_form(make_issuer: tuple[LocalIssuer, OpenAPI], spelling: str) -> None:
+def test_a_tokens_email_is_stored_in_one_form(make_issuer: tuple[LocalIssuer, OpenAPI], spelling: str) -> None:
     issuer, app = make_issuer
     email = spelling.format(new_email().partition("@")[0])
     found = me(app, issuer.token(email=email, email_verified=True, sub=email))
@@ -97,7 +97,7 @@ def test_a_token_brings_an_email_in_its_one_form(make_issuer: tuple[LocalIssuer,
 
 
 @pytest.mark.parametrize("written", REFUSED, ids=ascii)
-def test_what_is_refused_is_refused_everywhere_with_the_same_words(
+def test_a_refused_email_is_refused_everywhere_with_the_same_message(
     admin: Caller, bot: Callable[..., Result], written: str
 ) -> None:
     with pytest.raises(InvalidKeyField) as refusal:
@@ -106,7 +106,7 @@ def test_what_is_refused_is_refused_everywhere_with_the_same_words(
     assert isinstance(said.exception, InvalidKeyField)
     assert str(said.exception) == str(refusal.value)
     if "\ud83d" in written:
-        return  # half a character is refused before any field is looked at
+        return  # half a surrogate pair is refused before any field is validated
     for method, path in (("POST", "/users"), ("PATCH", "/users/me")):
         assert admin.refused(422, "validation_failed", method, path, {"email": written}) == {
             "email": refusal.value.reason
@@ -122,7 +122,7 @@ def test_an_agent_is_shared_with_an_email_in_any_spelling(ann: Caller, bob: Call
     for spelling in SPELLINGS:
         shared = ann.call("POST", f"/agents/{agent}/shares", {"email": spelling.format(local)})
         assert shared.status_code == 201, shared.text
-        # By its id: the list has whatever other tests of the folder's table have published, too.
+        # By its id, because the list also has agents that other tests on this table have published.
         assert bob.get(f"/shared-agents/{agent}")["id"] == agent
         ann.delete(f"/agents/{agent}/shares/{bob.id}")
         assert bob.call("GET", f"/shared-agents/{agent}").status_code == 404

@@ -1,4 +1,4 @@
-"""DELETE of what is small and of what is not, and what can be learned of it afterwards."""
+"""DELETE of small and large data, and its receipts."""
 
 import threading
 from pathlib import Path
@@ -29,14 +29,14 @@ def erasure_of(answer: TestResponse) -> str:
 
 @pytest.fixture
 def slow(table: TableSettings, tmp_path: Path) -> OpenAPI:
-    """An application whose requests leave every removal to the thread behind them."""
+    """An application whose requests leave every removal to the background thread."""
     app = make_app(table, tmp_path)
     services = app.extensions["bot"]
     object.__setattr__(services, "erasures", Erasures(30, within_request=0, background=False))
     return app
 
 
-def test_what_is_small_is_gone_with_the_answer_and_has_a_receipt(ann: Caller) -> None:
+def test_small_data_is_removed_with_the_answer_and_has_a_receipt(ann: Caller) -> None:
     conversation_id = ann.conversation()
     ann.make(f"/conversations/{conversation_id}/messages", content="Hello")
     ann.put(f"/conversations/{conversation_id}/state/cart", value=1)
@@ -58,7 +58,7 @@ def test_what_is_small_is_gone_with_the_answer_and_has_a_receipt(ann: Caller) ->
     assert not [keys for keys in whole_table() if keys[0] == f"CONV#{conversation_id}"]
 
 
-def test_what_is_large_is_unreachable_at_once_and_goes_on_without_the_request(slow: OpenAPI) -> None:
+def test_large_data_is_unreachable_at_once_and_removed_after_the_request(slow: OpenAPI) -> None:
     ann = Caller(slow)
     conversation_id = ann.conversation()
     for _ in range(3):
@@ -79,7 +79,7 @@ def test_what_is_large_is_unreachable_at_once_and_goes_on_without_the_request(sl
     assert ann.call("DELETE", f"/conversations/{conversation_id}").status_code == 404
 
 
-def test_the_thread_behind_the_requests_ends_what_they_left(table: TableSettings, tmp_path: Path) -> None:
+def test_the_background_thread_finishes_what_requests_left(table: TableSettings, tmp_path: Path) -> None:
     app = make_app(table, tmp_path)
     erasures = Erasures(30, within_request=0)
     object.__setattr__(app.extensions["bot"], "erasures", erasures)
@@ -92,7 +92,7 @@ def test_the_thread_behind_the_requests_ends_what_they_left(table: TableSettings
     erasures.close()
 
 
-def test_a_server_goes_on_with_the_job_of_one_that_died(table: TableSettings, tmp_path: Path) -> None:
+def test_a_server_resumes_the_job_of_one_that_died(table: TableSettings, tmp_path: Path) -> None:
     user = make_user()
     issue_key(user)
     erasure_id = dead_job(user.user_id)
@@ -108,7 +108,7 @@ def test_a_server_goes_on_with_the_job_of_one_that_died(table: TableSettings, tm
     assert erasure_id not in [each.erasure_id for each in list_pending_erasures(100).items]
 
 
-def test_a_removal_that_meets_a_fault_is_kept_and_goes_on(slow: OpenAPI) -> None:
+def test_a_removal_that_fails_is_kept_and_resumed(slow: OpenAPI) -> None:
     ann = Caller(slow)
     conversation_id = ann.conversation()
     ann.say(conversation_id, "Hello")
@@ -119,7 +119,7 @@ def test_a_removal_that_meets_a_fault_is_kept_and_goes_on(slow: OpenAPI) -> None
     assert ann.get(erasure_of(answer))["status"] == "completed"
 
 
-def test_who_is_deleted_gets_no_answer_any_more_but_an_administrator_does(ann: Caller, admin: Caller) -> None:
+def test_a_deleted_user_cannot_read_the_receipt_but_an_administrator_can(ann: Caller, admin: Caller) -> None:
     answer = ann.call("DELETE", "/users/me")
     assert answer.status_code == 204
     path = erasure_of(answer)
@@ -129,12 +129,12 @@ def test_who_is_deleted_gets_no_answer_any_more_but_an_administrator_does(ann: C
     assert receipt["removed"]["User"] == 1
 
 
-def test_an_administrator_stands_in_the_receipt_of_whom_they_deleted(ann: Caller, admin: Caller) -> None:
+def test_the_receipt_names_the_administrator_who_deleted(ann: Caller, admin: Caller) -> None:
     answer = admin.call("DELETE", f"/users/{ann.id}")
     assert admin.get(erasure_of(answer))["asked_by"] == admin.id
 
 
-def test_nobody_is_cut_off_by_a_stop(table: TableSettings) -> None:
+def test_a_closed_runner_leaves_no_thread_and_starts_none(table: TableSettings) -> None:
     erasures = Erasures(30)
     erasures.start()
     erasures.close()

@@ -1,4 +1,4 @@
-"""A user's export: everything of theirs and nothing of anybody else's, with an end that says so."""
+"""A user's export: all of their data and nobody else's, with an explicit end."""
 
 import json
 import zlib
@@ -31,7 +31,7 @@ def lines_of(caller: Caller, path: str = "/users/me/export") -> list[dict[str, A
 
 
 def live(caller: Caller) -> dict[str, Any]:
-    """Give a caller one of everything; return what must be found again."""
+    """Create one of each resource for a caller; return what the export must contain."""
     caller.patch("/users/me", api_integration_details={"openai": {"api_key": KEY}}, preferences={"language": "en"})
     caller.put("/users/me/state/theme", value={"dark": True})
     first, second = caller.agent(name="First"), caller.agent(name="Second")
@@ -137,7 +137,7 @@ def test_half_characters_that_an_older_version_stored_do_not_cut_it_off(ann: Cal
     assert ann.get(f"/conversations/{conversation_id}")["messages"][0]["content"] == told["content"]
 
 
-def test_whoever_came_with_a_token_finds_who_they_are_there(app: OpenAPI) -> None:
+def test_a_token_users_identity_is_in_it(app: OpenAPI) -> None:
     identity = create_identity("https://auth.example.com/", new_id("subject"))
     lines = lines_of(Caller(app, get_user(acting_for(identity.user_id))))
     assert lines[1] == {
@@ -148,7 +148,7 @@ def test_whoever_came_with_a_token_finds_who_they_are_there(app: OpenAPI) -> Non
     }
 
 
-def test_what_a_deleted_turn_took_and_what_was_done_is_in_it(ann: Caller) -> None:
+def test_the_usage_of_deleted_turns_and_the_audit_trail_are_in_it(ann: Caller) -> None:
     conversation_id = ann.conversation()
     turn = ann.make(f"/conversations/{conversation_id}/messages", content="Hello")["turn"]
     ann.delete(f"/conversations/{conversation_id}")
@@ -169,7 +169,7 @@ def test_what_a_deleted_turn_took_and_what_was_done_is_in_it(ann: Caller) -> Non
     assert [{**event, "type": "audit_event"} for event in ann.get("/audit")["data"]] == done
 
 
-def test_what_is_deleted_is_not_in_it(ann: Caller) -> None:
+def test_deleted_data_is_not_in_it(ann: Caller) -> None:
     live(ann)
     first = ann.get("/agents")["data"][0]["id"]
     delete_agent(acting_for(ann.id), first)

@@ -1,4 +1,4 @@
-"""What holds for every answer: its headers, which web pages may read it, and how much a request may send."""
+"""What holds for every answer: its headers, which web pages may read it, and the limits of a request."""
 
 import gzip
 import io
@@ -28,7 +28,7 @@ EVERYWHERE = {
 @pytest.mark.parametrize(
     "path", ["/healthz", "/docs/errors", "/openapi/swagger", "/openapi/openapi.json", "/nothing", f"{PREFIX}/users/me"]
 )
-def test_every_answer_has_the_headers_that_close_a_browser(app: OpenAPI, path: str) -> None:
+def test_every_answer_has_the_security_headers(app: OpenAPI, path: str) -> None:
     answer = app.test_client().get(path)
     assert {name: answer.headers.get(name) for name in EVERYWHERE} == EVERYWHERE
     policy = answer.headers["Content-Security-Policy"]
@@ -38,7 +38,7 @@ def test_every_answer_has_the_headers_that_close_a_browser(app: OpenAPI, path: s
     assert "Access-Control-Allow-Origin" not in answer.headers
 
 
-def test_an_answer_of_the_api_may_run_nothing_and_is_kept_by_nobody(ann: Caller) -> None:
+def test_an_api_answer_may_run_nothing_and_is_never_cached(ann: Caller) -> None:
     answer = ann.call("GET", "/users/me")
     assert "script-src" not in answer.headers["Content-Security-Policy"]
     assert answer.headers["Cache-Control"] == "no-store"
@@ -55,7 +55,7 @@ def test_the_api_page_may_run_its_own_scripts_and_no_others(app: OpenAPI) -> Non
         assert not source.startswith(("http", "//")), source
 
 
-def test_tls_is_asked_for_where_the_deployment_has_it(app: OpenAPI, table: TableSettings, tmp_path: Path) -> None:
+def test_hsts_is_sent_if_the_deployment_uses_tls(app: OpenAPI, table: TableSettings, tmp_path: Path) -> None:
     with serving(table, tmp_path, hsts_seconds=600, trusted_proxies=1) as made:
         client = made.test_client()
         secure = client.get("/healthz", headers={"X-Forwarded-Proto": "https"})
@@ -106,7 +106,7 @@ def test_a_preflight_of_every_route_is_answered_without_a_key(opened: OpenAPI) -
         "",
     ],
 )
-def test_a_page_of_another_origin_is_told_nothing(opened: OpenAPI, origin: str) -> None:
+def test_a_page_of_another_origin_gets_no_cors_headers(opened: OpenAPI, origin: str) -> None:
     asked = preflight(opened, f"{PREFIX}/agents", "POST", origin)
     got = opened.test_client().get("/healthz", headers={"Origin": origin})
     for answer in (asked, got):
@@ -134,7 +134,7 @@ def test_without_the_setting_no_preflight_opens_anything(app: OpenAPI) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "gzip, gzip"])
-def test_a_packed_body_is_refused_and_not_unpacked(ann: Caller, encoding: str) -> None:
+def test_a_compressed_body_is_refused_and_not_decompressed(ann: Caller, encoding: str) -> None:
     bomb = gzip.compress(json.dumps({"name": "x" * 10_000_000}).encode())
     answer = ann.call(
         "POST",
@@ -150,7 +150,7 @@ def test_a_form_is_refused_without_being_read(ann: Caller) -> None:
     assert (answer.status_code, answer.get_json()["code"]) == (415, "unsupported_media_type")
 
 
-def test_a_body_that_does_not_say_how_long_it_is_has_the_same_limit(app: OpenAPI, ann: Caller) -> None:
+def test_a_body_without_a_content_length_has_the_same_limit(app: OpenAPI, ann: Caller) -> None:
     limit = app.config["MAX_CONTENT_LENGTH"]
     answer = ann.client.post(
         f"{PREFIX}/agents",

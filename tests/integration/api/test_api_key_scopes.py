@@ -1,4 +1,4 @@
-"""Keys that reach less far than their user, when they were last used, and that none makes a wider one."""
+"""Keys with fewer rights than their user, when they were last used, and that none creates one with more rights."""
 
 import logging
 from datetime import UTC, datetime, timedelta
@@ -33,7 +33,7 @@ def uses_of(app: OpenAPI) -> LastUsedRecorder:
     return services.last_used
 
 
-def test_a_key_says_how_far_it_reaches(ann: Caller) -> None:
+def test_a_key_shows_its_scope(ann: Caller) -> None:
     agent_id = ann.agent()
     made = [
         ann.make("/api-keys"),
@@ -58,7 +58,7 @@ def test_a_key_says_how_far_it_reaches(ann: Caller) -> None:
         ({"scope": ["full"]}, "scope"),
     ],
 )
-def test_a_scope_that_is_none_is_refused_by_name(ann: Caller, body: dict[str, Any], field: str) -> None:
+def test_an_invalid_scope_is_refused_by_name(ann: Caller, body: dict[str, Any], field: str) -> None:
     assert field in ann.refused(422, "validation_failed", "POST", "/api-keys", body)
 
 
@@ -87,7 +87,7 @@ def test_the_lists_of_a_key_of_one_agent_are_full_pages_of_that_agents(ann: Call
     assert only.get("/conversations")["data"] == []
 
 
-def test_a_turn_with_a_key_of_one_agent_takes_no_request_more(ann: Caller) -> None:
+def test_a_turn_with_a_key_of_one_agent_takes_no_additional_request(ann: Caller) -> None:
     agent_id = ann.agent()
     only = with_key(ann, scope="agent", agent_id=agent_id)
     conversation_id = only.conversation(agent_id)
@@ -102,7 +102,7 @@ def test_a_turn_with_a_key_of_one_agent_takes_no_request_more(ann: Caller) -> No
     ]
 
 
-def test_what_a_process_remembers_of_a_conversation_opens_it_to_no_other_key(ann: Caller, bob: Caller) -> None:
+def test_a_cached_conversation_is_not_opened_to_another_key(ann: Caller, bob: Caller) -> None:
     mine, beside = ann.agent(), ann.agent()
     conversation_id = ann.conversation(beside)
     ann.make(f"/conversations/{conversation_id}/messages", content="Hello")
@@ -112,7 +112,7 @@ def test_what_a_process_remembers_of_a_conversation_opens_it_to_no_other_key(ann
     assert ann.get(f"/conversations/{conversation_id}")["message_count"] == 2
 
 
-def test_a_key_of_ones_shared_agent_does_not_show_what_others_say_to_it(ann: Caller, bob: Caller) -> None:
+def test_a_key_of_a_shared_agent_does_not_show_other_users_conversations(ann: Caller, bob: Caller) -> None:
     agent_id = ann.agent()
     ann.put(f"/agents/{agent_id}/publication", published=True)
     theirs = bob.conversation(agent_id)
@@ -126,7 +126,7 @@ def test_a_key_of_ones_shared_agent_does_not_show_what_others_say_to_it(ann: Cal
     assert only.get("/conversations")["data"] == []
 
 
-def test_a_key_that_ends_makes_none_that_ends_later(ann: Caller) -> None:
+def test_a_key_cannot_create_one_that_expires_later(ann: Caller) -> None:
     end = (datetime.now(UTC) + timedelta(days=1)).replace(microsecond=0)
     ending = with_key(ann, expires_at=end.isoformat())
     later = (end + timedelta(seconds=1)).isoformat()
@@ -135,13 +135,13 @@ def test_a_key_that_ends_makes_none_that_ends_later(ann: Caller) -> None:
     assert datetime.fromisoformat(ending.make("/api-keys", expires_at=end.isoformat())["expires_at"]) == end
 
 
-def test_a_key_without_the_users_role_makes_none_with_it(admin: Caller) -> None:
+def test_a_key_without_the_administrators_role_cannot_create_one_with_it(admin: Caller) -> None:
     lesser = Who(acting_for(admin.id), "user", "key_1")
     key, _ = issue_key(admin.user, by=lesser)
     assert admin.call("GET", "/users", headers={"Authorization": f"Bearer {key}"}).status_code == 403
 
 
-def test_a_scope_of_a_newer_version_reaches_nothing(ann: Caller) -> None:
+def test_an_unknown_scope_allows_nothing(ann: Caller) -> None:
     key = f"tt_newer{ann.id}"
     create_api_key(ann.id, key_hash=hash_of(key), hint="ewer", role="user")
     change(ApiKey.from_key(key_hash=hash_of(key)), "scope", {"S": "telepathy"})
@@ -150,7 +150,7 @@ def test_a_scope_of_a_newer_version_reaches_nothing(ann: Caller) -> None:
         ann.refused(403, "insufficient_scope", method, path, {"name": "Bea"} if method == "POST" else None)
 
 
-def test_the_last_use_is_noted_aside_and_once_an_hour(app: OpenAPI, ann: Caller, fake_clock: FakeClock) -> None:
+def test_the_last_use_is_recorded_in_the_background_hourly(app: OpenAPI, ann: Caller, fake_clock: FakeClock) -> None:
     uses = uses_of(app)
     uses.flush()
 
@@ -168,7 +168,7 @@ def test_the_last_use_is_noted_aside_and_once_an_hour(app: OpenAPI, ann: Caller,
     ann.get("/users/me")
     with recorded() as sent:
         uses.flush()
-        # Another process knows nothing of it, and tries once; the condition holds it back.
+        # Another process does not know about it and tries once; the condition refuses the write.
         beside = LastUsedRecorder()
         beside.note(Who(acting_for(ann.id), "user", ann.key_entry.key_id))
         beside.flush()
@@ -184,7 +184,7 @@ def test_the_last_use_is_noted_aside_and_once_an_hour(app: OpenAPI, ann: Caller,
     assert ann.get("/api-keys")["data"][0]["last_used_at"] == later.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def test_a_use_that_cannot_be_noted_matters_to_nobody(
+def test_a_use_that_cannot_be_recorded_affects_no_request(
     app: OpenAPI, ann: Caller, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     uses = uses_of(app)
@@ -213,10 +213,10 @@ def test_a_key_that_was_revoked_meanwhile_is_not_brought_back(app: OpenAPI, ann:
     assert [each["id"] for each in ann.get("/api-keys")["data"]] == [ann.key_entry.key_id]
 
 
-def test_the_thread_writes_what_was_noted_and_ends(ann: Caller) -> None:
+def test_the_thread_stores_noted_uses_and_ends(ann: Caller) -> None:
     uses = LastUsedRecorder(beat=0.01)
     uses.note(Who(acting_for(ann.id), "user", ann.key_entry.key_id))
-    uses.note(Who(acting_for(ann.id), "user"))  # a token has no entry
+    uses.note(Who(acting_for(ann.id), "user"))  # a token is not recorded
     uses.start()
     uses.close()
     assert list_api_keys(ann.id, 10).items[0].last_used_at is not None

@@ -9,7 +9,7 @@ from tests.fake_clock import FakeClock
 from tests.integration.api.caller import Caller
 
 
-def test_a_key_is_shown_once_and_lets_in(app: OpenAPI, ann: Caller) -> None:
+def test_a_key_is_shown_once_and_authenticates(app: OpenAPI, ann: Caller) -> None:
     made = ann.make("/api-keys", name="laptop")
     assert made["key"].startswith("tt_")
     assert made["hint"] == f"…{made['key'][-4:]}"
@@ -25,7 +25,7 @@ def test_a_key_is_shown_once_and_lets_in(app: OpenAPI, ann: Caller) -> None:
     assert {name: made[name] for name in made if name != "key"} == listed.get_json()["data"][1]
 
 
-def test_a_revoked_key_opens_nothing_and_is_not_listed(ann: Caller) -> None:
+def test_a_revoked_key_no_longer_works_and_is_not_listed(ann: Caller) -> None:
     made = ann.make("/api-keys")
     ann.delete(f"/api-keys/{made['id']}")
     assert [each["id"] for each in ann.get("/api-keys")["data"]] == [ann.key_entry.key_id]
@@ -67,7 +67,7 @@ def test_a_key_stops_when_it_expires(ann: Caller, fake_clock: FakeClock) -> None
         [],
     ],
 )
-def test_an_expiry_that_is_no_moment_in_the_future_is_refused(ann: Caller, moment: object) -> None:
+def test_an_expiry_that_is_not_in_the_future_is_refused(ann: Caller, moment: object) -> None:
     assert "expires_at" in ann.refused(422, "validation_failed", "POST", "/api-keys", {"expires_at": moment})
 
 

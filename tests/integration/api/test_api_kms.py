@@ -1,4 +1,4 @@
-"""The API where KMS does not answer: what needs a key says so, and everything else goes on."""
+"""The API while KMS does not answer: requests that need a key say so, and all others work."""
 
 from collections.abc import Iterator
 
@@ -33,7 +33,7 @@ def sealed_by_kms(caller: Caller) -> None:
     update_user(acting_for(caller.id), {"api_integration_details": {"openai": sealed}})
 
 
-def test_details_are_refused_with_503_and_a_time_to_try_again(eve: Caller) -> None:
+def test_storing_details_is_refused_with_503_and_retry_after(eve: Caller) -> None:
     answer = eve.call("PATCH", "/users/me", {"api_integration_details": {"openai": {"api_key": API_KEY}}})
     problem = answer.get_json()
     assert (answer.status_code, problem["code"]) == (503, "secrets_unavailable")
@@ -43,7 +43,7 @@ def test_details_are_refused_with_503_and_a_time_to_try_again(eve: Caller) -> No
     assert eve.get("/users/me")["api_integration_details"] == {}
 
 
-def test_a_turn_with_own_credentials_fails_so_and_its_message_stays(eve: Caller) -> None:
+def test_a_turn_with_own_credentials_fails_with_503_and_its_message_stays(eve: Caller) -> None:
     sealed_by_kms(eve)
     conversation = f"/conversations/{eve.conversation(eve.agent(provider='openai', model='m', credentials='own'))}"
     answer = eve.call("POST", f"{conversation}/messages", {"content": "Hello"})
@@ -59,13 +59,13 @@ def test_a_profile_is_shown_without_the_hint(eve: Caller) -> None:
     assert shown == {"openai": {"api_key_hint": None, "base_url": None}}
 
 
-def test_what_needs_no_key_goes_on(eve: Caller) -> None:
+def test_requests_without_credentials_still_work(eve: Caller) -> None:
     conversation_id = eve.conversation()
     assert eve.make(f"/conversations/{conversation_id}/messages", content="Hello")["turn"]["status"] == "completed"
     assert eve.patch("/users/me", name="Eve")["name"] == "Eve"
 
 
-def test_details_that_kms_has_sealed_are_no_error_where_there_is_no_kms(ann: Caller) -> None:
+def test_details_encrypted_with_kms_are_missing_credentials_without_kms(ann: Caller) -> None:
     sealed_by_kms(ann)
     path = f"/conversations/{ann.conversation(ann.agent(provider='openai', model='m', credentials='own'))}/messages"
     assert ann.refused(409, "credentials_missing", "POST", path, {"content": "Hello"}) == {}

@@ -1,4 +1,4 @@
-"""Limits through the API: what is refused says which limit was hit, and what was claimed is settled exactly."""
+"""Limits through the API: a refusal names the limit, and reservations are settled exactly."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -46,7 +46,7 @@ def limited(table: TableSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def used(ann: Caller) -> tuple[int, int, int]:
-    """Return what is used of the day, of the month, and how many turns run."""
+    """Return the tokens used today and this month, and the number of running turns."""
     found = ann.get("/users/me/limits")
     return tuple(found[name]["used"] for name in ("tokens_per_day", "tokens_per_month", "turns_at_once"))  # type: ignore[return-value]
 
@@ -56,7 +56,7 @@ def hello(ann: Caller, conversation: str) -> Any:
 
 
 class Sized(Scripted):
-    """Answers everything, from any thread, and says that it took 30 tokens."""
+    """A provider that answers everything, from any thread, and reports 30 tokens."""
 
     def stream(self, request: Any) -> Any:
         self.asked.append(request)
@@ -64,7 +64,7 @@ class Sized(Scripted):
 
 
 def size_of_a_turn(ann: Caller) -> int:
-    """Return what a plain turn of `TURN` reserves: found by asking with a quota of nothing."""
+    """Return what a plain turn of `TURN` reserves, as reported by a refusal with a quota of 0."""
     problem = hello(ann, ann.conversation(ann.agent(**TURN))).get_json()
     return int(problem["wanted"])
 
@@ -80,7 +80,7 @@ def test_fifty_turns_at_once_against_a_quota_for_ten(limited: Callable[..., Call
     statuses = [each.status_code for each in outcomes if not isinstance(each, Exception)]
     assert set(statuses) <= {201, 429}
     assert len(statuses) == 50
-    # Those that ended gave back what they had not used, so that more than ten may have followed each other.
+    # Turns that ended released what they had not used, so more than ten may have run one after another.
     completed = statuses.count(201)
     assert completed >= 10
     assert len(model.asked) == completed
@@ -94,7 +94,7 @@ OF_TURNS = OF_REQUESTS - {"resets_at"}
 
 
 def assert_told(ann: Caller, answer: TestResponse, fields: set[str]) -> None:
-    """Check that a refusal says exactly this, and that the OpenAPI document and the page have all of it."""
+    """Check a refusal's exact fields, and that the OpenAPI document and the page describe them."""
     problem = answer.get_json()
     assert answer.status_code == 429
     assert set(problem) - {"type", "title", "status", "code", "detail", "request_id"} == fields
@@ -123,7 +123,7 @@ def test_a_refusal_names_the_limit_and_stores_nothing(limited: Callable[..., Cal
     assert stored["turn"] is None, "what needs no model needs no tokens"
 
 
-def test_what_a_turn_took_takes_the_place_of_what_it_reserved(limited: Callable[..., Caller]) -> None:
+def test_a_turns_usage_replaces_its_reservation(limited: Callable[..., Caller]) -> None:
     model = Scripted()
     ann = limited(model, quota_tokens_per_day=100_000, turns_at_once=5)
     conversation = ann.conversation(ann.agent(**TURN))
@@ -136,7 +136,7 @@ def test_what_a_turn_took_takes_the_place_of_what_it_reserved(limited: Callable[
     assert used(ann) == (10, 10, 0)
 
 
-def test_without_the_providers_count_ours_counts(limited: Callable[..., Caller]) -> None:
+def test_without_the_providers_count_ours_is_used(limited: Callable[..., Caller]) -> None:
     model = Scripted()
     ann = limited(model, quota_tokens_per_day=100_000)
     conversation = ann.conversation(ann.agent(**TURN))
@@ -150,7 +150,7 @@ def test_without_the_providers_count_ours_counts(limited: Callable[..., Caller])
     assert used(ann)[0] == sum(done.values()) + sum(half.values())
 
 
-def test_the_longest_answer_is_what_was_reserved(limited: Callable[..., Caller]) -> None:
+def test_an_answer_is_limited_to_what_was_reserved(limited: Callable[..., Caller]) -> None:
     model = Sized()
     ann = limited(model, quota_tokens_per_day=100_000)
     hello(ann, ann.conversation(ann.agent(provider="openai", model="gpt-test")))
@@ -172,7 +172,7 @@ def test_turns_at_once(limited: Callable[..., Caller]) -> None:
     assert used(ann) == (0, 0, 0), "tokens are not limited here, so they are not counted here"
 
 
-def test_the_dead_hold_nothing(
+def test_orphaned_turns_hold_no_allowance(
     limited: Callable[..., Caller], fake_clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The worker of the only turn that may run dies: its end is never written."""
@@ -268,5 +268,5 @@ def test_requests_of_a_minute_are_limited_for_a_user_and_for_each_key(
     second.get("/users/me")
 
 
-def test_ones_own_usage_has_an_address_of_its_own(ann: Caller) -> None:
+def test_users_can_read_their_own_usage_under_users_me(ann: Caller) -> None:
     assert ann.get("/usage") == ann.get("/users/me/usage")

@@ -1,4 +1,4 @@
-"""Messages and turns, with an agent that repeats what it hears: what is stored, shown, counted and taken back."""
+"""Messages and turns, with an agent that echoes: what is stored, shown, counted and deleted."""
 
 import json
 from typing import Any
@@ -57,7 +57,7 @@ def test_a_message_can_be_stored_without_an_answer_by_any_sender(ann: Caller, co
     assert opened["turn_count"] == 0
 
 
-def test_a_turn_without_a_message_answers_what_is_there(ann: Caller, conversation: str) -> None:
+def test_a_turn_without_a_message_answers_the_stored_messages(ann: Caller, conversation: str) -> None:
     ann.make(f"{conversation}/messages", content="Hello", reply=False)
     done = ann.make(f"{conversation}/turns")
     assert done["input"] == []
@@ -157,7 +157,7 @@ def test_messages_between_two_times(ann: Caller, conversation: str) -> None:
 
 
 @pytest.mark.parametrize("field", ["since", "until"])
-def test_a_plus_that_is_not_escaped_is_told_from_any_other_mistake(ann: Caller, field: str) -> None:
+def test_an_unescaped_plus_gets_a_specific_error(ann: Caller, field: str) -> None:
     path = f"/conversations/{ann.conversation()}/messages"
     for wrong in ("2026-01-01T00:00:00+00:00", "2026-01-01T00:00:00.5+05:30"):
         fields = ann.refused(422, "validation_failed", "GET", f"{path}?{field}={wrong}")
@@ -172,7 +172,7 @@ def test_a_plus_that_is_not_escaped_is_told_from_any_other_mistake(ann: Caller, 
 @pytest.mark.parametrize(
     "moment", ["2026-11-22T08:30:00", "2026-11-22", "1700000000", "now", "", "2026-02-30T00:00:00Z"]
 )
-def test_a_moment_without_a_zone_or_of_another_form_is_refused(
+def test_a_time_without_a_zone_or_in_another_format_is_refused(
     ann: Caller, conversation: str, field: str, moment: str
 ) -> None:
     path = f"{conversation}/messages"
@@ -191,7 +191,7 @@ def test_a_deleted_message_is_gone_and_no_longer_counted(ann: Caller, conversati
     assert ann.get(conversation)["message_count"] == 1
 
 
-def test_a_stream_has_numbered_events_whose_pieces_join_to_the_stored_answer(ann: Caller, conversation: str) -> None:
+def test_a_stream_has_numbered_events_that_join_to_the_stored_answer(ann: Caller, conversation: str) -> None:
     answer = ann.call("POST", f"{conversation}/messages", {"content": "One two\nthree", "stream": True})
     assert answer.status_code == 200
     assert answer.headers["Cache-Control"] == "no-cache"

@@ -1,4 +1,4 @@
-"""Lists: full pages, a cursor on every page but the last, and cursors that are good for nothing else."""
+"""Lists: full pages, a cursor on every page but the last, and cursors that are valid for nothing else."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ LIMIT = 3
 
 @dataclass
 class Listing:
-    """A list of one caller's: where it is, and how one more thing gets into it."""
+    """A caller's list: its path, and how to add an item to it."""
 
     path: str
     add: Callable[[int], Any]
@@ -115,7 +115,7 @@ LISTINGS = [
 
 
 def assert_pages(caller: Caller, listing: Listing, total: int) -> None:
-    """Check that the list gives all it has in full pages, in one order, each thing once."""
+    """Check that the list returns each item once, in order and in full pages."""
     whole = caller.get(listing.path, limit=1000, **listing.query)
     assert whole["next_cursor"] is None
     assert len(whole["data"]) == total
@@ -131,7 +131,7 @@ def test_a_list_pages_at_every_number_of_things(ann: Caller, bob: Caller, make: 
     others.add(0)
     for total in (0, 1, LIMIT, LIMIT + 1, 3 * LIMIT):
         if total < listing.there:
-            continue  # whoever lists their keys has one
+            continue  # a caller who lists keys has at least one
         while listing.there < total:
             listing.add(listing.there)
             listing.there += 1
@@ -156,7 +156,7 @@ def test_the_list_of_users_pages_at_every_number_of_users(alone: Caller, table: 
         assert_pages(alone, Listing("/users", lambda n: None, {}), total)
 
 
-def test_a_page_of_messages_of_100_kb_is_full_although_the_engine_cuts_it(ann: Caller) -> None:
+def test_a_page_of_100_kb_messages_is_full_although_the_query_is_split(ann: Caller) -> None:
     conversation_id = ann.conversation()
     for number in range(13):
         ann.say(conversation_id, f"{number:02}" + "x" * 100_000)
@@ -169,7 +169,7 @@ def test_a_page_of_messages_of_100_kb_is_full_although_the_engine_cuts_it(ann: C
     assert len(ann.get(f"/conversations/{conversation_id}", messages=13)["messages"]) == 13
 
 
-def test_what_is_added_while_one_pages_disturbs_nothing(ann: Caller) -> None:
+def test_additions_while_paging_disturb_nothing(ann: Caller) -> None:
     conversation_id = ann.conversation()
     path = f"/conversations/{conversation_id}/messages"
     for number in range(4):
@@ -183,7 +183,7 @@ def test_what_is_added_while_one_pages_disturbs_nothing(ann: Caller) -> None:
 
 
 def _cursors(caller: Caller) -> dict[tuple[str, str], str]:
-    """Return a cursor of each list of a caller's, by its path and query."""
+    """Return a cursor of each of a caller's lists, by path and query."""
     found = {}
     for make in LISTINGS:
         listing = make(caller)
@@ -201,7 +201,7 @@ def assert_cursor_refused(caller: Caller, path: str, query: str, cursor: str) ->
     assert list(fields) == ["cursor"]
 
 
-def test_a_cursor_is_good_for_its_own_list_and_filters_alone(ann: Caller) -> None:
+def test_a_cursor_is_valid_only_for_its_own_list_and_filters(ann: Caller) -> None:
     cursors = _cursors(ann)
     for (path, query), cursor in cursors.items():
         assert ann.call("GET", path, query_string=f"{query}&cursor={cursor}").status_code == 200

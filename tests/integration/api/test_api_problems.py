@@ -1,4 +1,4 @@
-"""Problem documents: one form, stable codes, a request id to find in the log, and nothing of the inside."""
+"""Problem documents: one format, stable codes, a request id for the log, and no internal details."""
 
 import json
 import logging
@@ -53,7 +53,7 @@ def test_every_refusal_is_a_problem_document(ann: Caller) -> None:
     assert seen == {400, 401, 403, 404, 405, 413, 415, 422}
 
 
-def test_a_problems_type_leads_to_what_it_means(app: OpenAPI, ann: Caller) -> None:
+def test_a_problems_type_links_to_its_description(app: OpenAPI, ann: Caller) -> None:
     problem = ann.call("GET", "/agents/agt_missing").get_json()
     path, _, anchor = problem["type"].partition("#")
     page = app.test_client().get(path)
@@ -62,7 +62,7 @@ def test_a_problems_type_leads_to_what_it_means(app: OpenAPI, ann: Caller) -> No
         assert f'id="{code}"' in page.text
 
 
-def test_the_request_id_is_the_callers_where_it_is_fit_for_a_log(ann: Caller) -> None:
+def test_the_callers_request_id_is_used_if_it_is_safe_to_log(ann: Caller) -> None:
     for given in ("a-b_c.d:1", "x" * 128):
         answer = ann.call("GET", "/agents/agt_missing", headers={"X-Request-Id": given})
         assert answer.headers["X-Request-Id"] == answer.get_json()["request_id"] == given
@@ -73,7 +73,7 @@ def test_the_request_id_is_the_callers_where_it_is_fit_for_a_log(ann: Caller) ->
     assert len(made) == 3
 
 
-def test_answers_are_kept_by_no_cache_and_guessed_at_by_no_browser(ann: Caller) -> None:
+def test_answers_are_not_cached_or_sniffed(ann: Caller) -> None:
     for answer in (ann.call("GET", "/users/me"), ann.call("GET", "/agents/agt_missing")):
         assert answer.headers["Cache-Control"] == "no-store"
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
@@ -91,7 +91,7 @@ def test_answers_are_kept_by_no_cache_and_guessed_at_by_no_browser(ann: Caller) 
         (lambda: _throttled(), 503, "table_unavailable", True),
     ],
 )
-def test_a_failure_inside_shows_no_more_than_that_there_was_one(
+def test_an_internal_error_reveals_no_details(
     ann: Caller,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -119,7 +119,7 @@ def _throttled() -> ClientError:
     return ClientError({"Error": error}, "GetItem")  # type: ignore[typeddict-item]
 
 
-def test_every_kind_of_error_is_shown_as_it_declares_itself(app: OpenAPI) -> None:
+def test_every_kind_of_error_is_returned_as_declared(app: OpenAPI) -> None:
     for kind in kinds():
         error = kind("A sentence.", retry_after=1.2, extra={"more": 1})
         with app.test_request_context("/api/v1/agents"):
@@ -131,14 +131,12 @@ def test_every_kind_of_error_is_shown_as_it_declares_itself(app: OpenAPI) -> Non
         assert answer.headers["Retry-After"] == "2"
 
 
-def test_nothing_is_logged_as_an_error_for_what_a_caller_did_wrong(
-    ann: Caller, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_callers_mistake_is_not_logged_as_an_error(ann: Caller, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
     _refusals(ann)
     assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
-def test_no_kind_of_error_is_left_without_a_sentence() -> None:
+def test_every_kind_of_error_has_a_sentence() -> None:
     assert all(kind().detail for kind in kinds())
     assert issubclass(BotError, Exception)

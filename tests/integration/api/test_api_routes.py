@@ -1,4 +1,4 @@
-"""What holds for every route, also for one that is added tomorrow: the routes are walked, not listed."""
+"""What holds for every route: the tests take the routes from the application, so new ones are included."""
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -52,7 +52,7 @@ def routes(app: OpenAPI) -> Iterator[Route]:
 
 
 def things_of(caller: Caller) -> dict[str, str]:
-    """Return ids of things that a caller has, by the name of the slot in which they stand."""
+    """Return ids of a caller's resources, by the name of their path parameter."""
     conversation_id = caller.conversation()
     message_id = caller.say(conversation_id, "Hello")
     turn = caller.make(f"/conversations/{conversation_id}/turns")["turn"]
@@ -71,13 +71,13 @@ def things_of(caller: Caller) -> dict[str, str]:
 
 
 def erased(caller: Caller) -> str:
-    """Return the id of the erasure of something of the caller's."""
+    """Return the id of an erasure of the caller's data."""
     answer = caller.call("DELETE", f"/conversations/{caller.conversation()}")
     return answer.headers["Location"].rpartition("/")[2]
 
 
 def what_is_told(answer: TestResponse) -> tuple[int, Any, dict[str, str]]:
-    """Return all that an answer tells, but for the name of the request."""
+    """Return everything in an answer except the request id."""
     body = answer.get_json()
     body.pop("request_id")
     headers = {name: value for name, value in answer.headers.items() if name != "X-Request-Id"}
@@ -86,7 +86,7 @@ def what_is_told(answer: TestResponse) -> tuple[int, Any, dict[str, str]]:
 
 def test_somebody_elses_id_answers_exactly_like_a_missing_one(app: OpenAPI, ann: Caller, bob: Caller) -> None:
     bobs, anns = things_of(bob), things_of(ann)
-    # The last character of an id is random: an id that differs there was never given.
+    # The last character of an id is random, so an id that differs there was never issued.
     missing = {slot: value[:-1] + ("0" if value[-1] != "0" else "1") for slot, value in bobs.items()}
     probed = 0
     for route in routes(app):
@@ -103,7 +103,7 @@ def test_somebody_elses_id_answers_exactly_like_a_missing_one(app: OpenAPI, ann:
     assert probed >= 23
 
 
-def test_what_belongs_to_bob_is_still_there_after_ann_has_tried(app: OpenAPI, ann: Caller, bob: Caller) -> None:
+def test_bobs_data_is_unchanged_after_anns_attempts(app: OpenAPI, ann: Caller, bob: Caller) -> None:
     bobs, anns = things_of(bob), things_of(ann)
     for route in routes(app):
         for slot in set(route.slots) - OWN_NAMES:
@@ -126,7 +126,7 @@ def test_a_conversation_with_somebody_elses_agent_cannot_be_started(ann: Caller,
 
 @pytest.fixture
 def refused(ann: Caller) -> list[str | None]:
-    """Headers that let nobody in: none, an unknown key, one that was revoked, and one that has expired."""
+    """Headers that must be refused: none, and an unknown, a revoked and an expired key."""
     late = datetime.now(UTC) - timedelta(seconds=2)
     expired = "tt_expired" + ann.id
     create_api_key(ann.id, key_hash=hash_of(expired), hint="ired", role="admin", expires=late)
@@ -144,7 +144,7 @@ def assert_shut_out(app: OpenAPI, route: Route, path: str, header: str | None) -
     assert answer.headers["WWW-Authenticate"] == "Bearer"
 
 
-def test_every_route_wants_a_key(app: OpenAPI, ann: Caller, refused: list[str | None]) -> None:
+def test_every_route_requires_a_key(app: OpenAPI, ann: Caller, refused: list[str | None]) -> None:
     things = things_of(ann)
     for route in routes(app):
         for header in refused:
@@ -152,7 +152,7 @@ def test_every_route_wants_a_key(app: OpenAPI, ann: Caller, refused: list[str | 
     assert ann.get("/users/me")["id"] == ann.id, "nothing was deleted on the way"
 
 
-def test_what_is_no_key_is_no_key_in_any_form(app: OpenAPI, ann: Caller) -> None:
+def test_malformed_authorization_headers_are_refused(app: OpenAPI, ann: Caller) -> None:
     key = ann.key
     headers = [
         "",
@@ -171,7 +171,7 @@ def test_what_is_no_key_is_no_key_in_any_form(app: OpenAPI, ann: Caller) -> None
         assert ann.call("GET", "/users/me", headers={"Authorization": header}).status_code == 200
 
 
-def test_a_revoked_key_runs_no_turn_in_a_conversation_that_the_process_knows(ann: Caller, app: OpenAPI) -> None:
+def test_a_revoked_key_runs_no_turn_in_a_cached_conversation(ann: Caller, app: OpenAPI) -> None:
     conversation_id = ann.conversation()
     ann.make(f"/conversations/{conversation_id}/messages", content="Hello")
     other = Caller(app, ann.user)
@@ -212,14 +212,12 @@ def test_unknown_body_fields_are_refused_by_name(app: OpenAPI, ann: Caller) -> N
 
 
 @pytest.mark.parametrize("name", ["a%23b", "a%20b", "%00", "a%0Ab", "%C3%A9", "x" * 65, "a.b%2Fc"])
-def test_an_id_of_a_form_that_no_id_has_is_refused_by_the_name_of_its_field(
-    app: OpenAPI, ann: Caller, name: str
-) -> None:
+def test_a_malformed_id_is_refused_by_the_name_of_its_field(app: OpenAPI, ann: Caller, name: str) -> None:
     things = things_of(ann)
     for route in routes(app):
         for slot in set(route.slots) - OWN_NAMES:
             path = route.filled({**things, slot: name})
-            if "%2F" in name:  # a slash, which ends the slot: there is no such path
+            if "%2F" in name:  # a slash ends the path parameter, so there is no such route
                 answer = ann.client.open(PREFIX + path, method=route.method, json=BODIES.get(route))
                 assert answer.status_code in (404, 405), f"{route}: {answer.text}"
             else:
@@ -227,7 +225,7 @@ def test_an_id_of_a_form_that_no_id_has_is_refused_by_the_name_of_its_field(
 
 
 @pytest.mark.parametrize("key", ["a%23b", "a%20b", "%00", "x" * 129])
-def test_a_key_of_state_that_cannot_stand_in_the_table_is_refused(ann: Caller, key: str) -> None:
+def test_an_invalid_state_key_is_refused(ann: Caller, key: str) -> None:
     conversation_id = ann.conversation()
     for path in ("/users/me/state", f"/conversations/{conversation_id}/state"):
         assert "key" in ann.refused(422, "validation_failed", "PUT", f"{path}/{key}", {"value": 1})
@@ -247,9 +245,7 @@ def test_a_query_parameter_that_is_sent_twice_is_refused_by_name(app: OpenAPI, a
 @pytest.mark.parametrize(
     ("limit", "said"), [("0", "1"), ("1001", "1000"), ("-1", "1"), ("x", "integer"), ("", "integer")]
 )
-def test_a_limit_that_is_none_is_refused_by_name_on_every_list(
-    app: OpenAPI, admin: Caller, limit: str, said: str
-) -> None:
+def test_an_invalid_limit_is_refused_by_name_on_every_list(app: OpenAPI, admin: Caller, limit: str, said: str) -> None:
     things = things_of(admin)
     for route in routes(app):
         if route.method == "GET" and _is_paged(app, route):
@@ -257,7 +253,7 @@ def test_a_limit_that_is_none_is_refused_by_name_on_every_list(
             assert said in fields["limit"], str(route)
 
 
-def test_a_method_that_a_resource_does_not_take_says_which_it_takes(app: OpenAPI, ann: Caller) -> None:
+def test_an_unsupported_method_is_answered_with_the_allowed_ones(app: OpenAPI, ann: Caller) -> None:
     answer = ann.client.put(f"{PREFIX}/agents", json={})
     assert answer.status_code == 405
     assert answer.get_json()["code"] == "method_not_allowed"

@@ -1,4 +1,4 @@
-"""Integration details and keys: never shown again, never in the log, never in clear on the table."""
+"""Integration details and keys: never shown again, never logged, never stored in clear."""
 
 import logging
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ def everything_on(table: TableSettings) -> str:
         return "\n".join(str(page["Items"]) for page in pages)
 
 
-def test_a_key_for_a_provider_is_kept_and_never_given_back(
+def test_a_provider_key_is_stored_and_never_returned(
     ann: Caller, table: TableSettings, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -110,7 +110,7 @@ def test_what_is_not_allowed_is_refused_by_its_path_without_repeating_the_key(
     assert "x" * 513 not in answer.text
 
 
-def test_details_that_were_stored_under_another_secret_can_be_seen_to_be_and_replaced(
+def test_details_under_another_secret_are_shown_without_a_hint_and_can_be_replaced(
     ann: Caller, table: TableSettings, tmp_path: Path
 ) -> None:
     ann.patch("/users/me", api_integration_details={"openai": {"api_key": API_KEY}})
@@ -128,7 +128,7 @@ def test_details_that_were_stored_under_another_secret_can_be_seen_to_be_and_rep
     assert after["api_integration_details"]["openai"]["api_key_hint"] == "…6789"
 
 
-def test_an_agent_that_wants_credentials_which_nobody_has_says_so(ann: Caller) -> None:
+def test_an_agent_without_any_credentials_says_so(ann: Caller) -> None:
     for credentials in ("own", "deployment"):
         agent_id = ann.agent(provider="openai", model="gpt-test", credentials=credentials)
         conversation = f"/conversations/{ann.conversation(agent_id)}"

@@ -1,4 +1,4 @@
-"""Shared agents over the API: others talk to them, and see nothing of how they are set up or of one another."""
+"""Shared agents through the API: users talk to them, but see neither their configuration nor one another."""
 
 from pathlib import Path
 from typing import Any
@@ -34,19 +34,19 @@ def shared(owner: Caller, *friends: Caller, **details: Any) -> str:
 
 
 def missing(agent_id: str) -> str:
-    """Return an id that was never given."""
+    """Return an id that was never issued."""
     return agent_id[:-1] + ("0" if agent_id[-1] != "0" else "1")
 
 
 def told(caller: Caller, method: str, path: str, body: Any = None) -> Any:
-    """Return the status and the body of an answer, without what names the request."""
+    """Return the status and the body of an answer, without the request id."""
     answer = caller.call(method, path, body)
     document = answer.get_json()
     document.pop("request_id", None)
     return answer.status_code, document
 
 
-def test_a_shared_agent_shows_what_it_is_called_and_no_more(ann: Caller, bob: Caller) -> None:
+def test_a_shared_agent_shows_only_its_name_and_description(ann: Caller, bob: Caller) -> None:
     agent_id = shared(ann, bob)
     shown = {"id": agent_id, "name": "Ada", "description": "Knows the town.", "published": False}
     assert bob.get(f"/shared-agents/{agent_id}") == shown
@@ -57,7 +57,7 @@ def test_a_shared_agent_shows_what_it_is_called_and_no_more(ann: Caller, bob: Ca
     assert (mine["shared_with"], mine["published"]) == ([bob.id], False)
 
 
-def test_others_talk_to_it_and_nothing_of_its_setup_leaves_with_the_answers(ann: Caller, bob: Caller) -> None:
+def test_others_talk_to_it_without_seeing_its_configuration(ann: Caller, bob: Caller) -> None:
     agent_id = shared(ann, bob)
     conversation = f"/conversations/{bob.conversation(agent_id)}"
     answers = [
@@ -77,7 +77,7 @@ def test_others_talk_to_it_and_nothing_of_its_setup_leaves_with_the_answers(ann:
     assert answers[2].get_json()["message_count"] == 4
 
 
-def test_its_owner_sees_nothing_of_what_others_say(ann: Caller, bob: Caller) -> None:
+def test_its_owner_sees_nothing_of_other_users_conversations(ann: Caller, bob: Caller) -> None:
     agent_id = shared(ann, bob)
     conversation_id = bob.conversation(agent_id)
     result = bob.make(f"/conversations/{conversation_id}/messages", content="My secret wish")
@@ -96,7 +96,7 @@ def test_its_owner_sees_nothing_of_what_others_say(ann: Caller, bob: Caller) -> 
 
 
 @pytest.mark.parametrize("known", [True, False])
-def test_what_is_taken_back_answers_no_more_and_can_still_be_read(
+def test_an_unshared_agent_no_longer_answers_but_messages_can_be_read(
     ann: Caller, bob: Caller, table: TableSettings, tmp_path: Path, known: bool
 ) -> None:
     agent_id = shared(ann, bob)
@@ -105,7 +105,7 @@ def test_what_is_taken_back_answers_no_more_and_can_still_be_read(
 
     ann.delete(f"/agents/{agent_id}/shares/{bob.id}")
 
-    # In the process that knows the conversation, and in one that has never seen it.
+    # In the process that has cached the conversation, and in one that has not.
     caller = bob if known else Caller(make_app(table, tmp_path), bob.user)
     for path, body in ((f"{conversation}/messages", {"content": "And now?"}), (f"{conversation}/turns", {})):
         caller.refused(409, "agent_unavailable", "POST", path, body)
@@ -119,7 +119,7 @@ def test_what_is_taken_back_answers_no_more_and_can_still_be_read(
     assert caller.make(f"{conversation}/messages", content="And now?")["turn"]["status"] == "completed"
 
 
-def test_when_the_agent_is_deleted_what_others_said_stays_theirs(ann: Caller, bob: Caller) -> None:
+def test_when_the_agent_is_deleted_other_users_keep_their_conversations(ann: Caller, bob: Caller) -> None:
     agent_id = shared(ann, bob)
     mine = ann.conversation(agent_id)
     conversation = f"/conversations/{bob.conversation(agent_id)}"
@@ -135,7 +135,7 @@ def test_when_the_agent_is_deleted_what_others_said_stays_theirs(ann: Caller, bo
     assert told(bob, "GET", conversation)[0] == 404
 
 
-def test_a_published_agent_is_everybodys(ann: Caller, bob: Caller, new_caller: Any) -> None:
+def test_a_published_agent_is_usable_by_everybody(ann: Caller, bob: Caller, new_caller: Any) -> None:
     agent_id = shared(ann)
     assert ann.put(f"/agents/{agent_id}/publication", published=True)["published"]
     for caller in (bob, new_caller()):
@@ -157,7 +157,7 @@ def test_a_published_agent_opens_no_conversation_of_others(ann: Caller, bob: Cal
     ann.put(f"/agents/{agent_id}/publication", published=False)
 
 
-def test_who_may_use_an_agent_may_not_change_it(ann: Caller, bob: Caller) -> None:
+def test_using_an_agent_does_not_include_changing_it(ann: Caller, bob: Caller) -> None:
     agent_id = shared(ann, bob)
     for method, path, body in (
         ("PATCH", f"/agents/{agent_id}", {"name": "Mine"}),
@@ -184,7 +184,7 @@ def test_who_may_use_an_agent_may_not_change_it(ann: Caller, bob: Caller) -> Non
         ({"user_id": "a#b"}, "user_id"),
     ],
 )
-def test_it_is_shared_with_another_user_who_is_there(ann: Caller, body: Any, field: str) -> None:
+def test_it_is_shared_only_with_an_existing_user(ann: Caller, body: Any, field: str) -> None:
     assert field in ann.refused(422, "validation_failed", "POST", f"/agents/{ann.agent()}/shares", body)
 
 
@@ -194,14 +194,14 @@ def test_it_is_not_shared_with_oneself(ann: Caller) -> None:
         assert set(body) == set(ann.refused(422, "validation_failed", "POST", path, body))
 
 
-def test_a_share_that_there_is_not_cannot_be_taken_back(ann: Caller, bob: Caller) -> None:
+def test_a_missing_share_cannot_be_removed(ann: Caller, bob: Caller) -> None:
     agent_id = ann.agent()
     assert told(ann, "DELETE", f"/agents/{agent_id}/shares/{bob.id}") == told(
         ann, "DELETE", f"/agents/{agent_id}/shares/usr_none"
     )
 
 
-def test_a_turn_with_somebody_elses_agent_costs_no_more_than_one_with_ones_own(ann: Caller, bob: Caller) -> None:
+def test_a_turn_with_another_users_agent_costs_no_more_than_with_ones_own(ann: Caller, bob: Caller) -> None:
     costs = []
     for caller, agent_id in ((ann, ann.agent()), (bob, shared(ann, bob, system_message=None, functions=[]))):
         path = f"/conversations/{caller.conversation(agent_id)}/messages"
@@ -216,7 +216,7 @@ def test_a_turn_with_somebody_elses_agent_costs_no_more_than_one_with_ones_own(a
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch, model_server: ModelServer) -> Any:
-    """The credentials with which providers were asked for; None are the deployment's."""
+    """The credentials of the provider calls; None are the deployment's."""
     seen: list[Any] = []
     plain = Providers.get
 
@@ -242,7 +242,7 @@ DEPLOYMENT = None
         ({"credentials": "deployment", "share_credentials": True}, {}, DEPLOYMENT),
     ],
 )
-def test_the_owners_key_serves_others_only_where_the_owner_says_so(
+def test_the_owners_credentials_are_used_for_others_only_if_lent(
     table: TableSettings,
     tmp_path: Path,
     asked: Any,
@@ -255,7 +255,7 @@ def test_the_owners_key_serves_others_only_where_the_owner_says_so(
     owner, friend = Caller(app), Caller(app)
     if stored is not None:
         owner.patch("/users/me", api_integration_details={"openai": {"api_key": SECRET, **stored}})
-    # The friend has a key too; the owner chose where the agent's requests go, so it never goes there.
+    # The friend also has a key, but the owner chose where the agent's requests go, so it is never sent there.
     friend.patch("/users/me", api_integration_details={"openai": {"api_key": "sk-of-the-friend-0123456789"}})
     agent_id = shared(owner, friend, provider="openai", model="gpt-test", **agent)
     friend.make(f"/conversations/{friend.conversation(agent_id)}/messages", content="Hello")
@@ -264,7 +264,7 @@ def test_the_owners_key_serves_others_only_where_the_owner_says_so(
     app.extensions["bot"].providers.close()
 
 
-def test_without_any_credentials_that_may_be_used_the_turn_says_so(app: OpenAPI, ann: Caller, bob: Caller) -> None:
+def test_without_usable_credentials_the_turn_says_so(app: OpenAPI, ann: Caller, bob: Caller) -> None:
     ann.patch("/users/me", api_integration_details={"openai": {"api_key": SECRET}})
     bob.patch("/users/me", api_integration_details={"openai": {"api_key": SECRET}})
     agent_id = shared(ann, bob, provider="openai", model="gpt-test", credentials="own")

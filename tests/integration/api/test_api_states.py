@@ -31,7 +31,7 @@ VALUES: list[Any] = [
 
 @pytest.fixture(params=["user", "conversation"])
 def owner(request: pytest.FixtureRequest, ann: Caller) -> str:
-    """The path of who remembers: Ann, or a conversation of hers."""
+    """The path of the state's owner: Ann, or a conversation of hers."""
     return "/users/me/state" if request.param == "user" else f"/conversations/{ann.conversation()}/state"
 
 
@@ -51,7 +51,7 @@ def test_each_put_counts_the_version_up(ann: Caller, owner: str) -> None:
     assert second["updated_at"] > first["updated_at"]
 
 
-def test_a_compare_and_set_holds_only_for_the_stored_version(ann: Caller, owner: str) -> None:
+def test_a_compare_and_set_succeeds_only_for_the_stored_version(ann: Caller, owner: str) -> None:
     ann.put(f"{owner}/cart", value="a", if_version=0)
     ann.put(f"{owner}/cart", value="b", if_version=1)
     for stale in (0, 1, 3):
@@ -80,7 +80,7 @@ def test_kinds_are_kept_apart(ann: Caller, owner: str) -> None:
     assert [each["value"] for each in ann.get(owner)["data"]] == ["default"]
 
 
-def test_what_has_expired_is_not_there(ann: Caller, owner: str, fake_clock: FakeClock) -> None:
+def test_an_expired_value_is_missing(ann: Caller, owner: str, fake_clock: FakeClock) -> None:
     put = ann.put(f"{owner}/cart", value=1, ttl_seconds=60)
     assert put["expires_at"] is not None
     fake_clock.advance(seconds=62)
@@ -116,7 +116,7 @@ def test_what_is_not_allowed_is_refused_by_its_name(ann: Caller, owner: str, bod
 @pytest.mark.parametrize(
     "key", [".", "..", "...", "%2e", "%2E%2E", ".%2e", "%252e", "a%20b", "a%3Bb", "a%5Cb", "x" * 129]
 )
-def test_a_key_that_clients_cannot_reach_is_refused_in_words(ann: Caller, owner: str, key: str) -> None:
+def test_a_key_that_is_not_a_path_segment_is_refused_with_the_reason(ann: Caller, owner: str, key: str) -> None:
     fields = ann.refused(422, "validation_failed", "PUT", f"{owner}/{key}", {"value": 1})
     assert fields == {
         "key": "must be 1 to 128 letters from a to z in either case, digits and _.:-, and not only dots",
@@ -124,7 +124,7 @@ def test_a_key_that_clients_cannot_reach_is_refused_in_words(ann: Caller, owner:
     assert ann.get(owner)["data"] == []
 
 
-def test_what_was_written_under_dots_before_can_be_read_and_deleted(ann: Caller, owner: str) -> None:
+def test_values_stored_under_dots_earlier_can_be_read_and_deleted(ann: Caller, owner: str) -> None:
     ann.put(f"{owner}/cart", value=1)
     kind = ann.get(f"{owner}/cart")["kind"]
     whose = {"user_id": ann.id} if owner.startswith("/users") else {"conversation_id": owner.split("/")[2]}
@@ -155,7 +155,7 @@ def test_a_number_keeps_its_value(ann: Caller, owner: str, number: str) -> None:
     assert ann.get(f"{owner}/cart")["value"] == {"a": [json.loads(number)]}
 
 
-def test_a_kind_that_is_none_is_refused(ann: Caller, owner: str) -> None:
+def test_an_unknown_kind_is_refused(ann: Caller, owner: str) -> None:
     for method, body in (("GET", None), ("PUT", {"value": 1}), ("DELETE", None)):
         path = f"{owner}/cart"
         assert "kind" in ann.refused(422, "validation_failed", method, path, body, query_string="kind=eternal")

@@ -1,4 +1,4 @@
-"""Tokens of an OpenID Connect issuer: what is in order lets in, to a user of its own; everything else is 401."""
+"""Tokens of an OpenID Connect issuer: a valid one identifies its own user; anything else is 401."""
 
 import base64
 import hashlib
@@ -39,7 +39,7 @@ def issuer() -> Iterator[LocalIssuer]:
 
 @pytest.fixture
 def make(table: TableSettings, tmp_path: Path, issuer: LocalIssuer) -> Callable[..., OpenAPI]:
-    """Make an application that takes the issuer's tokens."""
+    """Make an application that accepts the issuer's tokens."""
 
     def made(**options: Any) -> OpenAPI:
         return make_app(table, tmp_path, **{"oidc_issuers": (issuer.url,), "oidc_audiences": (AUDIENCE,), **options})
@@ -69,7 +69,7 @@ def encoded(part: dict[str, Any] | bytes) -> str:
 
 
 def hand_made(header: dict[str, Any], claims: dict[str, Any], secret: bytes | None) -> str:
-    """Return a token whose signature is an HMAC, or is not there."""
+    """Return a token whose signature is an HMAC or missing."""
     text = f"{encoded(header)}.{encoded(claims)}"
     mac = b"" if secret is None else hmac.new(secret, text.encode(), hashlib.sha256).digest()
     return f"{text}.{encoded(mac)}"
@@ -170,12 +170,12 @@ REASONS = {
     "an unknown key id": "token_key",
     "no JSON": "token_unreadable",
     "longer than any": "token_unreadable",
-    "encrypted": "malformed_key",  # by its five parts it is no token of ours
+    "encrypted": "malformed_key",  # with five parts it does not look like a token
 }
 
 
 @pytest.mark.parametrize("forgery", FORGERIES)
-def test_a_token_that_is_not_in_order_is_401(
+def test_an_invalid_token_is_401(
     app: OpenAPI, issuer: LocalIssuer, forgery: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     token = FORGERIES[forgery](issuer)
@@ -204,7 +204,7 @@ SOUND: dict[str, Callable[[LocalIssuer], str]] = {
 
 
 @pytest.mark.parametrize("kind", SOUND)
-def test_a_token_that_is_in_order_lets_in(app: OpenAPI, issuer: LocalIssuer, kind: str) -> None:
+def test_a_valid_token_is_accepted(app: OpenAPI, issuer: LocalIssuer, kind: str) -> None:
     found = me(app, SOUND[kind](issuer))
     assert (found["role"], found["email"]) == ("user", None)
 
@@ -221,7 +221,7 @@ def test_with_several_keys_a_token_says_which(app: OpenAPI, issuer: LocalIssuer)
     assert ask(app, issuer.token()).status_code == 200
 
 
-def test_a_forged_token_opens_no_route(app: OpenAPI, issuer: LocalIssuer, ann: Caller) -> None:
+def test_a_forged_token_is_refused_on_every_route(app: OpenAPI, issuer: LocalIssuer, ann: Caller) -> None:
     things = things_of(ann)
     chosen = ("signed by somebody else under the same key id", "alg none", "expired")
     forged = {forgery: FORGERIES[forgery](issuer) for forgery in chosen}
@@ -231,7 +231,7 @@ def test_a_forged_token_opens_no_route(app: OpenAPI, issuer: LocalIssuer, ann: C
             assert answer.status_code == 401, f"{route} with a token that is {forgery}: {answer.text}"
 
 
-def test_a_token_reaches_its_own_users_things_alone(app: OpenAPI, issuer: LocalIssuer) -> None:
+def test_a_token_reaches_only_its_own_users_data(app: OpenAPI, issuer: LocalIssuer) -> None:
     ann, bob = Caller(app), Caller(app)
     anns = things_of(ann)
     bob.client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {issuer.token(sub='bob')}"
@@ -241,32 +241,32 @@ def test_a_token_reaches_its_own_users_things_alone(app: OpenAPI, issuer: LocalI
             assert answer.status_code == 404, f"{route}: {slot}: {answer.text}"
 
 
-def test_new_keys_are_taken_when_they_are_first_met(app: OpenAPI, issuer: LocalIssuer) -> None:
+def test_new_keys_are_fetched_when_first_seen(app: OpenAPI, issuer: LocalIssuer) -> None:
     old = issuer.token()
     assert ask(app, old).status_code == 200
     issuer.rotate()
     services = app.extensions["bot"]
     source = next(iter(services.authentication._tokens._issuers.values()))
-    source._fetched_at -= 11  # it was asked a while ago
+    source._fetched_at -= 11  # the last fetch was a while ago
     assert ask(app, issuer.token()).status_code == 200
     assert ask(app, old).status_code == 200
     assert issuer.key_requests == 2
 
 
-def test_made_up_key_ids_do_not_make_us_ask_the_issuer_again_and_again(app: OpenAPI, issuer: LocalIssuer) -> None:
+def test_made_up_key_ids_do_not_flood_the_issuer(app: OpenAPI, issuer: LocalIssuer) -> None:
     assert ask(app, issuer.token()).status_code == 200
     for number in range(50):
         assert ask(app, issuer.token(header={"kid": f"made-up-{number}"})).status_code == 401
     assert issuer.key_requests == 1
 
 
-def test_a_token_of_another_issuer_makes_us_ask_nobody(app: OpenAPI, issuer: LocalIssuer) -> None:
+def test_a_token_of_another_issuer_sends_no_request(app: OpenAPI, issuer: LocalIssuer) -> None:
     with local_issuer() as other:
         assert ask(app, other.token()).status_code == 401
         assert (other.asked, issuer.asked) == ({}, {})
 
 
-def test_an_issuer_that_is_away_is_503_and_not_401(app: OpenAPI, issuer: LocalIssuer) -> None:
+def test_an_unreachable_issuer_is_503_and_not_401(app: OpenAPI, issuer: LocalIssuer) -> None:
     issuer.away = True
     for _ in range(3):
         answer = ask(app, issuer.token())
@@ -276,18 +276,18 @@ def test_an_issuer_that_is_away_is_503_and_not_401(app: OpenAPI, issuer: LocalIs
     assert Caller(app).call("GET", "/users/me").status_code == 200, "keys work all the same"
 
 
-def test_an_issuer_is_who_it_says_it_is(app: OpenAPI, issuer: LocalIssuer) -> None:
+def test_an_issuers_configuration_must_name_itself(app: OpenAPI, issuer: LocalIssuer) -> None:
     issuer.named = "https://accounts.example.com"
     assert ask(app, issuer.token()).status_code == 503
 
 
 @pytest.mark.parametrize("address", ["http://keys.example.com/", "file:///etc/passwd", "https://a:b@c.example.com/", 7])
-def test_keys_come_from_no_address_that_anybody_could_change(app: OpenAPI, issuer: LocalIssuer, address: Any) -> None:
+def test_keys_are_fetched_only_from_a_trustworthy_url(app: OpenAPI, issuer: LocalIssuer, address: Any) -> None:
     issuer.jwks_uri = address
     assert ask(app, issuer.token()).status_code == 503
 
 
-def test_a_user_is_made_at_first_sight_and_found_again(app: OpenAPI, issuer: LocalIssuer) -> None:
+def test_a_user_is_created_on_first_use_and_found_again(app: OpenAPI, issuer: LocalIssuer) -> None:
     email = new_email()
     first = me(app, issuer.token(sub="auth0|ann", name="Ann", email=email.upper(), email_verified=True))
     assert (first["name"], first["email"], first["role"]) == ("Ann", email, "user")
@@ -302,7 +302,7 @@ def test_an_email_that_nobody_verified_is_not_taken_over(
     assert me(app, issuer.token(email=new_email(), **said))["email"] is None
 
 
-def test_no_email_leads_to_a_user_who_is_there(app: OpenAPI, issuer: LocalIssuer) -> None:
+def test_no_email_identifies_an_existing_user(app: OpenAPI, issuer: LocalIssuer) -> None:
     owner = make_user()
     for verified in (True, False):
         found = me(app, issuer.token(sub=f"thief-{verified}", email=owner.email, email_verified=verified))
@@ -313,7 +313,7 @@ def test_no_email_leads_to_a_user_who_is_there(app: OpenAPI, issuer: LocalIssuer
     "email",
     ["not an email", "a,b@example.com", "\u212aate@example.com", "", 7, ["a@example.com"], "x" * 400],
 )
-def test_an_email_that_is_none_keeps_nobody_out(app: OpenAPI, issuer: LocalIssuer, email: Any) -> None:
+def test_an_invalid_email_does_not_lock_anybody_out(app: OpenAPI, issuer: LocalIssuer, email: Any) -> None:
     assert me(app, issuer.token(email=email, email_verified=True, name=["x"]))["email"] is None
 
 
@@ -321,17 +321,17 @@ def test_the_same_subject_of_two_issuers_is_two_users(make: Callable[..., OpenAP
     with local_issuer() as other:
         app = make(oidc_issuers=(issuer.url, other.url))
         assert me(app, issuer.token())["id"] != me(app, other.token())["id"]
-        # Each issuer's tokens are checked by its own keys.
+        # Each issuer's tokens are verified with its own keys.
         assert ask(app, issuer.token(iss=other.url)).status_code == 401
 
 
-def test_requests_that_come_at_once_make_one_user(app: OpenAPI, issuer: LocalIssuer) -> None:
+def test_concurrent_first_requests_create_one_user(app: OpenAPI, issuer: LocalIssuer) -> None:
     token = issuer.token(sub="crowd", email=new_email(), email_verified=True)
     found = at_once([lambda: me(app, token)["id"]] * 8)
     assert len(set(found)) == 1
 
 
-def test_who_was_deleted_stays_out_until_readmitted(
+def test_a_deleted_user_stays_locked_out_until_readmitted(
     app: OpenAPI, issuer: LocalIssuer, caplog: pytest.LogCaptureFixture
 ) -> None:
     token, subject = issuer.token(sub="leaver"), "leaver"
@@ -367,7 +367,7 @@ def test_no_token_makes_an_administrator_unless_the_deployment_says_so(
     assert ask(with_claim, issuer.token(**{"cognito:groups": "admins"}), path="/users").status_code == 200
 
 
-def test_a_key_that_a_token_makes_is_the_users_own(app: OpenAPI, issuer: LocalIssuer) -> None:
+def test_a_key_created_with_a_token_belongs_to_its_user(app: OpenAPI, issuer: LocalIssuer) -> None:
     token = issuer.token()
     made = ask(app, token, "POST", "/api-keys", {"scope": "read"}).get_json()
     assert me(app, made["key"])["id"] == me(app, token)["id"]
@@ -388,11 +388,11 @@ def test_a_turn_with_a_token_takes_as_many_requests_as_one_with_a_key(app: OpenA
     ]
 
 
-def test_where_no_issuer_is_named_no_token_is_taken(make: Callable[..., OpenAPI], issuer: LocalIssuer) -> None:
+def test_without_an_issuer_no_token_is_accepted(make: Callable[..., OpenAPI], issuer: LocalIssuer) -> None:
     assert ask(make(oidc_issuers=(), oidc_audiences=()), issuer.token()).status_code == 401
     assert issuer.asked == {}
 
 
-def test_issuers_without_an_audience_are_a_mistake_that_is_told_at_once() -> None:
+def test_issuers_without_an_audience_are_refused_at_startup() -> None:
     with pytest.raises(ValueError, match="BOT_OIDC_AUDIENCE"):
         tokens_of(Settings(oidc_issuers=("https://auth.example.com",)))

@@ -1,4 +1,4 @@
-"""Turns with a provider of ten lines: what comes of every kind of answer that a model can give."""
+"""Turns with a scripted provider: the result of every kind of answer that a model can give."""
 
 import json
 from collections.abc import Callable, Generator, Iterable
@@ -31,7 +31,7 @@ INSIDE = "postgres://inside"
 
 
 class Scripted:
-    """Says what it was told to say; what is callable it calls, what is an error it raises."""
+    """A provider that follows a script: it yields items, calls callables and raises errors."""
 
     name = "openai"
     supports_tools = True
@@ -67,7 +67,7 @@ def calls(number: int, arguments: str = "{}") -> tuple[ToolCall, ...]:
 
 @pytest.fixture
 def model(app: OpenAPI, monkeypatch: pytest.MonkeyPatch) -> Scripted:
-    """The model that all agents of `openai` ask."""
+    """The model of all `openai` agents."""
     scripted = Scripted()
     providers = app.extensions["bot"].providers
     monkeypatch.setattr(providers, "get", lambda name, credentials=None: scripted)
@@ -82,7 +82,7 @@ def conversation(ann: Caller, model: Scripted) -> str:
 
 
 def fails(ann: Caller, conversation: str, model: Scripted, script: Script, status: int, code: str) -> Any:
-    """Send a message to which the model answers badly; check what is left of it, and return the turn."""
+    """Send a message for which the model fails; check what is stored, and return the turn."""
     before = ann.get(conversation)["message_count"]
     model.script.append(script)
 
@@ -105,7 +105,7 @@ def fails(ann: Caller, conversation: str, model: Scripted, script: Script, statu
     return turn
 
 
-def test_what_the_model_said_before_it_failed_is_kept_on_the_turn(
+def test_the_partial_answer_of_a_failed_turn_is_kept_on_the_turn(
     ann: Caller, conversation: str, model: Scripted
 ) -> None:
     script = [TextDelta("Half "), TextDelta("an answer"), ProviderTimeout("openai was silent for 4 seconds.")]
@@ -114,18 +114,18 @@ def test_what_the_model_said_before_it_failed_is_kept_on_the_turn(
     assert turn["error"]["detail"] == "openai was silent for 4 seconds."
 
 
-def test_a_failure_of_ours_ends_the_turn_and_shows_nothing_of_the_inside(
+def test_an_internal_error_ends_the_turn_and_reveals_no_details(
     ann: Caller, conversation: str, model: Scripted
 ) -> None:
     turn = fails(ann, conversation, model, [TextDelta("Half"), RuntimeError(INSIDE)], 500, "internal_error")
     assert INSIDE not in str(turn)
 
 
-def test_an_answer_without_an_end_is_incomplete(ann: Caller, conversation: str, model: Scripted) -> None:
+def test_an_answer_whose_stream_ends_early_is_incomplete(ann: Caller, conversation: str, model: Scripted) -> None:
     fails(ann, conversation, model, [TextDelta("Half")], 502, "provider_incomplete")
 
 
-def test_an_empty_answer_is_an_answer_and_is_told_as_one(ann: Caller, conversation: str, model: Scripted) -> None:
+def test_an_empty_answer_is_an_answer(ann: Caller, conversation: str, model: Scripted) -> None:
     model.script += [says(""), says("Now I know.")]
     done = ann.make(f"{conversation}/messages", content="Hello")
     assert [each["content"] for each in done["output"]] == [""]
@@ -156,9 +156,7 @@ def test_a_call_that_was_cut_off_fails_the_turn(ann: Caller, conversation: str, 
 
 
 @pytest.mark.parametrize("reason", ["length", "content_filter"])
-def test_an_answer_that_did_not_end_by_itself_is_kept_and_says_why(
-    ann: Caller, conversation: str, model: Scripted, reason: str
-) -> None:
+def test_a_truncated_answer_is_kept_and_says_why(ann: Caller, conversation: str, model: Scripted, reason: str) -> None:
     model.script.append(says("As far as I", finish_reason=reason))
     done = ann.make(f"{conversation}/messages", content="Hello")
     assert done["output"][0]["attributes"] == {"finish_reason": reason}
@@ -188,7 +186,7 @@ def test_as_many_calls_as_can_be_stored_are_answered_all_together(
     assert len(told[1].tool_calls) == MAX_CALLS
 
 
-def test_an_answer_that_no_transaction_takes_ends_its_turn(ann: Caller, conversation: str, model: Scripted) -> None:
+def test_an_answer_too_large_for_a_transaction_fails_its_turn(ann: Caller, conversation: str, model: Scripted) -> None:
     made = tuple(
         ToolCall(f"call_{each}", "look", json.dumps({"at": noise(100_000, seed=each)})) for each in range(MAX_CALLS)
     )
@@ -198,7 +196,7 @@ def test_an_answer_that_no_transaction_takes_ends_its_turn(ann: Caller, conversa
     assert turn["partial_text"] == "Let me look."
 
 
-def test_results_that_no_transaction_takes_are_refused_and_smaller_ones_end_the_turn(
+def test_results_too_large_for_a_transaction_are_refused_and_smaller_ones_accepted(
     ann: Caller, conversation: str, model: Scripted
 ) -> None:
     model.script += [says("", tool_calls=calls(MAX_CALLS), finish_reason="tool_calls"), says("Found it.")]
@@ -216,7 +214,7 @@ def test_results_that_no_transaction_takes_are_refused_and_smaller_ones_end_the_
     assert [len(each["content"]) for each in done["input"]] == [40_000] * MAX_CALLS
 
 
-def test_results_reach_the_model_with_their_calls_though_the_window_is_small(ann: Caller, model: Scripted) -> None:
+def test_results_reach_the_model_with_their_calls_despite_a_small_window(ann: Caller, model: Scripted) -> None:
     agent_id = ann.agent(provider="openai", model="gpt-test", functions=LOOK, settings={"window": 1})
     conversation = f"/conversations/{ann.conversation(agent_id)}"
     model.script += [says("", tool_calls=calls(3), finish_reason="tool_calls"), says("Done.")]
@@ -237,7 +235,7 @@ def test_the_model_sees_at_most_the_window(ann: Caller, model: Scripted, window:
     assert messages[-1].content == "20"
 
 
-def test_the_context_takes_as_many_tokens_as_the_agent_says(ann: Caller, model: Scripted) -> None:
+def test_the_context_is_limited_to_the_agents_context_tokens(ann: Caller, model: Scripted) -> None:
     text = "word " * 2000
     for tokens, told in ((8_000, 3), (40_000, 7), (None, 7)):
         settings = {"context_tokens": tokens} if tokens else {}
@@ -257,7 +255,7 @@ def test_a_long_answer_leaves_at_least_half_of_the_context_to_the_conversation(a
     assert [message.content for message in model.asked[-1].messages] == ["One", "Yes.", "Two"]
 
 
-def test_there_is_nothing_to_answer_where_nothing_was_said(ann: Caller, conversation: str, model: Scripted) -> None:
+def test_an_empty_conversation_has_nothing_to_answer(ann: Caller, conversation: str, model: Scripted) -> None:
     ann.refused(409, "conflict", "POST", f"{conversation}/turns", {})
     assert model.asked == []
     assert ann.get(conversation)["active_turn_id"] is None
@@ -265,7 +263,7 @@ def test_there_is_nothing_to_answer_where_nothing_was_said(ann: Caller, conversa
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("failure", [EndpointConnectionError(endpoint_url=INSIDE), Contended("Others kept writing.")])
-def test_an_answer_that_the_table_does_not_take_is_told_as_that_and_the_conversation_comes_free(
+def test_an_answer_that_cannot_be_stored_is_reported_and_frees_the_conversation(
     ann: Caller,
     conversation: str,
     model: Scripted,
@@ -298,7 +296,7 @@ def test_an_answer_that_the_table_does_not_take_is_told_as_that_and_the_conversa
 
 # With a key, the request finds what it has begun, and is told how that ended.
 @pytest.mark.parametrize(("key", "code"), [(None, "table_unavailable"), ("once", "turn_interrupted")])
-def test_a_turn_of_which_dynamodb_did_not_say_that_it_began_is_ended_without_waiting_for_its_lease(
+def test_a_turn_whose_start_was_not_acknowledged_is_ended_without_waiting_for_its_lease(
     ann: Caller, conversation: str, model: Scripted, fake_clock: FakeClock, key: str | None, code: str
 ) -> None:
     headers = {"Idempotency-Key": key} if key else {}
@@ -308,7 +306,7 @@ def test_a_turn_of_which_dynamodb_did_not_say_that_it_began_is_ended_without_wai
     assert (answer.status_code, answer.get_json()["code"]) == (503, code)
     assert key or answer.headers["Retry-After"] == "1"
 
-    # The clock stands still: no lease runs out.
+    # The clock is frozen, so no lease expires.
     wait_until(lambda: ann.get(conversation)["active_turn_id"] is None)
     turn_id = ann.get(f"{conversation}/messages")["data"][0]["turn_id"]
     turn = ann.get(f"/turns/{turn_id}")
@@ -319,7 +317,7 @@ def test_a_turn_of_which_dynamodb_did_not_say_that_it_began_is_ended_without_wai
     assert [each["content"] for each in ann.get(conversation)["messages"]] == ["Hello", "Again", "Here I am."]
 
 
-def test_a_turn_whose_end_the_table_did_not_take_gives_its_conversation_back_when_the_table_is_there_again(
+def test_a_turn_whose_end_could_not_be_stored_frees_its_conversation_when_the_table_is_back(
     ann: Caller, conversation: str, model: Scripted, fake_clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object) -> None:
@@ -345,9 +343,7 @@ def test_a_conversation_that_is_deleted_while_it_is_answered_stays_deleted(
     ann.refused(404, "not_found", "GET", f"{conversation}/messages")
 
 
-def test_a_message_that_is_stored_while_the_agent_speaks_stands_before_the_answer(
-    ann: Caller, conversation: str, model: Scripted
-) -> None:
+def test_a_message_stored_during_a_turn_precedes_the_answer(ann: Caller, conversation: str, model: Scripted) -> None:
     conversation_id = conversation.rpartition("/")[2]
     model.script.append([TextDelta("An"), lambda: ann.say(conversation_id, "One more thing"), *says("swer")])
     ann.make(f"{conversation}/messages", content="Hello")
@@ -356,7 +352,7 @@ def test_a_message_that_is_stored_while_the_agent_speaks_stands_before_the_answe
     assert opened["message_count"] == 3
 
 
-def test_a_conversation_that_is_put_away_while_it_is_answered_still_gets_its_answer(
+def test_a_conversation_that_is_closed_during_a_turn_still_gets_its_answer(
     ann: Caller, conversation: str, model: Scripted
 ) -> None:
     model.script.append([lambda: ann.patch(conversation, status="archived"), *says("Answer")])
@@ -366,7 +362,7 @@ def test_a_conversation_that_is_put_away_while_it_is_answered_still_gets_its_ans
     assert [each["id"] for each in ann.get("/conversations", status="archived")["data"]] == [opened["id"]]
 
 
-def test_while_a_turn_runs_the_conversation_names_it_and_refuses_another(
+def test_during_a_turn_the_conversation_names_it_and_refuses_another(
     ann: Caller, conversation: str, model: Scripted
 ) -> None:
     seen: list[Any] = []
@@ -393,7 +389,7 @@ def test_the_user_message_is_stored_before_the_model_is_asked(ann: Caller, conve
 
 
 @pytest.mark.parametrize("how", ["stream", "background"])
-def test_a_turn_that_gets_no_thread_ends_and_its_conversation_is_free(
+def test_a_turn_without_a_thread_is_ended_and_frees_its_conversation(
     ann: Caller, conversation: str, model: Scripted, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     streams = ann.app.extensions["bot"].streams
@@ -416,7 +412,7 @@ def test_a_turn_that_gets_no_thread_ends_and_its_conversation_is_free(
     assert [each["content"] for each in ann.get(conversation)["messages"]] == ["Hello", "Again", "Here."]
 
 
-def test_the_lease_of_a_worker_that_died_runs_out_and_its_turn_is_recorded_as_interrupted(
+def test_the_lease_of_a_dead_worker_expires_and_its_turn_is_recorded_as_interrupted(
     ann: Caller, conversation: str, model: Scripted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     turns = ann.app.extensions["bot"].turns

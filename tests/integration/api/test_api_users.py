@@ -1,4 +1,4 @@
-"""Users: made by an administrator, kept by themselves."""
+"""Users: created by an administrator, managed by themselves."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ from tests.factories import new_email
 from tests.integration.api.caller import Caller
 
 
-def test_an_administrator_makes_a_user_who_is_there_whole(admin: Caller) -> None:
+def test_an_administrator_creates_a_user_with_all_fields(admin: Caller) -> None:
     email = new_email()
     made = admin.make(
         "/users", email=email, name="Ann", preferences={"theme": "dark"}, settings={"n": [1, {"a": None}]}
@@ -38,7 +38,7 @@ def test_a_user_is_found_by_email(admin: Caller, ann: Caller) -> None:
     assert admin.get("/users", email=new_email()) == {"data": [], "next_cursor": None}
 
 
-def test_only_an_administrator_makes_lists_and_reaches_other_users(ann: Caller, bob: Caller, admin: Caller) -> None:
+def test_only_an_administrator_creates_lists_and_reads_other_users(ann: Caller, bob: Caller, admin: Caller) -> None:
     ann.refused(403, "forbidden", "POST", "/users", {"email": new_email()})
     ann.refused(403, "forbidden", "GET", "/users")
     ann.refused(403, "forbidden", "GET", "/users", query_string={"email": bob.user.email})
@@ -53,7 +53,7 @@ def test_me_is_the_caller(ann: Caller) -> None:
     assert ann.patch("/users/me", name="Ann")["id"] == ann.id
 
 
-def test_nobody_gives_themselves_another_role(ann: Caller) -> None:
+def test_users_cannot_change_their_own_role(ann: Caller) -> None:
     for field, value in (("role", "admin"), ("status", "active"), ("id", "usr_x"), ("user_id", "usr_x")):
         assert field in ann.refused(422, "validation_failed", "PATCH", "/users/me", {field: value})
     assert ann.get("/users/me")["role"] == "user"
@@ -70,7 +70,7 @@ def test_a_patch_changes_what_it_names_and_nothing_else(ann: Caller) -> None:
     assert after == {**ann.get("/users/me"), "last_active_at": after["last_active_at"]}
 
 
-def test_null_removes_a_name_of_a_map_and_a_name(ann: Caller) -> None:
+def test_null_removes_a_map_entry_and_the_users_name(ann: Caller) -> None:
     ann.patch("/users/me", name="Ann", preferences={"a": 1, "b": 2})
     after = ann.patch("/users/me", name=None, preferences={"a": None})
     assert (after["name"], after["preferences"]) == (None, {"b": 2})
@@ -78,7 +78,7 @@ def test_null_removes_a_name_of_a_map_and_a_name(ann: Caller) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.b", "a-b:c", "0", "size", "S", "x" * 64])
-def test_a_map_takes_any_name_of_its_form(ann: Caller, name: str) -> None:
+def test_a_map_accepts_any_well_formed_name(ann: Caller, name: str) -> None:
     assert ann.patch("/users/me", preferences={name: {"S": "text"}})["preferences"] == {name: {"S": "text"}}
     assert ann.get("/users/me")["preferences"] == {name: {"S": "text"}}
     assert ann.patch("/users/me", preferences={name: None})["preferences"] == {}
@@ -90,7 +90,7 @@ def test_a_patch_of_nothing_changes_nothing(ann: Caller) -> None:
     assert ann.call("PATCH", "/users/me").get_json() == before
 
 
-def test_an_email_changes_hands(ann: Caller, admin: Caller) -> None:
+def test_an_email_can_move_to_another_user(ann: Caller, admin: Caller) -> None:
     old, new = ann.user.email, new_email()
     assert ann.patch("/users/me", email=new.upper(), name="Ann")["email"] == new
     assert ann.get("/users/me")["name"] == "Ann"
@@ -112,7 +112,7 @@ def test_activity_shows_in_the_profile(ann: Caller) -> None:
     assert ann.get("/users/me")["last_active_at"] > before
 
 
-def test_looking_is_no_activity(ann: Caller) -> None:
+def test_reading_is_not_activity(ann: Caller) -> None:
     before = ann.get("/users/me")["last_active_at"]
     for path in ("/users/me", "/agents", "/conversations", "/api-keys"):
         ann.get(path)

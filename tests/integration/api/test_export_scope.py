@@ -1,4 +1,4 @@
-"""Whatever is a user's is in their export, or is left out for a reason that the documentation gives."""
+"""All of a user's data is in their export, or is left out for a documented reason."""
 
 from collections import Counter
 from pathlib import Path
@@ -32,7 +32,7 @@ def test_an_item_of_each_entity_is_in_the_export_or_its_entity_is_left_out(app: 
     assert shown == {EXPORTED[entity]: there[entity] for entity in there if entity not in LEFT_OUT}
 
 
-def test_every_entity_is_in_it_or_left_out() -> None:
+def test_every_entity_is_exported_or_listed_as_left_out() -> None:
     assert EXPORTED.keys() | LEFT_OUT.keys() == set(Item.entities().values())
     assert not EXPORTED.keys() & LEFT_OUT.keys()
 

@@ -1,4 +1,4 @@
-"""`Idempotency-Key`: on every POST, the same request again is the same answer and no second effect."""
+"""`Idempotency-Key`: on every POST, a repeated request gets the same answer and has no second effect."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -48,7 +48,7 @@ IDEMPOTENT_BY_ITSELF = {("POST", "/turns/<turn_id>/cancel")}
 
 @pytest.fixture(scope="module")
 def table(engine: str) -> Iterator[TableSettings]:
-    """A table of their own: what is compared here is all of it, and nothing else may write there meanwhile."""
+    """A separate table, because these tests compare all of it, and nothing else may write to it meanwhile."""
     with new_table(engine) as made:
         yield made
 
@@ -107,7 +107,7 @@ def test_the_same_request_again_is_the_same_answer_and_nothing_is_written(
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "tab\there", "caf\xe9"])
-def test_a_key_that_is_none_is_refused_by_name(app: OpenAPI, admin: Caller, key: str) -> None:
+def test_an_invalid_key_is_refused_by_name(app: OpenAPI, admin: Caller, key: str) -> None:
     things = things_of(admin)
     for route in every_post(app):
         body = POSTS[route](admin, things)[0] if route in POSTS else {}
@@ -115,7 +115,7 @@ def test_a_key_that_is_none_is_refused_by_name(app: OpenAPI, admin: Caller, key:
         assert "printable ASCII" in fields[HEADER], str(route)
 
 
-def test_any_printable_key_is_taken(ann: Caller) -> None:
+def test_any_printable_key_is_accepted(ann: Caller) -> None:
     for key in ("#", "USER#x", " a b ", '"8e03978e-40d5"', "~" * 255):
         assert post(ann, "/agents", {"name": "Ada"}, key).status_code == 201
 
@@ -130,7 +130,7 @@ def test_a_key_belongs_to_its_caller_and_its_route(ann: Caller, bob: Caller) -> 
         assert answer.get_json()["input"][0]["conversation_id"] == each
 
 
-def test_a_key_of_one_agent_does_not_hear_what_the_users_own_key_was_answered(ann: Caller, app: OpenAPI) -> None:
+def test_a_key_of_one_agent_does_not_get_the_answers_of_a_full_key(ann: Caller, app: OpenAPI) -> None:
     mine, other = ann.agent(), ann.agent()
     assert post(ann, "/conversations", {"agent_id": other}, "k").status_code == 201
     narrow = ann.make("/api-keys", scope="agent", agent_id=mine)["key"]
@@ -138,7 +138,7 @@ def test_a_key_of_one_agent_does_not_hear_what_the_users_own_key_was_answered(an
     assert answer.status_code == 404
 
 
-def test_the_order_of_names_and_the_space_between_them_make_no_other_body(ann: Caller) -> None:
+def test_name_order_and_whitespace_do_not_change_the_body(ann: Caller) -> None:
     first = post(ann, "/agents", {"name": "Ada", "provider": "echo"}, "k")
     again = ann.call(
         "POST",
@@ -150,13 +150,13 @@ def test_the_order_of_names_and_the_space_between_them_make_no_other_body(ann: C
     assert told(again) == told(first)
 
 
-def test_an_answer_stays_what_it_was_when_the_thing_has_changed_since(ann: Caller) -> None:
+def test_the_first_answer_is_replayed_even_if_the_resource_has_changed(ann: Caller) -> None:
     first = post(ann, "/agents", {"name": "Ada", "provider": "echo"}, "k")
     ann.patch(f"/agents/{first.get_json()['id']}", name="Eve")
     assert told(post(ann, "/agents", {"name": "Ada", "provider": "echo"}, "k")) == told(first)
 
 
-def test_what_was_refused_before_any_effect_leaves_its_key_free(ann: Caller) -> None:
+def test_a_request_refused_without_effect_leaves_its_key_free(ann: Caller) -> None:
     missing = "agt_" + "0" * 26
     assert post(ann, "/conversations", {"agent_id": missing}, "k").status_code == 404
     assert post(ann, "/conversations", {"agent_id": missing, "surprise": 1}, "k").status_code == 422
@@ -172,7 +172,7 @@ def test_after_a_day_a_key_is_free_again(ann: Caller, monkeypatch: pytest.Monkey
     assert post(ann, "/agents", {"name": "Eve"}, "k").get_json()["id"] != first["id"]
 
 
-def test_no_text_of_a_client_and_no_secret_stands_in_the_table(ann: Caller) -> None:
+def test_no_client_text_or_secret_is_stored_in_clear(ann: Caller) -> None:
     secret = post(ann, "/api-keys", {"name": "laptop"}, "a key of mine").get_json()["key"]
     post(ann, "/agents", {"name": "Ada", "system_message": "Nobody may read this."}, "a key of mine")
     records = {key: item for key, item in whole_table().items() if key[0] == f"USER#{ann.id}#IDEMPOTENCY"}
@@ -214,7 +214,7 @@ def test_a_stream_is_replayed_from_its_start(ann: Caller) -> None:
     assert again.mimetype == "text/event-stream"
 
 
-def test_what_was_deleted_is_not_told_again(ann: Caller) -> None:
+def test_deleted_data_is_not_replayed(ann: Caller) -> None:
     for body in ({"content": "Hello"}, {"content": "Hello", "reply": False}, {"content": "Hello", "stream": True}):
         conversation_id = ann.conversation()
         path = f"/conversations/{conversation_id}/messages"
@@ -240,7 +240,7 @@ def test_requests_at_the_same_instant_make_one_thing(app: OpenAPI, ann: Caller, 
 
 
 @pytest.mark.parametrize("route", POSTS, ids=lambda route: route[1])
-def test_who_comes_second_by_a_hair_is_answered_as_the_first(admin: Caller, route: tuple[str, str]) -> None:
+def test_the_loser_of_a_race_gets_the_winners_answer(admin: Caller, route: tuple[str, str]) -> None:
     things = things_of(admin)
     body, _ = POSTS[route](admin, things)
     path = Route(*route).filled(things)
@@ -253,7 +253,7 @@ def test_who_comes_second_by_a_hair_is_answered_as_the_first(admin: Caller, rout
 
 
 @pytest.mark.parametrize("route", POSTS, ids=lambda route: route[1])
-def test_an_effect_whose_acknowledgement_was_lost_altogether_is_told_by_the_next_try(
+def test_an_effect_without_an_acknowledgement_is_reported_by_the_next_try(
     admin: Caller, route: tuple[str, str]
 ) -> None:
     things = things_of(admin)
@@ -267,7 +267,7 @@ def test_an_effect_whose_acknowledgement_was_lost_altogether_is_told_by_the_next
     assert told(post(admin, path, body, key)) == told(first)
 
 
-def test_no_stranger_finds_a_record(ann: Caller, bob: Caller) -> None:
+def test_records_are_not_visible_to_other_users(ann: Caller, bob: Caller) -> None:
     post(ann, "/agents", {"name": "Ada"}, "k")
     ((_, sort_key),) = [key for key in whole_table() if key[0] == f"USER#{ann.id}#IDEMPOTENCY"]
     fingerprint = sort_key.removeprefix("KEY#")
@@ -275,7 +275,7 @@ def test_no_stranger_finds_a_record(ann: Caller, bob: Caller) -> None:
     assert find_repeated(bob.user.user_id, fingerprint) is None
 
 
-def test_a_cancel_is_the_same_however_often_it_is_asked_for(ann: Caller) -> None:
+def test_cancelling_is_idempotent(ann: Caller) -> None:
     turn_id = things_of(ann)["turn_id"]
     before = whole_table()
     answers = [post(ann, f"/turns/{turn_id}/cancel", {}, "k") for _ in range(2)]

@@ -1,4 +1,4 @@
-"""Each route that reads goes to DynamoDB as often as the documentation says, and in as few trips."""
+"""Each reading route makes the documented number of DynamoDB requests and round trips."""
 
 from collections.abc import Callable, Mapping
 from datetime import timedelta
@@ -21,7 +21,7 @@ Ask = Callable[[], Any]
 
 
 class People:
-    """Ann, who asks; Bob, who shares an agent with her; and an administrator."""
+    """Ann, who calls; Bob, who shares an agent with her; and an administrator."""
 
     def __init__(self, app: OpenAPI) -> None:
         self.ann, self.bob, self.admin = Caller(app), Caller(app), Caller(app, role="admin")
@@ -45,7 +45,7 @@ class People:
         return f"/turns/{turn['id']}"
 
     def running(self) -> str:
-        """Return the path of a plain turn of Ann's that runs."""
+        """Return the path of a running plain turn of Ann's."""
         ids = acting_for(self.ann.id), self.ann.conversation()
         begun = begin_turn(*ids, lambda _: [Draft("user", "Hello")], window=20, lease=timedelta(hours=1))
         return f"/turns/{begun.lease.turn_id}"
@@ -78,7 +78,7 @@ def shared_agents(people: People) -> Ask:
 
 
 def streamed(who: Caller, path: str) -> Ask:
-    """Return what reads a stream to its end."""
+    """Return a function that reads a stream to its end."""
 
     def read() -> None:
         answer = who.call("GET", path)
@@ -170,7 +170,7 @@ def test_a_read_takes_as_many_trips_as_the_documentation_says(app: OpenAPI, rout
 @pytest.mark.parametrize(
     "query", [{}, {"order": "asc", "limit": 1}, {"order": "desc", "until": "2100-01-01T00:00:00Z"}]
 )
-def test_a_page_of_messages_that_does_not_begin_at_the_header_is_read_beside_it(
+def test_a_page_that_does_not_begin_at_the_header_is_read_in_parallel_with_it(
     app: OpenAPI, query: dict[str, Any]
 ) -> None:
     people = People(app)
@@ -193,7 +193,7 @@ def test_every_route_that_reads_is_in_the_table() -> None:
 
 
 class TestWhatIsFound:
-    """The measure itself can fail, each way."""
+    """The check itself fails in each case."""
 
     def test_requests_that_wait_for_each_other(self, ann: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("tests.trips._PATIENCE", 0.2)

@@ -1,4 +1,4 @@
-"""Whatever a conversation has been through, its next turns work, at model servers that keep the rules of real ones."""
+"""Whatever a conversation contains, its next turns work, with model servers that have the rules of real ones."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -48,7 +48,7 @@ class Talk:
         return str(made["input"][0]["id"])
 
     def works(self, content: Any = "And now?") -> str:
-        """Check that a turn works; return what the model was told last."""
+        """Check that a turn works; return the model's last context."""
         self.server.forget()
         answer = self.call(content=content)
         assert answer.status_code == 201, (answer.text, self.server.bodies[-1]["messages"])
@@ -56,7 +56,7 @@ class Talk:
         return str(self.server.bodies[-1]["messages"])
 
     def waiting(self) -> list[str]:
-        """Return the ids of the calls that wait for a result."""
+        """Return the ids of the pending calls."""
         waiting: list[str] = []
         for message in reversed(self.caller.get(self.path, messages=50)["messages"]):
             if message["type"] != "function_call":
@@ -136,7 +136,7 @@ def stored(content: Any, sender: str = "user") -> Callable[[Talk], None]:
 
 
 def from_before(talk: Talk) -> None:
-    """Items that no draft can become any more, but that may stand in a table."""
+    """Items that can no longer be created, but that may exist in a table."""
     for kind, content in (("function_call", None), ("function_result", None), ("parts", "no JSON"), ("text", None)):
         moment = now()
         message = Message(
@@ -214,7 +214,7 @@ def talking(table: TableSettings, path: Path, rules: list[str]) -> Iterator[Call
 
 
 @pytest.mark.parametrize("rule", ALL)
-def test_through_all_odd_turns_the_next_works_under_each_rule(table: TableSettings, tmp_path: Path, rule: str) -> None:
+def test_after_all_odd_turns_the_next_works_under_each_rule(table: TableSettings, tmp_path: Path, rule: str) -> None:
     with talking(table, tmp_path, [rule]) as new:
         talk = new()
         for step in STEPS:
@@ -261,7 +261,7 @@ def test_after_any_odd_turns_the_next_two_work_under_all_rules(
         holds()
 
 
-def test_what_is_learnt_is_asked_for_once(table: TableSettings, tmp_path: Path) -> None:
+def test_a_servers_rule_is_learnt_once(table: TableSettings, tmp_path: Path) -> None:
     with talking(table, tmp_path, ["nine", "single", "no_system"]) as new:
         talk = new()
         calls(("call_1", "look", "{}"), ("call_2", "find", "{}"))(talk)
@@ -283,7 +283,7 @@ def test_the_model_is_told_that_a_message_got_no_answer(table: TableSettings, tm
         assert EMPTY_ANSWER in talk.works()
 
 
-def test_an_image_for_a_model_without_eyes_is_a_problem_that_names_it_and_what_to_do(
+def test_an_image_for_a_text_model_is_a_problem_that_names_it_and_says_what_to_do(
     table: TableSettings, tmp_path: Path
 ) -> None:
     with talking(table, tmp_path, ["no_images"]) as new:
@@ -303,7 +303,7 @@ def test_an_image_for_a_model_without_eyes_is_a_problem_that_names_it_and_what_t
         assert len(talk.server.refusals) == refused, "that the model looks at no images is known now"
 
 
-def test_a_stream_tells_the_same(table: TableSettings, tmp_path: Path) -> None:
+def test_a_stream_reports_the_same(table: TableSettings, tmp_path: Path) -> None:
     with talking(table, tmp_path, ["no_images"]) as new:
         talk = new()
         answer = talk.call(content=[IMAGE], stream=True)
@@ -312,14 +312,14 @@ def test_a_stream_tells_the_same(table: TableSettings, tmp_path: Path) -> None:
         talk.works()
 
 
-def test_an_agent_that_takes_no_images_is_told_of_them(table: TableSettings, tmp_path: Path) -> None:
+def test_an_agent_without_images_gets_them_in_words(table: TableSettings, tmp_path: Path) -> None:
     with talking(table, tmp_path, ["no_images"]) as new:
         talk = new(settings={"images": False})
         assert "An image that you cannot look at" in talk.works([IMAGE])
         assert talk.server.refusals == []
 
 
-def test_a_link_that_has_expired_ends_no_later_turn_and_other_images_are_shown_on(
+def test_an_expired_link_fails_no_later_turn_and_other_images_are_still_shown(
     table: TableSettings, tmp_path: Path
 ) -> None:
     with talking(table, tmp_path, ["no_expired_images"]) as new:
@@ -334,7 +334,7 @@ def test_a_link_that_has_expired_ends_no_later_turn_and_other_images_are_shown_o
         talk.works()
 
 
-def test_a_refusal_that_names_a_place_is_told_with_the_message_there(table: TableSettings, tmp_path: Path) -> None:
+def test_a_refusal_that_names_a_position_is_reported_with_its_message(table: TableSettings, tmp_path: Path) -> None:
     with talking(table, tmp_path, []) as new:
         talk = new()
         says("Yes.")(talk)

@@ -1,6 +1,6 @@
-"""A plain turn that ends while somebody looks for it: it is found, as running or as ended, and never as missing.
+"""A plain turn that ends while a request looks for it is found, as running or as ended, and never missing.
 
-While it runs it is the lease on its conversation's header; a record it has when it has ended.
+While it runs, it is only the lease on its conversation's header; its record is written when it ends.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("table")
 
 @pytest.fixture
 def begun() -> Begun:
-    """A plain turn that runs."""
+    """A running plain turn."""
     conversation = make_conversation()
     ids = conversation.user_id, conversation.conversation_id
     return begin_turn(*ids, lambda _: [Draft("user", "Hello")], window=20, lease=timedelta(hours=1))
@@ -37,7 +37,7 @@ def leases() -> Iterator[LeaseKeeper]:
 
 
 def ending(begun: Begun, status: TurnEnd, when: Callable[[], bool] = lambda: True) -> Callable[[], None]:
-    """Return what ends the turn once, at the first call at which `when` holds."""
+    """Return a wrapper that ends the turn once, at the first call for which `when` is true."""
     ended = False
 
     def end() -> None:
@@ -50,12 +50,12 @@ def ending(begun: Begun, status: TurnEnd, when: Callable[[], bool] = lambda: Tru
     return end
 
 
-def test_a_turn_that_ends_between_the_two_places_where_it_is_looked_for_is_found(begun: Begun) -> None:
+def test_a_turn_that_ends_between_the_two_reads_is_found(begun: Begun) -> None:
     with others_come_first("Query", ending(begun, "completed"), times=1):
         assert following.find_turn(begun.lease.user_id, begun.lease.turn_id).status == "completed"
 
 
-def test_a_turn_that_is_not_there_is_still_not_there(begun: Begun) -> None:
+def test_a_missing_turn_is_still_missing(begun: Begun) -> None:
     for user_id, turn_id in (
         (make_user().user_id, begun.lease.turn_id),
         (begun.lease.user_id, new_id(ID_PREFIX)),
@@ -64,7 +64,7 @@ def test_a_turn_that_is_not_there_is_still_not_there(begun: Begun) -> None:
             following.find_turn(user_id, turn_id)
 
 
-def test_a_turn_that_ends_in_the_middle_of_a_look_after_it_was_cancelled_is_told_as_ended(
+def test_a_cancelled_turn_that_ends_between_the_reads_is_reported_as_ended(
     begun: Begun, leases: LeaseKeeper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks: list[int] = []

@@ -1,4 +1,4 @@
-"""A bucket for the tests of a module, and what a test looks at it with."""
+"""A bucket for the tests of a module, and fixtures to inspect it."""
 
 from collections.abc import Callable, Iterator
 
@@ -27,5 +27,5 @@ def bucket(_bucket: BlobSettings) -> Iterator[BlobSettings]:
 
 @pytest.fixture
 def stored(bucket: BlobSettings) -> Callable[[], dict[str, bytes]]:
-    """Return what gives everything in the bucket."""
+    """Return a function that returns everything in the bucket."""
     return lambda: objects(bucket)

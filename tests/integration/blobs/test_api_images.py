@@ -1,4 +1,4 @@
-"""Images as `data:` URLs: taken, kept with their message wherever it lies, shown to the model, and gone with it."""
+"""Images as `data:` URLs: accepted, stored with their message, shown to the model, and deleted with it."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -64,7 +64,7 @@ def conversation(ann: Caller) -> str:
 
 
 def store(ann: Caller, conversation: str, *parts: Any) -> Any:
-    """Store a message of parts; return it as it was answered."""
+    """Store a message of parts; return the answer's message."""
     return ann.make(f"{conversation}/messages", content=list(parts), reply=False)["input"][0]
 
 
@@ -78,7 +78,7 @@ def test_an_image_comes_back_as_it_was_sent(ann: Caller, conversation: str, medi
     assert read["type"] == "parts"
 
 
-def test_a_message_may_be_an_image_alone_or_several_with_an_address_between(ann: Caller, conversation: str) -> None:
+def test_a_message_may_be_one_image_or_several_with_a_url_between(ann: Caller, conversation: str) -> None:
     address = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
     for parts in ([image_part()], [image_part(seed=1), address, image_part(seed=2), image_part(seed=1), ASK]):
         assert store(ann, conversation, *parts)["content"] == parts
@@ -112,7 +112,7 @@ def test_an_image_over_the_limit_is_413_and_named(ann: Caller, conversation: str
     assert ann.get(conversation)["message_count"] == 1
 
 
-def test_a_photo_lies_in_the_bucket_in_about_its_own_size(ann: Caller, conversation: str, stored: Stored) -> None:
+def test_a_photo_takes_about_its_own_size_in_the_bucket(ann: Caller, conversation: str, stored: Stored) -> None:
     parts = [ASK, image_part(PHOTO)]
     made = store(ann, conversation, *parts)
     (body,) = stored().values()
@@ -122,7 +122,7 @@ def test_a_photo_lies_in_the_bucket_in_about_its_own_size(ann: Caller, conversat
     assert found.blob.preview == "What is this? [image]"
 
 
-def test_without_a_bucket_what_fits_the_item_is_kept_and_else_the_part_is_named(ann: Caller, conversation: str) -> None:
+def test_without_a_bucket_an_image_must_fit_the_item_or_its_part_is_named(ann: Caller, conversation: str) -> None:
     blobs.configure(None)
     path = f"{conversation}/messages"
     parts = [ASK, image_part(380_000)]
@@ -136,9 +136,7 @@ def test_without_a_bucket_what_fits_the_item_is_kept_and_else_the_part_is_named(
     assert ann.get(conversation)["message_count"] == 1
 
 
-def test_a_page_brings_8_mb_of_photos_and_says_of_the_others_what_was_asked_with_them(
-    ann: Caller, conversation: str
-) -> None:
+def test_a_page_has_8_mb_of_photos_and_a_preview_of_the_others(ann: Caller, conversation: str) -> None:
     made = [store(ann, conversation, text_part(f"Photo {number}"), image_part(2_500_000)) for number in range(4)]
     ann.say(conversation.removeprefix("/conversations/"), "after")
 
@@ -165,7 +163,7 @@ def test_an_export_has_every_image(ann: Caller, conversation: str) -> None:
 def test_the_model_is_shown_the_images_of_the_conversation(
     ann: Caller, model_server: ModelServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # llmock keeps no body as large as a photo unless it is told to.
+    # By default llmock does not record a body as large as a photo.
     monkeypatch.setattr("llmock.middleware._MAX_JOURNALED_BODY", 10**8)
     agent = ann.agent(provider="openai", model="gpt-test")
     path = f"/conversations/{ann.conversation(agent)}/messages"
@@ -251,7 +249,7 @@ def test_a_refused_message_leaves_no_image(ann: Caller, conversation: str, store
     assert stored() == {}
 
 
-def test_with_a_message_a_conversation_and_a_user_go_their_images(
+def test_images_are_deleted_with_their_message_conversation_or_user(
     ann: Caller, conversation: str, stored: Stored
 ) -> None:
     first, _ = (store(ann, conversation, image_part(50_000, seed=number)) for number in range(2))
@@ -271,7 +269,7 @@ def test_an_image_whose_message_has_expired_is_swept_and_others_are_not(
 ) -> None:
     kept, expired = (store(ann, conversation, image_part(50_000, seed=number)) for number in range(2))
     found = get_message(acting_for(ann.id), conversation.rpartition("/")[2], expired["id"])
-    # What DynamoDB's TTL does: the item goes, and nobody is asked.
+    # Like DynamoDB's TTL, which deletes the item without the application.
     with past_the_models():
         delete_batch([(found.PK, found.SK)])
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)

@@ -1,4 +1,4 @@
-"""Large messages through the API: whole where they can be had, and a clear word where they cannot."""
+"""Large messages through the API: complete if available, and a clear error if not."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -60,7 +60,7 @@ def test_a_large_message_is_delivered_whole_everywhere(ann: Caller, conversation
     assert [(each["content"], each["unavailable"]) for each in shown] == [(LARGE, None)] * 4
 
 
-def test_a_turn_hears_a_large_message_and_answers_as_long(ann: Caller, conversation: str) -> None:
+def test_a_turn_gets_a_large_message_and_stores_an_equally_long_answer(ann: Caller, conversation: str) -> None:
     said = ann.make(f"{conversation}/messages", content=LARGE[:200_000])
     assert said["turn"]["status"] == "completed"
     stored = ann.get(f"{conversation}/messages")["data"]
@@ -74,7 +74,7 @@ def test_large_parts_come_back_as_parts(ann: Caller, conversation: str) -> None:
     assert ann.get(f"{conversation}/messages/{made['id']}")["content"] == parts
 
 
-def test_a_lost_one_is_a_word_in_its_place_and_no_500_for_the_page(ann: Caller, conversation: str) -> None:
+def test_a_lost_text_is_reported_in_its_place_and_the_page_is_no_500(ann: Caller, conversation: str) -> None:
     for content in ("before", LARGE, "after"):
         ann.say(conversation.removeprefix("/conversations/"), content)
     lost = ann.get(f"{conversation}/messages")["data"][1]["id"]
@@ -94,7 +94,7 @@ def test_a_lost_one_is_a_word_in_its_place_and_no_500_for_the_page(ann: Caller, 
     assert "Retry-After" not in answer.headers, "trying again will not help"
 
 
-def test_a_lost_one_ends_no_later_turn(ann: Caller, conversation: str) -> None:
+def test_a_lost_text_fails_no_later_turn(ann: Caller, conversation: str) -> None:
     message_id = ann.say(conversation.removeprefix("/conversations/"), noise(60_000))
     lose(ann, conversation, message_id)
     for content in ("And now?", "Now?"):
@@ -121,9 +121,7 @@ def test_without_a_bucket_it_is_413(ann: Caller, conversation: str) -> None:
         assert fields == {"content": "at most 401,408 bytes after compression"}
 
 
-def test_a_bucket_out_of_reach_is_503_with_a_time_to_try_again(
-    ann: Caller, conversation: str, bucket: BlobSettings
-) -> None:
+def test_an_unreachable_bucket_is_503_with_retry_after(ann: Caller, conversation: str, bucket: BlobSettings) -> None:
     blobs.configure(replace(bucket, endpoint_url="http://127.0.0.1:1", max_attempts=1))
     answer = ann.call("POST", f"{conversation}/messages", {"content": LARGE})
     assert (answer.status_code, answer.get_json()["code"]) == (503, "content_unavailable")
@@ -136,7 +134,7 @@ def state(request: pytest.FixtureRequest, conversation: str) -> str:
     return str(request.param).format(conversation=conversation)
 
 
-def test_large_state_comes_back_and_goes(ann: Caller, state: str, stored: Callable[[], dict[str, bytes]]) -> None:
+def test_large_state_is_returned_and_deleted(ann: Caller, state: str, stored: Callable[[], dict[str, bytes]]) -> None:
     value: Any = {"text": LARGE}
     assert ann.put(f"{state}/cart", value=value)["value"] == value
     assert ann.get(f"{state}/cart")["value"] == value

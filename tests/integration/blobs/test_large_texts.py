@@ -1,4 +1,4 @@
-"""Texts of any length: plain, compressed or in S3, they come back as they were, and nothing of them is left behind."""
+"""Texts of any length, plain, compressed or in S3, are returned unchanged and leave no objects behind."""
 
 import hashlib
 import zlib
@@ -60,7 +60,7 @@ def page(conversation: Conversation, **options: Any) -> list[Message]:
 
 
 def where(item: Any) -> str:
-    """Return where the text of an item is, by what is on the table."""
+    """Return where an item's text is, according to the table."""
     found = raw.stored(item)
     (name,) = {"content", "packed", "blob"} & found.keys()
     return str(name)
@@ -68,7 +68,7 @@ def where(item: Any) -> str:
 
 class TestMessages:
     @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
-    def test_any_text_comes_back_as_it_was(self, conversation: Conversation, text: str) -> None:
+    def test_any_text_is_returned_unchanged(self, conversation: Conversation, text: str) -> None:
         (message,) = say(conversation, text)
         opened = open_conversation(owner_of(conversation), conversation.conversation_id, 5)
         read = get_message(owner_of(conversation), conversation.conversation_id, message.message_id)
@@ -492,7 +492,7 @@ def test_an_erasure_that_the_bucket_refuses_is_gone_on_with_later(
 
 
 class TestPynamodbMethods:
-    """What PynamoDB's own methods do to items whose text is in S3: see test_pynamodb_methods.py for the others."""
+    """PynamoDB's own methods with items whose text is in S3; for others see test_pynamodb_methods.py."""
 
     def read(self, message: Message) -> Message:
         with past_the_models():

@@ -1,4 +1,4 @@
-"""`bot blobs sweep` removes what no item names, and nothing else."""
+"""`bot blobs sweep` removes only objects that no item names."""
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -36,13 +36,13 @@ def sweep(*options: str) -> Result:
 
 @pytest.fixture
 def later(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two days have passed since the objects were made."""
+    """Let two days pass since the objects were created."""
     moment = clock.now() + timedelta(days=2)
     monkeypatch.setattr("models.table.clock.now", lambda: moment)
 
 
 def a_mixed_bucket(bucket: BlobSettings) -> tuple[set[str], set[str]]:
-    """Return the keys of objects that are needed, and of those that are not."""
+    """Return the keys of needed and of unneeded objects."""
     conversation = make_conversation()
     messages = say(conversation, LARGE, "small", LARGE)
     state = put_state(Owner(acting_for(conversation.user_id)), "session", "key", LARGE)
@@ -54,7 +54,7 @@ def a_mixed_bucket(bucket: BlobSettings) -> tuple[set[str], set[str]]:
 
 
 @pytest.mark.usefixtures("later")
-def test_what_no_item_names_goes_and_everything_else_stays(bucket: BlobSettings, stored: Stored) -> None:
+def test_only_objects_that_no_item_names_are_removed(bucket: BlobSettings, stored: Stored) -> None:
     needed, left = a_mixed_bucket(bucket)
 
     dry = sweep("--dry-run")

@@ -103,7 +103,7 @@ def end(ids: Ids) -> str:
 
 
 def with_deleted_turn(ids: Ids) -> Ids:
-    """Begin a turn that claims, in a conversation that is deleted."""
+    """Begin a turn that claims an allowance, and delete its conversation."""
     begun = begin_limited(ids)
     erasure.delete_conversation(ids.user_id, begun.lease.conversation.conversation_id, asked_by="me", hold=hold())
     return ids
@@ -125,7 +125,7 @@ def missing(look: Callable[..., object], *ids: str) -> bool:
     return False
 
 
-# By pattern: what is done, what it leads to, and what that must be (as if no answer had been lost).
+# By pattern: the operation, how to read its effect, and the expected effect (as if no answer had been lost).
 CASES: dict[str, Case] = {
     "AP-01": (
         lambda ids: create_user(f"second.{ids.email}"),
@@ -300,7 +300,7 @@ CASES: dict[str, Case] = {
         (True, [], []),
     ),
     "AP-98": (
-        # It may count more than once, which costs a caller no more than a try: the one pattern of which that is said.
+        # This is the only pattern whose effect may be repeated: a request may be counted more than once.
         lambda ids: count_request(ids.user_id, "user", 100),
         lambda ids: refused(count_request, ids.user_id, "user", 1),
         True,
@@ -329,7 +329,7 @@ CASES: dict[str, Case] = {
 
 
 def jobs(ids: Ids) -> list[Erasure]:
-    """Return the open jobs for this user's things."""
+    """Return this user's pending erasures."""
     found = [erasure.find_erasure(each.erasure_id) for each in erasure.list_pending_erasures(100).items]
     return [job for job in found if job.user_id == ids.user_id]
 
@@ -339,7 +339,7 @@ def open_jobs(ids: Ids) -> list[str]:
 
 
 def left_of(ids: Ids) -> list[tuple[str, str]]:
-    """Return the keys of what is left of a user and a conversation."""
+    """Return the keys of the remaining items of a user and a conversation."""
     wanted = (f"USER#{ids.user_id}", f"CONV#{ids.conversation_id}", f"TURN#{ids.turn_id}")
     return [keys for keys in whole_table() if keys[0].startswith(wanted)]
 
@@ -354,7 +354,7 @@ EVERY_WRITE = [
 
 @contextmanager
 def note_before(operation: str, noted: list[object]) -> Iterator[None]:
-    """Note the whole table before the first request of an operation goes out: what stood before stays."""
+    """Read the whole table before the first request of an operation is sent."""
 
     def note(**_: object) -> None:
         if not noted:
@@ -370,18 +370,18 @@ def note_before(operation: str, noted: list[object]) -> Iterator[None]:
 
 
 def as_problem(error: BaseException) -> object:
-    """Return what a caller of the API is told."""
+    """Return the error that a caller of the API gets."""
     return from_table(error) if isinstance(error, TableError) else from_aws(error)  # type: ignore[arg-type]
 
 
 @pytest.fixture(autouse=True)
 def at_once_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """botocore waits up to a second before it asks again."""
+    """Let botocore retry at once; it would wait up to a second."""
     monkeypatch.setattr("botocore.endpoint.time.sleep", lambda _seconds: None)
 
 
-def test_every_pattern_that_writes_has_its_course_here() -> None:
-    """A new one fails here until it says what it leads to, however often its requests are sent."""
+def test_every_pattern_that_writes_has_a_scenario() -> None:
+    """A new pattern fails here until it has one."""
     assert {each.values[0] for each in EVERY_WRITE} == CASES.keys()
 
 
@@ -389,14 +389,14 @@ Fault = Callable[[str], AbstractContextManager[list[str]]]
 FAULTS: dict[str, Fault] = {
     "its answer is lost": lost_answers,
     "two answers are lost": partial(lost_answers, times=2),
-    **{f"{refusal}, not done": partial(refusals, refusal=refusal) for refusal in REFUSALS},
-    "a 500, done": partial(refusals, refusal="a 500", done=True),
+    **{f"{refusal}, not executed": partial(refusals, refusal=refusal) for refusal in REFUSALS},
+    "a 500, executed": partial(refusals, refusal="a 500", done=True),
 }
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize(("name", "operation"), EVERY_WRITE)
-def test_the_effect_of_a_write_stands_once(name: str, operation: str, fault: str, fake_clock: FakeClock) -> None:
+def test_a_write_takes_effect_once(name: str, operation: str, fault: str, fake_clock: FakeClock) -> None:
     ids = make_everything()
     act, look, expected = CASES[name]
     if name == "AP-29":
@@ -409,7 +409,7 @@ def test_the_effect_of_a_write_stands_once(name: str, operation: str, fault: str
 
 @pytest.mark.usefixtures("empty_table")
 @pytest.mark.parametrize(("name", "operation"), EVERY_WRITE)
-def test_a_write_that_is_never_done_is_an_error_and_leaves_nothing_half_done(
+def test_a_write_that_is_always_refused_is_an_error_and_changes_nothing(
     name: str, operation: str, fake_clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("models.table.retries.time.sleep", lambda _seconds: None)
@@ -420,11 +420,11 @@ def test_a_write_that_is_never_done_is_an_error_and_leaves_nothing_half_done(
         with pytest.raises((PynamoDBException, ClientError, Contended, BeginUncertain)) as error:
             act(ids)
         assert isinstance(as_problem(error.value), TableUnavailable)
-    assert len(met) < 100, "it is given up"
+    assert len(met) < 100, "it was never given up"
     assert whole_table() == before[0]
 
 
-def test_even_if_every_answer_but_the_last_is_lost() -> None:
+def test_a_write_takes_effect_once_if_every_answer_but_the_last_is_lost() -> None:
     ids = make_everything()
     with lost_answers("TransactWriteItems", times=3) as lost:
         append_messages(ids.user_id, ids.conversation_id, [Draft("user", "a")])

@@ -1,4 +1,4 @@
-"""Rotation: everybody's details come under the newest key, whatever happens meanwhile, and nothing else changes."""
+"""Rotation: all details come under the newest key whatever happens meanwhile, and nothing else changes."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -85,7 +85,7 @@ def test_a_dry_run_writes_nothing() -> None:
     assert keys_of(user_id) == {OLD.newest()}
 
 
-def test_it_goes_on_where_it_was_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_resumes_where_it_was_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     people = [with_details() for _ in range(3)]
     for killed_at in range(1, 9):
         with monkeypatch.context() as patch:
@@ -100,7 +100,7 @@ def test_it_goes_on_where_it_was_killed(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def killed_after(writes: int) -> Callable[..., bool]:
-    """Return a `replace_details` that is killed after so many writes."""
+    """Return a `replace_details` that is killed after a number of writes."""
     left = [writes]
     replace = rotation.replace_details
 
@@ -135,7 +135,7 @@ def test_what_a_user_changes_meanwhile_is_not_lost(monkeypatch: pytest.MonkeyPat
     assert keys_of(user_id) == {NEW.newest()}, "also what was changed under the old key meanwhile"
 
 
-def test_a_user_who_is_deleted_meanwhile_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_user_who_is_deleted_meanwhile_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
     user_id, other = with_details(), with_details()
     find = rotation.get_users
 
@@ -150,7 +150,7 @@ def test_a_user_who_is_deleted_meanwhile_is_passed_over(monkeypatch: pytest.Monk
     assert keys_of(other) == {NEW.newest()}
 
 
-def test_what_no_key_opens_stays_and_is_told() -> None:
+def test_values_that_no_key_decrypts_stay_and_are_reported() -> None:
     lost, other = with_details(Vault(KeyRing(b"lost")), ("openai",)), with_details()
     stored = get_user(lost).api_integration_details
 
@@ -162,7 +162,7 @@ def test_what_no_key_opens_stays_and_is_told() -> None:
     assert keys_of(other) == {NEW.newest()}
 
 
-def test_what_keeps_changing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_values_that_keep_changing_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     user_id = with_details(names=("openai",))
     monkeypatch.setattr(rotation, "replace_details", lambda *_: False)
     assert rotate(NEW).contended == [(user_id, "openai")]
@@ -226,7 +226,7 @@ class TestTheCommand:
         assert KeyFile(file.path).secrets == (new,)
         assert opened(user_id, server) == {name: details(name) for name in NAMES}
 
-    def test_nothing_that_it_says_holds_a_key_or_a_secret(self, file: KeyFile) -> None:
+    def test_its_output_contains_no_key_or_secret(self, file: KeyFile) -> None:
         with_details(Vault(file))
         said = "".join(
             result.stdout + result.stderr
@@ -235,13 +235,13 @@ class TestTheCommand:
         for secret in ("sk-", *(each.value.decode() for each in file.secrets)):
             assert secret not in said
 
-    def test_what_could_not_be_done_is_its_status(self) -> None:
+    def test_it_exits_with_status_1_if_values_are_left(self) -> None:
         lost = with_details(Vault(KeyRing(b"lost")), ("openai",))
         done = self.run("rotate")
         assert done.exit_code == 1
         assert f"No available key decrypts 'openai' of {lost}; it was left unchanged." in done.stderr
 
-    def test_a_key_of_the_settings_is_changed_in_the_settings(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_key_from_the_settings_is_not_changed_by_the_command(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("BOT_SECRET_KEY", "n" * 32)
         with pytest.raises(ValueError, match="BOT_OLD_SECRET_KEYS"):
             self.run("new-key")

@@ -1,4 +1,4 @@
-"""`bot table browse`: one item collection at a time, by its key, in pages, and harmless to the terminal."""
+"""`bot table browse`: one item collection at a time, by its key, in pages, and safe for the terminal."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -26,7 +26,7 @@ def run(table: TableSettings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Brows
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
     with past_the_models():
         yield lambda *arguments: CliRunner().invoke(cli, ["table", "browse", *arguments])
-    # The command has pointed the models at the table by its own settings.
+    # The command has configured the models with its own settings.
     connection.configure(table)
 
 
@@ -60,7 +60,7 @@ def test_newest_starts_at_the_end(run: Browse) -> None:
     assert "one" not in shown.stdout
 
 
-def test_a_page_says_where_to_go_on(run: Browse) -> None:
+def test_a_page_says_where_to_continue(run: Browse) -> None:
     conversation = make_conversation()
     say(conversation, "one", "two", "three")
     arguments = ("--pk", f"CONV#{conversation.conversation_id}", "--prefix", "MSG#", "--limit", "2")
@@ -74,7 +74,7 @@ def test_a_page_says_where_to_go_on(run: Browse) -> None:
     assert "--after" not in second.stderr
 
 
-def test_an_email_leads_to_the_users_collection(run: Browse) -> None:
+def test_an_email_selects_the_users_collection(run: Browse) -> None:
     user = make_user()
     agent = make_agent(user)
 
@@ -92,7 +92,7 @@ def test_an_index_can_be_looked_into(run: Browse) -> None:
     assert "Here" in shown.stdout
 
 
-def test_what_would_move_the_cursor_is_shown_and_not_obeyed(run: Browse) -> None:
+def test_control_characters_are_escaped(run: Browse) -> None:
     conversation = make_conversation()
     say(conversation, "a\x1b[2Jb\nc\u202ed")
 
@@ -101,7 +101,7 @@ def test_what_would_move_the_cursor_is_shown_and_not_obeyed(run: Browse) -> None
     assert r"a\u001b[2Jb\u000ac\u202ed" in shown.stdout
 
 
-def test_there_are_no_colours_where_there_is_no_terminal(run: Browse) -> None:
+def test_there_are_no_colours_without_a_terminal(run: Browse) -> None:
     make_user()
 
     assert "\x1b" not in run().output

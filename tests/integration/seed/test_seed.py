@@ -1,4 +1,4 @@
-"""`bot seed`: as much as was asked for, the same texts for the same seed, and nothing twice."""
+"""`bot seed`: the requested amount, the same texts for the same seed, and no duplicates."""
 
 import pytest
 
@@ -16,7 +16,7 @@ SMALL = Plan(users=2, conversations=2, messages=5, seed=7, provider="echo", mode
 
 
 def texts(plan: Plan) -> list[tuple[str, list[str]]]:
-    """What the users of a plan talk about: titles and messages, without ids and times."""
+    """Return the titles and messages of a plan's users, without ids and times."""
     found = []
     for number in range(plan.users):
         user = get_user_by_email(person(plan.seed, number)[0])
@@ -64,7 +64,7 @@ def test_many_messages_go_out_in_batches_and_nothing_is_scanned() -> None:
         write(Plan(users=1, conversations=1, messages=200, seed=1, provider="echo", model="echo"))
 
     operations = [each.operation for each in sent]
-    # A user, two agents, a conversation, and 200 messages in three parts.
+    # A user, two agents, a conversation, and 200 messages in three batches.
     assert operations.count("TransactWriteItems") == 1 + 2 + 1 + 3
     assert "Scan" not in operations
 

@@ -1,4 +1,4 @@
-"""Messages as the table gives them back, made without a table."""
+"""Messages as the table would return them, made without a table."""
 
 import json
 from datetime import UTC, datetime, timedelta

@@ -1,16 +1,16 @@
-"""Hints of which agent answers where: bounded, and the newest stay."""
+"""The caches of conversations' agents: bounded, and the newest stay."""
 
 from bot.access.agent_cache import AgentCache
 
 
-def test_what_was_noted_is_known_and_nothing_else() -> None:
+def test_only_remembered_conversations_are_known() -> None:
     hints = AgentCache()
     hints.remember("conv_1", "usr_1", "agt_1")
     assert hints.get("conv_1") == ("usr_1", "agt_1")
     assert hints.get("conv_2") is None
 
 
-def test_the_oldest_are_forgotten_first_and_a_used_one_is_young_again() -> None:
+def test_the_oldest_are_evicted_first_and_storing_again_renews() -> None:
     hints = AgentCache(most=2)
     for number in (1, 2):
         hints.remember(f"conv_{number}", "usr", "agt")

@@ -1,4 +1,4 @@
-"""`--help`, everywhere: every command says what it does, and every option what it is for."""
+"""`--help`: every command and every option has a description."""
 
 from collections.abc import Iterator
 
@@ -37,12 +37,12 @@ def test_every_option_says_what_it_is_for(path: tuple[str, ...]) -> None:
     assert [each.name for each in options if not each.help and not each.hidden] == []
 
 
-def test_every_command_that_is_listed_is_there() -> None:
+def test_every_listed_command_exists() -> None:
     assert {path[0] for path in ALL if path} == set(COMMANDS)
     assert {("table", "create"), ("users", "create"), ("keys", "create"), ("chat",), ("serve",)} <= ALL.keys()
 
 
-def test_a_command_that_there_is_not_is_named() -> None:
+def test_an_unknown_command_is_named_in_the_error() -> None:
     said = CliRunner().invoke(cli, ["dance"])
     assert said.exit_code == 2
     assert "dance" in said.stderr

@@ -1,4 +1,4 @@
-"""What the model sees: the system message, and whole turns, as many as fit."""
+"""The model's context: the system message, and as many whole turns as fit."""
 
 import json
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ def context(
 
 
 def seen(messages: Sequence[ChatMessage]) -> list[Any]:
-    """Return what is told in a form that reads well in a failure."""
+    """Return the context in a form that is readable in a failure."""
     return [
         f"{message.role} calls {','.join(each.id for each in message.tool_calls)}"
         if message.tool_calls
@@ -58,7 +58,7 @@ def tokens(*messages: ChatMessage) -> int:
     return sum(count_message(message, "gpt-test") for message in messages)
 
 
-def test_the_conversation_is_told_in_order_with_the_system_message_first() -> None:
+def test_the_context_is_in_order_with_the_system_message_first() -> None:
     found = context(talk(2), user("q2", "turn_2"), system="You are Ada.")
     assert seen(found) == ["system: You are Ada.", "user: q0", "assistant: a0", "user: q1", "assistant: a1", "user: q2"]
 
@@ -100,19 +100,19 @@ def test_a_turn_that_is_too_long_ends_the_context_though_older_ones_would_fit() 
     assert seen(context(earlier, user("now"), budget=100)) == ["user: q", "assistant: a", "user: now"]
 
 
-def test_the_system_message_and_the_question_are_told_whatever_they_take() -> None:
+def test_the_system_message_and_the_question_are_always_included() -> None:
     found = context(talk(3), user("long " * 500), system="system " * 500, budget=10)
     assert [message.role for message in found] == ["system", "user"]
 
 
 @pytest.mark.parametrize(("window", "expected"), [(1, 0), (2, 0), (3, 1), (4, 1), (5, 2), (6, 2), (7, 3), (200, 3)])
-def test_the_window_holds_whole_turns_too(window: int, expected: int) -> None:
+def test_the_window_also_holds_whole_turns_only(window: int, expected: int) -> None:
     found = context(talk(3), user("now"), window=window)
     assert len(found) == 2 * expected + 1
     assert len(found) <= max(window, 1)
 
 
-def test_a_question_that_got_no_answer_is_told_with_a_note() -> None:
+def test_an_unanswered_question_is_followed_by_a_note() -> None:
     earlier = [user("q0", "turn_0"), *talk(1)[:0], user("q1", "turn_1"), agent("a1", "turn_1")]
     assert seen(context(earlier, user("q2"))) == [f"user: q0\n\n{NO_ANSWER}\n\nq1", "assistant: a1", "user: q2"]
 
@@ -124,7 +124,7 @@ def test_the_note_counts_towards_the_budget() -> None:
     assert seen(context(earlier, user("q1"), budget=whole - 1)) == ["user: q1"]
 
 
-def test_after_results_that_got_no_answer_the_model_reads_them_and_then_the_note() -> None:
+def test_unanswered_results_are_followed_by_the_note() -> None:
     earlier = [user("q", "t1"), call("c1", "t1"), result("c1", "t2")]
     assert seen(context(earlier, user("And now?"))) == [
         "user: q",
@@ -135,7 +135,7 @@ def test_after_results_that_got_no_answer_the_model_reads_them_and_then_the_note
     ]
 
 
-def test_a_message_that_was_only_stored_asked_for_no_answer() -> None:
+def test_a_message_stored_without_a_reply_gets_no_note() -> None:
     assert seen(context([user("for the record"), agent("noted")], user("q"))) == [
         "user: for the record",
         "assistant: noted",
@@ -143,28 +143,28 @@ def test_a_message_that_was_only_stored_asked_for_no_answer() -> None:
     ]
 
 
-def test_trying_again_tells_the_question_once_and_as_it_was_asked_first() -> None:
+def test_a_retry_sends_the_question_once_and_unchanged() -> None:
     earlier = [*talk(1), user("q1", "turn_1")]
     assert context(earlier) == context(talk(1), user("q1"))
     assert seen(context([user("q0", "turn_0"), user("q1", "turn_1")])) == [f"user: q0\n\n{NO_ANSWER}\n\nq1"]
 
 
-def test_results_that_got_no_answer_are_tried_again_as_they_were() -> None:
+def test_a_retry_sends_unanswered_results_unchanged() -> None:
     earlier = [user("q", "t1"), call("c1", "t1"), result("c1", "t2")]
     assert seen(context(earlier)) == ["user: q", "assistant calls c1", "tool: 42"]
 
 
-def test_where_all_was_answered_the_model_is_asked_to_go_on() -> None:
+def test_if_everything_is_answered_the_model_is_asked_to_continue() -> None:
     assert seen(context(talk(1))) == ["user: q0", "assistant: a0", f"user: {GO_ON}"]
 
 
 @pytest.mark.parametrize("rest", [[agent("a0", "turn_0")], [result("c", "turn_0"), agent("a0", "turn_0")]])
-def test_what_is_left_of_a_turn_that_was_read_without_its_beginning_is_left_out(rest: list[Message]) -> None:
+def test_the_rest_of_a_turn_without_its_beginning_is_left_out(rest: list[Message]) -> None:
     earlier = [*rest, user("q1", "turn_1"), agent("a1", "turn_1")]
     assert seen(context(earlier, user("q2"), cut=True)) == ["user: q1", "assistant: a1", "user: q2"]
 
 
-def test_a_first_turn_that_is_whole_stays_though_older_ones_were_not_read() -> None:
+def test_a_complete_first_turn_stays_if_older_ones_were_not_read() -> None:
     assert seen(context(talk(1), user("q1"), cut=True)) == ["user: q0", "assistant: a0", "user: q1"]
     assert seen(context([agent("stored")], user("q1"), cut=True)) == [
         f"user: {BEGINNING}",
@@ -173,7 +173,7 @@ def test_a_first_turn_that_is_whole_stays_though_older_ones_were_not_read() -> N
     ]
 
 
-def test_parts_are_told_as_parts() -> None:
+def test_parts_are_sent_as_parts() -> None:
     given = ({"type": "text", "text": "What is this?"}, {"type": "image_url", "image_url": {"url": "https://a"}})
     (message,) = context([], parts(*given))
     assert message == ChatMessage("user", list(given))
@@ -190,12 +190,12 @@ def test_calls_made_together_are_one_message_and_their_results_follow() -> None:
     )
 
 
-def test_text_before_a_call_stands_in_the_message_that_calls() -> None:
+def test_text_before_a_call_is_in_the_message_of_the_call() -> None:
     found = context([user("q", "t1"), agent("Let me see.", "t1"), call("c1", "t1")], result("c1", "t2"))
     assert found[1] == ChatMessage("assistant", "Let me see.", (ToolCall("c1", "look", "{}"),))
 
 
-def test_a_call_that_the_user_talked_past_gets_a_result_that_says_so() -> None:
+def test_a_call_that_the_user_ignored_gets_a_placeholder_result() -> None:
     found = context([user("q", "t1"), call("c1", "t1"), call("c2", "t1")], user("Never mind."))
     assert seen(found) == [
         "user: q",
@@ -208,11 +208,11 @@ def test_a_call_that_the_user_talked_past_gets_a_result_that_says_so() -> None:
     assert [message.tool_call_id for message in found[2:4]] == ["c1", "c2"]
 
 
-def test_a_call_at_the_end_gets_one_too() -> None:
+def test_a_call_at_the_end_gets_a_placeholder_result_too() -> None:
     assert seen(context([user("q", "t1"), call("c1", "t1")])) == ["user: q", "assistant calls c1", f"tool: {NO_RESULT}"]
 
 
-def test_a_call_whose_result_was_deleted_gets_one_and_the_others_keep_theirs() -> None:
+def test_a_call_whose_result_was_deleted_gets_a_placeholder() -> None:
     earlier = [user("q", "t1"), call("c1", "t1"), call("c2", "t1"), result("c2", "t2", "two"), agent("a", "t2")]
     assert seen(context(earlier, user("next"))) == [
         "user: q",
@@ -224,7 +224,7 @@ def test_a_call_whose_result_was_deleted_gets_one_and_the_others_keep_theirs() -
     ]
 
 
-def test_a_result_whose_call_was_deleted_is_told_in_words() -> None:
+def test_a_result_whose_call_was_deleted_becomes_text() -> None:
     earlier = [user("q", "t1"), result("c9", "t2"), agent("a", "t2")]
     assert seen(context(earlier, user("next"))) == [
         f"user: q\n\n{NO_ANSWER}\n\n[A function returned: 42]",
@@ -233,7 +233,7 @@ def test_a_result_whose_call_was_deleted_is_told_in_words() -> None:
     ]
 
 
-def test_calls_of_a_function_that_the_agent_has_no_more_are_told_in_words() -> None:
+def test_calls_of_a_function_that_the_agent_no_longer_has_become_text() -> None:
     earlier = [user("q", "t1"), call("c1", "t1", "look", '{"a":1}'), result("c1", "t2"), agent("a", "t2")]
     assert seen(context(earlier, user("next"), functions=())) == [
         'user: q\n\n[The function look was called with {"a":1} and returned: 42]',
@@ -243,13 +243,13 @@ def test_calls_of_a_function_that_the_agent_has_no_more_are_told_in_words() -> N
 
 
 @pytest.mark.parametrize("limits", [{"budget": 1}, {"window": 1}, {"budget": 1, "cut": True}])
-def test_results_are_told_with_the_turn_that_asked_for_them_whatever_it_takes(limits: dict[str, Any]) -> None:
+def test_results_are_always_sent_with_the_turn_of_their_calls(limits: dict[str, Any]) -> None:
     earlier = [*talk(2), user("long " * 100, "t1"), call("c1", "t1")]
     assert seen(context(earlier, result("c1", "t2"), **limits))[1:] == ["assistant calls c1", "tool: 42"]
     assert len(context(earlier, result("c1", "t2"), **limits)) == 3
 
 
-def test_a_question_whose_calls_are_being_answered_is_not_said_to_be_unanswered() -> None:
+def test_a_question_with_calls_being_answered_gets_no_note() -> None:
     found = context([user("q", "t1"), call("c1", "t1")], result("c1", "t2"), user("and be quick"))
     assert seen(found) == [
         "user: q",
@@ -260,7 +260,7 @@ def test_a_question_whose_calls_are_being_answered_is_not_said_to_be_unanswered(
     ]
 
 
-def test_a_chain_of_calls_is_told_from_its_first_question_on() -> None:
+def test_a_chain_of_calls_is_sent_from_its_first_question_on() -> None:
     earlier = [user("q", "t1"), call("c1", "t1"), result("c1", "t2"), call("c2", "t2")]
     assert seen(context(earlier, result("c2", "t3", "two"))) == [
         "user: q",
@@ -271,7 +271,7 @@ def test_a_chain_of_calls_is_told_from_its_first_question_on() -> None:
     ]
 
 
-def test_what_a_turn_is_about() -> None:
+def test_the_messages_that_a_turn_answers() -> None:
     first, second = user("q0", "t0"), user("q1", "t1")
     assert asked_of([first], [second]) == {second.message_id}
     assert asked_of([first, second], []) == {second.message_id}
@@ -292,7 +292,7 @@ def test_images_of_the_past_are_named_where_only_those_asked_about_are_shown() -
     ]
 
 
-def test_a_text_that_is_lost_is_told_as_lost_and_one_that_cannot_be_had_now_is_an_error() -> None:
+def test_a_lost_text_becomes_a_note_and_an_unreachable_one_is_an_error() -> None:
     lost = user("gone", "t1")
     lost.unavailable = ContentUnavailable("it is missing from the bucket", lasting=True)
     assert seen(context([lost, agent("a", "t1")], user("next"))) == [f"user: {LOST}", "assistant: a", "user: next"]
@@ -367,6 +367,6 @@ def test_the_budget_holds_what_is_sent_and_no_turn_more_would_fit(
     found = of(len(every), budget)
     assert found in [of(number) for number in (fitting or [0])]
     assert tokens(*found) <= budget or found == of(0)
-    # A turn more adds something; but what begins with the user needs no note that the conversation begins.
+    # One more turn adds tokens, but a context that begins with the user needs no note about its beginning.
     most = max(number for number in range(len(every) + 1) if number == 0 or tokens(*of(number)) <= budget - 10)
     assert len(str(found)) >= len(str(of(most)))

@@ -19,7 +19,7 @@ def test_a_cursor_gives_back_its_position() -> None:
         assert CURSORS.read("list", CURSORS.sign("list", position)) == position
 
 
-def test_a_cursor_fits_its_own_scope_alone() -> None:
+def test_a_cursor_is_valid_only_for_its_scope() -> None:
     cursor = CURSORS.sign('["agents","usr_1",{}]', ["agt_1"])
     for scope in ('["agents","usr_2",{}]', '["agents","usr_1",{"status":"active"}]', "", "agents"):
         with pytest.raises(InvalidCursor) as refused:
@@ -33,7 +33,7 @@ def test_a_cursor_of_another_deployment_is_refused() -> None:
 
 
 @given(st.text(max_size=60))
-def test_no_made_up_text_is_a_cursor(text: str) -> None:
+def test_a_made_up_cursor_is_refused(text: str) -> None:
     with pytest.raises(InvalidCursor):
         CURSORS.read("list", text)
 
@@ -47,13 +47,13 @@ def test_a_cursor_with_one_changed_character_is_refused(data: st.DataObject) -> 
         CURSORS.read("list", cursor[:position] + other + cursor[position + 1 :])
 
 
-def test_a_cursor_can_stand_in_a_url_as_it_is_and_is_short() -> None:
+def test_a_cursor_is_short_and_needs_no_escaping_in_a_url() -> None:
     cursor = CURSORS.sign("list", ["2026-01-01T00:00:00.000000+00:00", LONGEST_ID])
     assert set(cursor) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.")
     assert len(cursor) < 200
 
 
-def test_a_cursor_survives_a_new_key_and_is_refused_when_the_old_one_is_gone() -> None:
+def test_a_cursor_survives_a_new_key_until_the_old_one_is_dropped() -> None:
     old = Cursors(KeyRing(b"old")).sign("list", ["agt_1"])
     both = Cursors(KeyRing(b"old", b"new"))
     assert both.read("list", old) == ["agt_1"]

@@ -10,7 +10,7 @@ from tests.processes import ROOT
 PAGE = ROOT / "docs" / "errors.md"
 
 
-def test_every_kind_has_a_code_of_its_own() -> None:
+def test_every_kind_has_its_own_code() -> None:
     codes = [kind.code for kind in kinds()]
     assert len(codes) == len(set(codes))
     assert all(code.replace("_", "").isalpha() and code.islower() for code in codes)
@@ -23,7 +23,7 @@ def test_every_kind_has_a_status_a_title_and_a_meaning() -> None:
         assert kind.__doc__
 
 
-def test_kinds_are_all_there_are() -> None:
+def test_kinds_lists_every_class() -> None:
     def below(kind: type[BotError]) -> set[type[BotError]]:
         return {kind}.union(*(below(each) for each in kind.__subclasses__()))
 
@@ -40,6 +40,6 @@ def test_the_page_explains_every_code(kind: type[BotError]) -> None:
     assert row(kind) in PAGE.read_text().splitlines(), f"docs/errors.md lacks: {row(kind)}"
 
 
-def test_the_page_explains_no_code_that_there_is_not() -> None:
+def test_the_page_explains_no_unknown_code() -> None:
     rows = [line for line in PAGE.read_text().splitlines() if line.startswith("| `")]
     assert rows == [row(kind) for kind in kinds()]

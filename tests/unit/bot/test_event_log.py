@@ -1,4 +1,4 @@
-"""What a turn streams is kept in batches: soon, not too often, and never more than a bound behind."""
+"""A turn's streamed text is stored in batches: soon, not too often, and with a bound on what is not stored yet."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from bot.turns.event_log import LARGEST_BYTES, NoLog, TableLog
 
 
 class Table:
-    """Takes batches, or fails."""
+    """A table that stores batches, or fails."""
 
     def __init__(self) -> None:
         self.batches: list[tuple[int, list[str]]] = []
@@ -70,7 +70,7 @@ def test_a_thousand_words_in_a_second_are_few_writes(table: Table, seconds: list
     assert "".join(text for _, texts in table.batches for text in texts) == "word " * 1000
 
 
-def test_a_batch_that_could_not_be_written_goes_with_the_next(table: Table, seconds: list[float]) -> None:
+def test_a_batch_that_could_not_be_written_is_part_of_the_next(table: Table, seconds: list[float]) -> None:
     log = TableLog("turn_1")
     table.broken = True
     log.add(2, "a")
@@ -84,7 +84,7 @@ def test_a_batch_that_could_not_be_written_goes_with_the_next(table: Table, seco
     assert table.batches == [(3, ["a", "b"])]
 
 
-def test_a_turn_does_not_run_on_when_nothing_of_it_can_be_kept(table: Table, seconds: list[float]) -> None:
+def test_a_turn_stops_if_its_text_cannot_be_stored(table: Table, seconds: list[float]) -> None:
     log = TableLog("turn_1")
     table.broken = True
     for number in range(2, event_log.MOST_UNSTORED + 1):
@@ -93,7 +93,7 @@ def test_a_turn_does_not_run_on_when_nothing_of_it_can_be_kept(table: Table, sec
         log.add(event_log.MOST_UNSTORED + 1, "a")
 
 
-def test_a_plain_turn_keeps_nothing(table: Table) -> None:
+def test_a_plain_turn_stores_no_events(table: Table) -> None:
     log = NoLog()
     log.add(2, "a")
     log.tick()

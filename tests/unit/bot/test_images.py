@@ -1,4 +1,4 @@
-"""What is taken for an image, and what is said of what is not."""
+"""Which images are accepted, and how others are refused."""
 
 import base64
 import re
@@ -22,13 +22,13 @@ def refusal(url: str) -> str:
 
 
 def fits_schema(url: str) -> bool:
-    # In JSON Schema `$` is the end, also after a line break.
+    # In JSON Schema, `$` matches only the very end, even after a line break.
     return any(len(url) <= form["maxLength"] and re.search(form["pattern"].replace("$", r"\Z"), url) for form in FORMS)
 
 
 @pytest.mark.parametrize("media_type", MAGIC)
 @pytest.mark.parametrize("size", [30, 31, 32, 3000])
-def test_the_four_formats_are_taken_as_they_are(media_type: str, size: int) -> None:
+def test_the_four_formats_are_accepted_unchanged(media_type: str, size: int) -> None:
     url = data_url(image(size, media_type), media_type)
     assert URL.validate_python(url) == url
     assert image_bytes(url) == size
@@ -46,7 +46,7 @@ def test_the_schema_has_a_webp_of_any_length(size: int) -> None:
     assert fits_schema(data_url(b"RIFF" + bytes([size, 255 - size, size, 255 - size]) + b"WEBP", "image/webp"))
 
 
-def test_an_address_is_taken_as_it_is() -> None:
+def test_a_url_is_accepted_unchanged() -> None:
     for url in ("https://example.com/a.png", "https://example.com/" + "a" * 8172):
         assert URL.validate_python(url) == url
         assert image_bytes(url) == 0
@@ -59,7 +59,7 @@ def test_scheme_and_media_type_are_kept_in_lower_case(head: str) -> None:
     assert URL.validate_python(PNG.replace("data:image/png;base64", head)) == PNG
 
 
-def test_the_name_that_many_give_to_jpeg_becomes_the_right_one() -> None:
+def test_image_jpg_becomes_image_jpeg() -> None:
     assert URL.validate_python(JPEG.replace("image/jpeg", "image/jpg")) == JPEG
 
 
@@ -103,12 +103,12 @@ def test_the_name_that_many_give_to_jpeg_becomes_the_right_one() -> None:
     ],
     ids=lambda value: value[:40],
 )
-def test_what_is_no_image_is_refused_with_what_is_allowed(url: str, said: str) -> None:
+def test_anything_else_is_refused_with_what_is_allowed(url: str, said: str) -> None:
     assert said in refusal(url)
     assert not fits_schema(url)
 
 
-def test_bits_that_belong_to_no_byte_are_refused() -> None:
+def test_base64_with_leftover_bits_is_refused() -> None:
     url = data_url(image(31, "image/png"), "image/png")
     assert url.endswith("==")
     spoilt = url[:-3] + chr(ord(url[-3]) + 1) + "=="
@@ -117,7 +117,7 @@ def test_bits_that_belong_to_no_byte_are_refused() -> None:
     assert not fits_schema(spoilt)
 
 
-def test_what_was_sent_is_not_repeated_in_the_refusal() -> None:
+def test_the_refusal_does_not_repeat_the_image() -> None:
     secret = base64.b64encode(b"secret" * 10).decode()
     assert secret[:20] not in refusal(f"data:image/png;base64,{secret}")
 

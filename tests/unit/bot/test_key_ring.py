@@ -1,4 +1,4 @@
-"""The deployment's own secrets: the newest writes, all of them read, and a file may change under a running server."""
+"""The deployment's own secrets: the newest encrypts, all decrypt, and the file may change while servers run."""
 
 import os
 import stat
@@ -34,18 +34,18 @@ def test_keys_of_two_purposes_differ() -> None:
     assert {len(key) for key in keys} == {32}
 
 
-def test_a_secret_is_known_by_a_name_that_says_nothing_of_it() -> None:
+def test_a_secrets_id_reveals_nothing_about_it() -> None:
     assert Secret(ONE).id == Secret(ONE).id != Secret(TWO).id
     assert repr(Secret(ONE)) == f"Secret({Secret(ONE).id})"
 
 
-def test_the_given_secret_is_used_and_none_is_written(tmp_path: Path) -> None:
+def test_a_configured_secret_is_used_and_no_file_is_written(tmp_path: Path) -> None:
     ring = key_ring_of(settings(tmp_path / "data", secret_key="x" * 32))
     assert [each.value for each in ring.secrets] == [b"x" * 32]
     assert not (tmp_path / "data").exists()
 
 
-def test_the_settings_name_older_secrets_that_are_read_and_the_one_that_writes(tmp_path: Path) -> None:
+def test_the_settings_give_the_newest_secret_and_older_ones(tmp_path: Path) -> None:
     ring = key_ring_of(settings(tmp_path, secret_key="n" * 32, old_secret_keys=("with blanks", "other")))
     assert ring.newest.value == b"n" * 32
     assert {each.value for each in ring.secrets} == {b"n" * 32, b"with blanks", b"other"}
@@ -59,12 +59,12 @@ def test_older_secrets_are_a_list_in_the_environment(monkeypatch: pytest.MonkeyP
     assert "'a'" not in repr(Settings())
 
 
-def test_a_ring_without_a_secret_is_none() -> None:
+def test_a_ring_needs_a_secret() -> None:
     with pytest.raises(ValueError, match="needs a secret"):
         KeyRing()
 
 
-def test_a_secret_is_made_once_for_its_owner_alone(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_file_is_created_once_and_private(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("BOT_SECRET_KEY", raising=False)
     before = os.umask(0)
     try:
@@ -77,13 +77,13 @@ def test_a_secret_is_made_once_for_its_owner_alone(path: Path, tmp_path: Path, m
     assert (mode(path), mode(path.parent)) == (0o600, 0o700)
 
 
-def test_a_file_of_one_secret_without_a_line_end_is_read_as_ever(path: Path) -> None:
+def test_a_file_of_one_secret_without_a_line_end_is_still_read(path: Path) -> None:
     path.parent.mkdir()
     path.write_bytes(ONE.replace(b" ", b"-"))
     assert KeyFile(path).newest.value == b"a-first-secret"
 
 
-def test_a_new_secret_writes_and_the_old_one_still_reads(path: Path) -> None:
+def test_a_new_secret_encrypts_and_the_old_one_still_decrypts(path: Path) -> None:
     file = KeyFile(path)
     old = file.newest
 
@@ -95,14 +95,14 @@ def test_a_new_secret_writes_and_the_old_one_still_reads(path: Path) -> None:
     assert [each.name for each in path.parent.iterdir()] == ["secret.key"]
 
 
-def test_another_process_writes_with_a_new_secret_at_once(path: Path) -> None:
+def test_another_process_encrypts_with_a_new_secret_at_once(path: Path) -> None:
     here, there = KeyFile(path), KeyFile(path)
     made = there.add()
     assert here.newest == made
     assert not here.refresh(), "it has seen it"
 
 
-def test_the_old_secrets_go_when_told_to(path: Path) -> None:
+def test_old_secrets_can_be_dropped(path: Path) -> None:
     file = KeyFile(path)
     old, made = file.newest, file.add()
 
@@ -154,7 +154,7 @@ def test_processes_that_start_together_have_one_secret(tmp_path: Path) -> None:
 
 
 def test_a_half_written_draft_of_a_process_that_was_killed_does_not_stop_the_next(path: Path) -> None:
-    # In a container the next process often has the same number.
+    # In a container, the next process often has the same process id.
     path.parent.mkdir()
     (path.parent / f"secret.key.{os.getpid()}").write_bytes(b"half")
     assert len(KeyFile(path).newest.value) == 64

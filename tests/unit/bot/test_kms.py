@@ -1,4 +1,4 @@
-"""The vault under KMS (moto's): bound to table and user, asked seldom, and clear about what goes wrong."""
+"""The vault with KMS (moto's): bound to table and user, few calls, and clear failures."""
 
 import logging
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ CANNOT = "cannot be decrypted"
 
 
 class Counted:
-    """A KMS client that counts what it is asked, and can be made to fail."""
+    """A KMS client that counts its calls, and can be made to fail."""
 
     def __init__(self, client: Any) -> None:
         self.client = client
@@ -62,7 +62,7 @@ def failure(code: str) -> ClientError:
 
 
 def new_key(kms: Counted) -> str:
-    """Point the alias at a new key, as one rotates by hand; return its ARN."""
+    """Point the alias at a new key, as in manual rotation; return its ARN."""
     made: dict[str, str] = kms.client.create_key()["KeyMetadata"]
     kms.client.update_alias(AliasName=ALIAS, TargetKeyId=made["KeyId"])
     return made["Arn"]
@@ -89,7 +89,7 @@ def test_it_says_which_key_has_sealed_it(kms: Counted) -> None:
     assert here.sealed_with(here.seal("usr_1", "openai", DETAILS)) == here.newest()
 
 
-def test_what_a_key_has_sealed_that_is_no_more_is_lost_and_no_outage(kms: Counted) -> None:
+def test_a_value_of_a_deleted_kms_key_is_lost_and_not_an_outage(kms: Counted) -> None:
     sealed = vault(kms).seal("usr_1", "openai", DETAILS)
     new_key(kms)
     here = vault(kms)
@@ -99,7 +99,7 @@ def test_what_a_key_has_sealed_that_is_no_more_is_lost_and_no_outage(kms: Counte
         here.open("usr_1", "openai", sealed)
 
 
-def test_a_key_of_another_account_is_not_even_asked(kms: Counted) -> None:
+def test_a_key_of_another_account_is_never_used(kms: Counted) -> None:
     version, arn, *rest = vault(kms).seal("usr_1", "openai", DETAILS).split(".")
     foreign = arn.replace("123456789012", "999999999999")
     assert foreign != arn
@@ -109,12 +109,12 @@ def test_a_key_of_another_account_is_not_even_asked(kms: Counted) -> None:
     assert kms.asked == ["describe_key"]
 
 
-def test_each_value_has_a_data_key_of_its_own(kms: Counted) -> None:
+def test_each_value_has_its_own_data_key(kms: Counted) -> None:
     here = vault(kms)
     assert len({here.seal("usr_1", "openai", DETAILS).split(".")[2] for _ in range(3)}) == 3
 
 
-def test_kms_is_asked_once_in_the_time_that_a_key_is_remembered(kms: Counted) -> None:
+def test_kms_is_called_once_while_a_key_is_cached(kms: Counted) -> None:
     time = [0.0]
     sealed = vault(kms).seal("usr_1", "openai", DETAILS)
     kms.asked.clear()
@@ -132,7 +132,7 @@ def test_kms_is_asked_once_in_the_time_that_a_key_is_remembered(kms: Counted) ->
     assert kms.asked == ["describe_key", "decrypt", "decrypt"]
 
 
-def test_no_more_keys_are_remembered_than_told(kms: Counted) -> None:
+def test_the_number_of_cached_keys_is_limited(kms: Counted) -> None:
     here = vault(kms, most=2)
     sealed = [here.seal("usr_1", str(number), DETAILS) for number in range(3)]
     kms.asked.clear()
@@ -143,14 +143,14 @@ def test_no_more_keys_are_remembered_than_told(kms: Counted) -> None:
     assert kms.asked == ["decrypt"]
 
 
-def test_a_remembered_key_is_not_another_users(kms: Counted) -> None:
+def test_a_cached_key_is_only_for_its_user(kms: Counted) -> None:
     here = vault(kms)
     sealed = here.seal("usr_1", "openai", DETAILS)
     with pytest.raises(ValueError, match=CANNOT):
         here.open("usr_2", "openai", sealed)
 
 
-def test_after_the_alias_has_moved_the_old_key_reads_and_the_new_one_writes(kms: Counted) -> None:
+def test_after_the_alias_has_moved_the_old_key_decrypts_and_the_new_one_encrypts(kms: Counted) -> None:
     old = vault(kms).seal("usr_1", "openai", DETAILS)
     arn = new_key(kms)
     here = vault(kms)
@@ -159,14 +159,14 @@ def test_after_the_alias_has_moved_the_old_key_reads_and_the_new_one_writes(kms:
     assert here.sealed_with(here.seal("usr_1", "openai", DETAILS)) == here.newest()
 
 
-def test_what_the_deployments_own_secret_has_sealed_is_read_until_it_is_rotated(kms: Counted) -> None:
+def test_values_under_the_deployments_own_secret_are_readable_until_rotated(kms: Counted) -> None:
     old = Vault(KeyRing(b"secret")).seal("usr_1", "openai", DETAILS)
     here = vault(kms)
     assert here.open("usr_1", "openai", old) == DETAILS
     assert here.sealed_with(here.seal("usr_1", "openai", DETAILS)).startswith("kms ")
 
 
-def test_without_kms_what_it_has_sealed_cannot_be_opened(kms: Counted) -> None:
+def test_without_kms_its_values_cannot_be_decrypted(kms: Counted) -> None:
     with pytest.raises(ValueError, match=CANNOT):
         Vault(KeyRing(b"secret")).open("usr_1", "openai", vault(kms).seal("usr_1", "openai", DETAILS))
 
@@ -182,7 +182,7 @@ def test_without_kms_what_it_has_sealed_cannot_be_opened(kms: Counted) -> None:
         (failure("NotFoundException"), NotConfigured, 60),
     ],
 )
-def test_what_kms_fails_with_is_a_503_that_says_when_to_try_again(
+def test_a_kms_failure_is_a_503_with_retry_after(
     kms: Counted, error: Exception, kind: type[Exception], retry_after: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     sealed = vault(kms).seal("usr_1", "openai", DETAILS)
@@ -203,15 +203,13 @@ def test_what_kms_fails_with_is_a_503_that_says_when_to_try_again(
 
 
 @pytest.mark.parametrize("wrapped", ["", "AAAA", "not base64!"])
-def test_a_data_key_that_kms_has_not_wrapped_is_refused(kms: Counted, wrapped: str) -> None:
+def test_a_data_key_that_kms_did_not_wrap_is_refused(kms: Counted, wrapped: str) -> None:
     version, arn, _, text = vault(kms).seal("usr_1", "openai", DETAILS).split(".")
     with pytest.raises(ValueError, match=CANNOT):
         vault(kms).open("usr_1", "openai", ".".join([version, arn, wrapped, text]))
 
 
-def test_a_data_key_is_shown_by_its_owner_alone_and_nothing_of_it_is_logged(
-    kms: Counted, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_the_repr_of_a_data_key_and_the_log_reveal_nothing(kms: Counted, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, "bot")
     made = data_keys(kms).make("usr_1")
     assert repr(made) == f"DataKey({made.arn})"

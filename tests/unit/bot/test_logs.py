@@ -25,7 +25,7 @@ PLANTED = {
 
 @pytest.fixture(params=["text", "json"])
 def written(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
-    """What a process writes to standard error, at the level at which it says most."""
+    """What a process writes to standard error at the most verbose level."""
     out = io.StringIO()
     monkeypatch.setattr(sys, "stderr", out)
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
@@ -40,7 +40,7 @@ def written(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize("what", PLANTED)
-def test_no_secret_is_written_wherever_it_stands(written: io.StringIO, what: str) -> None:
+def test_a_secret_is_redacted_wherever_it_appears(written: io.StringIO, what: str) -> None:
     secret = PLANTED[what]
     log = logging.getLogger("somebody.elses")
 
@@ -77,7 +77,7 @@ def test_no_secret_is_written_wherever_it_stands(written: io.StringIO, what: str
         ("redis://:pa55@cache:6379", "redis://[redacted]@cache:6379"),
     ],
 )
-def test_what_names_itself_a_secret_is_taken_out(text: str, left: str) -> None:
+def test_a_value_named_like_a_secret_is_redacted(text: str, left: str) -> None:
     assert redact(text) == left
 
 
@@ -91,14 +91,14 @@ def test_what_names_itself_a_secret_is_taken_out(text: str, left: str) -> None:
         "There is no such API key.",
     ],
 )
-def test_what_is_no_secret_stays(text: str) -> None:
+def test_other_text_is_kept(text: str) -> None:
     assert redact(text) == text
 
 
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("piece", ["a", "eyJ-", "a://", "sk-", "bearer ", "api_key", "eyJaaaa.", "a.b@"])
-def test_the_search_of_a_long_line_comes_to_an_end(piece: str) -> None:
-    """In time that grows with the square of the length, it would take minutes."""
+def test_a_long_line_is_redacted_in_linear_time(piece: str) -> None:
+    """In quadratic time, it would take minutes."""
     redact((piece * 400_000)[:400_000])
 
 

@@ -1,4 +1,4 @@
-"""Numbers of a body: what was a double comes back as that double, and no digit is lost without a word."""
+"""Numbers in a body: a double comes back as the same double, and no digit is lost silently."""
 
 import json
 import math
@@ -42,7 +42,7 @@ def test_digits_that_no_double_has_are_noted(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["0.0", "-0e99", "1.000000000000000000000000", "0.0000000000000000000000001", "1e22"])
-def test_zeros_are_no_digits_to_lose(text: str) -> None:
+def test_zeros_are_not_significant_digits(text: str) -> None:
     assert not isinstance(read(text), Rounded)
 
 
@@ -51,6 +51,6 @@ def test_a_whole_number_keeps_its_digits(number: int) -> None:
     assert whole_number(str(number)) == number
 
 
-def test_a_whole_number_that_nobody_could_read_back_is_refused() -> None:
+def test_an_integer_with_too_many_digits_is_refused() -> None:
     with pytest.raises(ValueError, match="at most 4,300 digits"):
         whole_number("9" * 4301)

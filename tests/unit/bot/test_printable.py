@@ -1,4 +1,4 @@
-"""What is printed for people holds nothing that a terminal acts upon, wherever a stream cuts it."""
+"""What is printed for people contains no control sequence, wherever a stream splits it."""
 
 import json
 import logging
@@ -20,7 +20,7 @@ ANY = st.text(st.characters() | st.sampled_from(sorted(CONTROLS | DIRECTIONS)) |
 
 
 @given(ANY)
-def test_nothing_is_left_that_a_terminal_acts_upon(text: str) -> None:
+def test_no_control_sequence_is_left(text: str) -> None:
     assert not set(printable(text)) & ((CONTROLS | DIRECTIONS | HALVES) - {"\n", "\t"})
     assert not set(printable_line(text)) & (CONTROLS | DIRECTIONS | HALVES)
     assert printable(printable(text)) == printable(text)
@@ -31,7 +31,7 @@ def test_plain_text_of_any_script_stays_as_it_is(text: str) -> None:
     assert printable(text) == text
 
 
-def test_each_is_shown_by_its_code_point() -> None:
+def test_each_control_character_is_shown_by_its_code_point() -> None:
     assert printable("\x1b[31mred\x1b[0m\x9b2J\u202e\ttab\r\nnext\rover") == (
         "\\u001b[31mred\\u001b[0m\\u009b2J\\u202e\ttab\nnext\\u000dover"
     )
@@ -39,7 +39,7 @@ def test_each_is_shown_by_its_code_point() -> None:
 
 
 @pytest.mark.parametrize("cut", range(10))
-def test_a_sequence_that_two_deltas_share_is_harmless_too(cut: int, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_sequence_split_over_two_deltas_is_harmless_too(cut: int, capsys: pytest.CaptureFixture[str]) -> None:
     text = "\x1b]0;mine\x07\x1b[2J\x9b31m"
     events = [{"sequence": n, "text": part} for n, part in enumerate((text[:cut], text[cut:]), 1)]
     stream = "".join(f"event: message.delta\ndata: {json.dumps(each, ensure_ascii=False)}\n\n" for each in events)

@@ -1,4 +1,4 @@
-"""Turns that were given up while DynamoDB was silent: they are ended when it answers again, aside from the requests."""
+"""Turns that were abandoned while DynamoDB did not answer are ended in the background when it does again."""
 
 import threading
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ def turn(turn_id: str, status: str = "running") -> Turn:
 
 
 class Table:
-    """Answers looks as it is told, turn by turn; with the turn as interrupted when it is told nothing."""
+    """Scripted results of `reconcile_turn`, by turn; without a script, the turn is interrupted."""
 
     def __init__(self) -> None:
         self.answers: dict[str, list[Any]] = {}
@@ -67,14 +67,14 @@ def no_thread(recovery: TurnRecovery) -> bool:
 @pytest.mark.parametrize(
     "first", [OSError("no network"), ItemNotFound("turn"), turn("turn_1")], ids=["silent", "not there yet", "runs"]
 )
-def test_a_turn_is_looked_at_until_it_has_ended(recovery: TurnRecovery, table: Table, first: object) -> None:
+def test_a_turn_is_reconciled_until_it_has_ended(recovery: TurnRecovery, table: Table, first: object) -> None:
     table.answers = {"turn_1": [first, first]}
     recovery.abandon(turn("turn_1"), WHY)
     wait_until(lambda: no_thread(recovery), SOON)
     assert table.looks == ["turn_1"] * 3
 
 
-def test_a_turn_that_never_began_is_looked_at_no_longer_than_its_lease_would_have_lasted(table: Table) -> None:
+def test_a_turn_that_never_began_is_tried_no_longer_than_its_lease(table: Table) -> None:
     table.answers = {"turn_1": [ItemNotFound("turn")] * 100}
     recovery = TurnRecovery(lease=0.1, first_pause=0.001)
     recovery.abandon(turn("turn_1"), WHY)
@@ -93,7 +93,7 @@ def test_a_missing_turn_delays_no_other_and_the_thread_starts_again(recovery: Tu
     assert table.looks[-1] == "turn_3"
 
 
-def test_the_end_of_the_process_waits_for_no_lease_and_takes_nothing_more(recovery: TurnRecovery, table: Table) -> None:
+def test_closing_waits_for_no_lease_and_accepts_nothing_more(recovery: TurnRecovery, table: Table) -> None:
     table.answers = {"turn_1": [ItemNotFound("turn")] * 1000}
     recovery.abandon(turn("turn_1"), WHY)
     wait_until(lambda: table.looks, SOON)
@@ -104,7 +104,7 @@ def test_the_end_of_the_process_waits_for_no_lease_and_takes_nothing_more(recove
     assert "turn_2" not in table.looks
 
 
-def test_what_is_too_much_is_left_to_its_lease(
+def test_turns_beyond_the_maximum_are_left_to_their_lease(
     recovery: TurnRecovery, table: Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_MOST", 2)

@@ -1,4 +1,4 @@
-"""What keeps turns running: threads that outlive their listeners, and leases that are renewed."""
+"""What keeps turns running: threads that outlive their listeners, and renewed leases."""
 
 import threading
 from collections.abc import Iterator
@@ -39,7 +39,7 @@ def test_a_turns_events_come_in_order(turns: TurnStreams) -> None:
     assert [event.text for event in following(turns, turn()) if event] == ["a", "b", "c"]
 
 
-def test_a_turn_starts_at_once_and_runs_to_its_end_though_nobody_listens(turns: TurnStreams) -> None:
+def test_a_turn_starts_at_once_and_runs_to_its_end_without_a_listener(turns: TurnStreams) -> None:
     ended = threading.Event()
 
     def turn() -> Iterator[Any]:
@@ -50,7 +50,7 @@ def test_a_turn_starts_at_once_and_runs_to_its_end_though_nobody_listens(turns: 
     assert ended.wait(SOON)
 
 
-def test_silence_is_broken_by_signs_of_life(turns: TurnStreams, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_silence_is_interrupted_by_keep_alives(turns: TurnStreams, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streams, "KEEP_ALIVE_SECONDS", 0.01)
     heard = threading.Event()
 
@@ -64,7 +64,7 @@ def test_silence_is_broken_by_signs_of_life(turns: TurnStreams, monkeypatch: pyt
     assert [event for event in events if event] == [AnswerDelta("at last", 2)]
 
 
-def test_a_turn_that_breaks_off_breaks_off_for_its_listener(turns: TurnStreams) -> None:
+def test_a_listener_gets_the_error_of_its_turn(turns: TurnStreams) -> None:
     def turn() -> Iterator[Any]:
         yield AnswerDelta("a", 2)
         raise OSError("the table is gone")
@@ -75,7 +75,7 @@ def test_a_turn_that_breaks_off_breaks_off_for_its_listener(turns: TurnStreams) 
         next(events)
 
 
-def test_the_end_waits_for_the_turns_that_run(turns: TurnStreams) -> None:
+def test_closing_waits_for_the_running_turns(turns: TurnStreams) -> None:
     go_on, done = threading.Event(), threading.Event()
 
     def turn() -> Iterator[Any]:
@@ -92,7 +92,7 @@ def test_the_end_waits_for_the_turns_that_run(turns: TurnStreams) -> None:
     assert done.is_set()
 
 
-def test_a_process_takes_no_more_turns_than_it_has_threads(turns: TurnStreams) -> None:
+def test_a_process_accepts_no_more_turns_than_it_has_threads(turns: TurnStreams) -> None:
     go_on = threading.Event()
 
     def turn() -> Iterator[Any]:
@@ -115,7 +115,7 @@ def lease(turn_id: str) -> Lease:
 
 
 class Table:
-    """Takes renewals, and can lose leases, fail or hang."""
+    """A table that accepts renewals, and can lose leases, fail or hang."""
 
     def __init__(self) -> None:
         self.renewed: list[str] = []
@@ -188,7 +188,7 @@ def test_a_lease_that_was_taken_over_is_lost(keeper: LeaseKeeper, table: Table) 
     assert keeper.hold(lease("turn_1")).lost.wait(SOON)
 
 
-def test_a_renewal_that_hangs_holds_up_no_other_lease(keeper: LeaseKeeper, table: Table) -> None:
+def test_a_renewal_that_hangs_delays_no_other_lease(keeper: LeaseKeeper, table: Table) -> None:
     turns = [f"turn_{number}" for number in range(20)]
     stuck, others = set(turns[:3]), set(turns[3:])
     table.hanging = stuck
@@ -201,7 +201,7 @@ def test_a_renewal_that_hangs_holds_up_no_other_lease(keeper: LeaseKeeper, table
     assert not any(each.shall_stop for each in held.values())
 
 
-def test_of_leases_that_wait_for_a_thread_the_one_that_runs_out_first_is_first(
+def test_if_leases_wait_for_a_thread_the_first_to_expire_is_renewed_first(
     table: Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(leases, "RENEWALS_AT_ONCE", 1)
@@ -219,9 +219,7 @@ def test_of_leases_that_wait_for_a_thread_the_one_that_runs_out_first_is_first(
     keeper.close()
 
 
-def test_a_look_for_cancellations_that_hangs_holds_up_no_lease_and_is_the_only_one(
-    keeper: LeaseKeeper, table: Table
-) -> None:
+def test_a_cancellation_check_that_hangs_delays_no_lease_and_is_the_only_one(keeper: LeaseKeeper, table: Table) -> None:
     table.hanging = {"looks"}
     held = keeper.hold(lease("turn_1"))
     wait_until(lambda: table.looks, SOON)
@@ -242,7 +240,7 @@ def test_renewals_that_hang_do_not_keep_a_turn_from_being_cancelled(keeper: Leas
     assert len(table.renewed) == leases.RENEWALS_AT_ONCE, "no thread for each turn"
 
 
-def test_a_keeper_that_was_closed_leaves_no_thread(table: Table) -> None:
+def test_a_closed_keeper_leaves_no_thread(table: Table) -> None:
     before = set(threading.enumerate())
     keeper = LeaseKeeper(duration=0.03)
     table.hanging = {"turn_1"}
@@ -257,7 +255,7 @@ def test_a_keeper_that_was_closed_leaves_no_thread(table: Table) -> None:
     keeper.close()
 
 
-def test_a_turn_that_anybody_cancelled_hears_of_it(keeper: LeaseKeeper, table: Table) -> None:
+def test_a_cancelled_turn_is_notified(keeper: LeaseKeeper, table: Table) -> None:
     held, other = keeper.hold(lease("turn_1")), keeper.hold(lease("turn_2"))
     assert not held.shall_stop
     table.cancelled = {"turn_1"}

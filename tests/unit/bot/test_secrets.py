@@ -1,4 +1,4 @@
-"""The vault, under the deployment's own secrets: what is sealed names its key, and opens for nobody else."""
+"""The vault with the deployment's own secrets: a sealed value names its key, and opens for nobody else."""
 
 import base64
 from pathlib import Path
@@ -29,7 +29,7 @@ def test_what_is_sealed_opens_for_its_user_and_name(vault: Vault) -> None:
     assert vault.open("usr_1", "openai", vault.seal("usr_1", "openai", DETAILS)) == DETAILS
 
 
-def test_what_is_sealed_shows_nothing_and_is_never_the_same_twice(vault: Vault) -> None:
+def test_a_sealed_value_reveals_nothing_and_is_never_the_same_twice(vault: Vault) -> None:
     sealed = [vault.seal("usr_1", "openai", DETAILS) for _ in range(2)]
     assert sealed[0] != sealed[1]
     for each in sealed:
@@ -50,7 +50,7 @@ def test_another_deployment_cannot_open_it(vault: Vault) -> None:
         Vault(KeyRing(b"another secret")).open("usr_1", "openai", vault.seal("usr_1", "openai", DETAILS))
 
 
-def test_another_key_of_the_ring_does_not_open_it_though_it_is_named(vault: Vault) -> None:
+def test_another_key_of_the_ring_does_not_open_it_even_if_named(vault: Vault) -> None:
     ring = KeyRing(SECRET, b"newer")
     version, _, text = vault.seal("usr_1", "openai", DETAILS).split(".")
     with pytest.raises(ValueError, match=CANNOT):
@@ -71,12 +71,12 @@ def test_one_changed_bit_is_noticed(vault: Vault) -> None:
     "sealed",
     ["", "v1", "v1.", "v1.AAAA", "v2.AAAA", "v1.not base64!", "v3.a.AAAA", "kms1.a.b.c", "plain text", "...", "v2.é.é"],
 )
-def test_what_was_never_sealed_is_refused(vault: Vault, sealed: str) -> None:
+def test_a_value_that_was_never_sealed_is_refused(vault: Vault, sealed: str) -> None:
     with pytest.raises(ValueError, match="integration details"):
         vault.open("usr_1", "openai", sealed)
 
 
-def test_an_older_secret_opens_what_it_has_sealed_and_the_newest_seals(vault: Vault) -> None:
+def test_an_older_secret_opens_its_values_and_the_newest_seals(vault: Vault) -> None:
     ring = KeyRing(SECRET, b"newer")
     rotated = Vault(ring)
     old = vault.seal("usr_1", "openai", DETAILS)

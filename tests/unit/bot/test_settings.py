@@ -1,4 +1,4 @@
-"""Settings: each variable works, wrong ones are named, and the page lists them all."""
+"""Settings: each variable works, invalid ones are named, and the page lists them all."""
 
 from pathlib import Path
 from typing import Any
@@ -69,7 +69,7 @@ GIVEN: dict[str, tuple[str, Any]] = {
 
 
 def variables(name: str, field: FieldInfo) -> tuple[str, ...]:
-    """Return the environment variables of a setting, the first that counts first."""
+    """Return the environment variables of a setting, in order of precedence."""
     if isinstance(field.validation_alias, AliasChoices):
         return tuple(str(choice) for choice in field.validation_alias.choices)
     assert field.alias, f"{name} has no variable"
@@ -103,14 +103,14 @@ def test_every_variable_sets_its_setting(variable: str, monkeypatch: pytest.Monk
     assert plain(getattr(Settings(), VARIABLES[variable])) == expected
 
 
-def test_the_more_telling_of_two_variables_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_more_specific_of_two_variables_takes_precedence(monkeypatch: pytest.MonkeyPatch) -> None:
     for first, second in (("AWS_REGION", "AWS_DEFAULT_REGION"), ("AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL")):
         monkeypatch.setenv(second, "second")
         monkeypatch.setenv(first, "first")
         assert getattr(Settings(), VARIABLES[first]) == "first"
 
 
-def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
     bare = Settings()
     for variable in VARIABLES:
         monkeypatch.setenv(variable, "")
@@ -185,7 +185,7 @@ def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
         ("", False),
     ],
 )
-def test_credentials_are_invented_for_an_engine_on_this_machine_alone(
+def test_placeholder_credentials_are_used_only_for_an_engine_on_this_machine(
     endpoint: str, invented: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", endpoint)
@@ -216,6 +216,6 @@ def test_the_page_has_every_setting_with_its_default(name: str) -> None:
     assert line in PAGE.read_text().splitlines(), f"docs/settings.md lacks: {line}"
 
 
-def test_the_page_has_no_setting_that_there_is_not() -> None:
+def test_the_page_has_no_unknown_setting() -> None:
     rows = [line for line in PAGE.read_text().splitlines() if line.startswith("| `")]
     assert rows == [row(name, field) for name, field in Settings.model_fields.items() if name not in INTERNAL]

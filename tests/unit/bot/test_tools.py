@@ -1,4 +1,4 @@
-"""Function calls: those that wait, and the results that fit them."""
+"""Function calls: which are pending, and which results match them."""
 
 import pytest
 
@@ -23,7 +23,7 @@ def test_a_call_is_a_message_that_leads_back_to_the_call() -> None:
     assert call_of(call("c1", "t1", "look", '{"a":1}')) == ToolCall("c1", "look", '{"a":1}')
 
 
-def test_the_calls_at_the_end_wait_in_their_order() -> None:
+def test_the_calls_at_the_end_are_pending_in_their_order() -> None:
     assert list(pending_calls(WAITING).items()) == [
         ("c1", ToolCall("c1", "look", '{"a": 1}')),
         ("c2", ToolCall("c2", "find", "{}")),
@@ -31,7 +31,7 @@ def test_the_calls_at_the_end_wait_in_their_order() -> None:
 
 
 @pytest.mark.parametrize("after", [user("never mind"), result("c1", "t2"), agent("a", "t2")])
-def test_calls_that_were_passed_over_wait_no_more(after: object) -> None:
+def test_ignored_calls_are_no_longer_pending(after: object) -> None:
     assert pending_calls([*WAITING, after]) == {}  # type: ignore[list-item]
     assert pending_calls([]) == {}
 
@@ -58,7 +58,7 @@ def test_results_that_do_not_fit_the_calls_are_refused_with_the_ids_that_do(give
     assert refused.value.fields[0].field == "results"
 
 
-def test_results_that_nothing_waits_for_are_refused() -> None:
+def test_results_without_pending_calls_are_refused() -> None:
     with pytest.raises(ToolResultsExpected, match="No function call"):
         result_drafts([*WAITING, user("never mind")], [ToolResult("c1", "r"), ToolResult("c2", "r")])
 
@@ -75,12 +75,12 @@ def test_more_calls_than_can_be_stored_and_answered_together_fail_the_turn() -> 
     assert MAX_CALLS < MAX_APPEND, "text and calls of an answer are stored in one transaction"
 
 
-def test_a_call_that_was_cut_off_by_the_longest_length_fails_the_turn() -> None:
+def test_a_call_that_was_cut_off_by_max_tokens_fails_the_turn() -> None:
     with pytest.raises(ProviderIncomplete, match="max_tokens"):
         check_calls(completion("{}", '{"place": "Lis', finish_reason="length"))
     check_calls(completion("{}", '{"place": "Lisbon"}', finish_reason="length"))
 
 
-def test_arguments_that_are_no_json_are_the_callers_to_judge() -> None:
+def test_arguments_that_are_not_json_are_left_to_the_caller() -> None:
     check_calls(completion("{broken"))
     check_calls(completion(finish_reason="length"))
