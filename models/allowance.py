@@ -116,17 +116,17 @@ class Quota:
         """
         tokens = max(1, self.estimate(*messages)) if self.limits.of_tokens else 0
         claim = Claim(moment.astimezone(UTC).date().isoformat(), tokens)
-        condition = self._room(claim)
+        condition = self._within_limits(claim)
         actions: list[Action] = [Allowance.running.add({" ".join(running)})]
         if tokens:
             for period in claim.periods:
                 path = entry(Allowance.tokens, period)
                 actions.append(path.set((path | 0) + tokens))
-            actions += [entry(Allowance.tokens, period).remove() for period in self._over(moment)]
+            actions += [entry(Allowance.tokens, period).remove() for period in self._old_periods(moment)]
         transaction.update(PART, self.allowance, actions, condition)
         return claim
 
-    def _room(self, claim: Claim) -> Condition:
+    def _within_limits(self, claim: Claim) -> Condition:
         condition: Condition = Allowance.PK.exists()
         wanted = zip(("tokens_per_day", "tokens_per_month"), claim.periods, strict=True)
         for name, period in wanted if claim.tokens else ():
@@ -146,7 +146,7 @@ class Quota:
             condition &= Allowance.running.does_not_exist() | (taken < most)
         return condition
 
-    def _over(self, moment: datetime) -> list[str]:
+    def _old_periods(self, moment: datetime) -> list[str]:
         oldest = (moment - timedelta(days=_DAYS_KEPT)).date().isoformat()
         return [period for period in self.allowance.tokens or {} if period < oldest[: len(period)]]
 

@@ -1,7 +1,7 @@
 """Every access pattern of the table: one typed function each, declared with its id, its requests and its budget.
 
-The caller's `user_id` comes first wherever an item has an owner: a pattern cannot be called without it, and answers for
-somebody else's item as for a missing one.
+If an item has an owner, the caller's `user_id` is the first parameter: a pattern cannot be called without it, and
+treats another user's item like a missing one.
 """
 
 from models.access_patterns.declare import (

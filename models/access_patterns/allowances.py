@@ -109,7 +109,7 @@ def change_limits(user_id: UserId, changes: Mapping[str, Any]) -> Allowance:
         Request("BatchGetItem", (Conversation,), consistent=True, optional=True),
         Request("UpdateItem", (Allowance,), optional=True),
     ),
-    budget=Budget(3, 3, 1, "two running turns, one of them in a conversation that has been deleted meanwhile"),
+    budget=Budget(3, 3, 1, "two running turns, one of them in a conversation that has since been deleted"),
     routes=(
         "POST /api/v1/conversations/{conversation_id}/messages with a limit that is reached",
         "POST /api/v1/conversations/{conversation_id}/turns with a limit that is reached",

@@ -99,8 +99,8 @@ def create_conversation(
         once: the request's idempotency key.
 
     Raises:
-        InvalidValue: a field is not what it must be.
-        MapTooLarge: the metadata has more names or bytes than it may.
+        InvalidValue: a field has an invalid value.
+        MapTooLarge: the metadata has more names or bytes than its limit.
         ItemNotFound: there is no such agent that the user may use.
         DoneBefore: another request with the same idempotency key was first.
     """
@@ -325,7 +325,7 @@ def list_agent_conversations(
         2,
         1,
         3,
-        "a header of up to 1 KB; 1 request and no RCU without metadata; 2 of the 3 WCU only when the title changes in "
+        "a header of up to 1 KB; 1 request and no RCU without metadata; 2 of the 3 WCU only if the title changes, for "
         "the indexes",
     ),
     routes=("PATCH /api/v1/conversations/{conversation_id}",),
@@ -333,11 +333,12 @@ def list_agent_conversations(
 def update_conversation(user_id: UserId, conversation_id: str, changes: Mapping[str, Any]) -> Conversation:
     """Change the title or single entries of the metadata (None removes one); it does not count as activity.
 
-    Metadata is read first, because all of it together has a limit; two changes of it at one moment do not pass it.
+    To change metadata, the header is read first, because all metadata together has a limit; concurrent changes cannot
+    exceed it.
 
     Raises:
-        InvalidValue: a field cannot be changed, or not to this.
-        MapTooLarge: the metadata would have more names or bytes than it may.
+        InvalidValue: a field cannot be changed, or its new value is not allowed.
+        MapTooLarge: the metadata would have more names or bytes than its limit.
         ItemNotFound: the user has no such conversation.
         Contended: others kept changing its metadata.
     """
@@ -347,7 +348,7 @@ def update_conversation(user_id: UserId, conversation_id: str, changes: Mapping[
     merging = merges(Conversation, changes)
     for attempt in range(MAX_ATTEMPTS):
         conversation = Conversation.from_key(conversation_id=conversation_id)
-        # DynamoDB removes late what has expired, and this update may read nothing before.
+        # DynamoDB deletes expired items late, and this update may run without a read.
         kept = Conversation.expires_at.does_not_exist() | (Conversation.expires_at > int(clock.now().timestamp()))
         condition = owned_by(user_id) & kept
         counted: list[Action] = []
@@ -366,10 +367,10 @@ def update_conversation(user_id: UserId, conversation_id: str, changes: Mapping[
 
 
 def _metadata_unchanged(conversation: Conversation, changes: Mapping[str, Any]) -> tuple[Condition, list[Action]]:
-    """Return the condition that the metadata is what was read, and what says that it is changed now.
+    """Return the condition that the metadata has not changed since it was read, and the action that counts the change.
 
     Raises:
-        MapTooLarge: with these changes it would have more names or bytes than it may.
+        MapTooLarge: with these changes it would have more names or bytes than its limit.
     """
     Conversation.metadata.merged(conversation.metadata, changes["metadata"])
     seen = conversation.metadata_version
@@ -392,8 +393,8 @@ def set_conversation_status(
     """Change the status and the index key that starts with it; `changes` as in `update_conversation`.
 
     Raises:
-        InvalidValue: the status is none, or a field cannot be changed, or not to this.
-        MapTooLarge: the metadata would have more names or bytes than it may.
+        InvalidValue: the status is unknown, a field cannot be changed, or its new value is not allowed.
+        MapTooLarge: the metadata would have more names or bytes than its limit.
         ItemNotFound: the user has no such conversation.
         Contended: its activity kept changing at the same time.
     """

@@ -64,7 +64,7 @@ class Request:
         """When it is sent, in words; empty if every call sends it."""
         if self.alone:
             return "instead of the others"
-        return "not always" if self.optional else ""
+        return "not in every call" if self.optional else ""
 
     @property
     def partition_key(self) -> str:

@@ -115,7 +115,7 @@ def unreachable() -> list[Action]:
 def delete_agent(user_id: UserId, agent_id: str, *, asked_by: str, hold: Hold) -> Erasure:
     """Make an agent unreachable, and return the job that removes it and its owner's conversations with it.
 
-    No new conversation can begin meanwhile: creating one has the condition that its agent is active.
+    No conversation can be started from then on: creating one has the condition that its agent is active.
 
     Raises:
         ItemNotFound: the user has no such agent.

@@ -56,12 +56,12 @@ def usage(user_id: UserId, first: date, last: date) -> list[Usage]:
     A turn counts on the day on which it began.
 
     Raises:
-        InvalidValue: a day is none.
+        InvalidValue: a day is not a date.
     """
     for name, given in (("first", first), ("last", last)):
         # A datetime is a date to Python, and cannot be compared with one.
         if type(given) is not date:
-            raise InvalidValue(name, f"must be a day, and not a {type(given).__name__}")
+            raise InvalidValue(name, f"must be a date, not {type(given).__name__}")
     found: dict[tuple[str, str, str | None], Usage] = {}
     seen: set[str] = set()
     # Records first: one that is deleted between the two reads has left its count by then.

@@ -22,8 +22,8 @@ _SHARED = {
     "PK": "The partition key, rendered from its template.",
     "SK": "The sort key, rendered from its template.",
     "entity": "The item's type, which determines its class.",
-    "expires_at": "When the item expires (TTL), in epoch seconds; absent: never. Every read checks it, as DynamoDB "
-    "deletes late.",
+    "expires_at": "When the item expires (TTL), in epoch seconds; absent: never. Every read checks it, because "
+    "DynamoDB deletes late.",
     "user_id": "The owner.",
     "agent_id": "The agent.",
     "conversation_id": "The conversation.",
@@ -121,7 +121,7 @@ _OWN: dict[str, dict[str, str]] = {
         "listed_at": "The last activity for the indexes: follows `last_active_at` at most once a minute.",
         "user_activity": "Sorts a user's conversations by status and activity.",
         "user_agent": "Groups a user's conversations with one agent.",
-        "agent_activity": "Sorts them by activity.",
+        "agent_activity": "Sorts a user's conversations with one agent by activity.",
         "agent_owner_id": "The agent's owner, if that is another user.",
         "title": "Its title; at most 200 characters.",
         "status": "`active`, `completed` or `archived`; `deleting` while it is being removed.",

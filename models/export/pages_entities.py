@@ -27,7 +27,7 @@ _ORDER = (
     "TurnCount",
 )
 _KINDS = {"S": "text", "N": "number", "M": "map", "B": "bytes", "BOOL": "true or false", "SS": "set of texts"}
-_DONE = {"Put": "creates it", "Update": "changes it", "Delete": "deletes it", "ConditionCheck": "checks it"}
+_EFFECTS = {"Put": "creates it", "Update": "changes it", "Delete": "deletes it", "ConditionCheck": "checks it"}
 
 
 def entities() -> list[type[Item]]:
@@ -133,7 +133,7 @@ def _writers(entity: type[Item]) -> list[list[str]]:
             if request.operation in _WRITES and entity in request.entities
         ]
         if done:
-            rows.append([link(pattern), ", ".join(_DONE[each] for each in dict.fromkeys(done))])
+            rows.append([link(pattern), ", ".join(_EFFECTS[each] for each in dict.fromkeys(done))])
     return rows
 
 

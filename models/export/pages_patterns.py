@@ -27,7 +27,7 @@ def _figure(figures: Figures, unit: str) -> str:
     return values[0] if len(set(values)) == 1 else " / ".join(values)
 
 
-def _beside(budget: Budget, figures: Figures) -> list[str]:
+def _measured_of_budget(budget: Budget, figures: Figures) -> list[str]:
     most = {"requests": budget.requests, "rcu": budget.rcu, "wcu": budget.wcu}
     return [f"{_figure(figures, unit)} of {most[unit]:g}" for unit in most] + [_figure(figures, "items")]
 
@@ -39,11 +39,11 @@ def index_page(measured: Mapping[str, Any], api: Mapping[str, Budget]) -> str:
         [
             f"[{pattern.id}]({pattern.id.lower()}.md)",
             pattern.title,
-            *_beside(pattern.budget, measured["patterns"][pattern.id]),
+            *_measured_of_budget(pattern.budget, measured["patterns"][pattern.id]),
         ]
         for pattern in patterns()
     ]
-    whole = [[name, *_beside(budget, measured["api"][name]), budget.basis] for name, budget in api.items()]
+    whole = [[name, *_measured_of_budget(budget, measured["api"][name]), budget.basis] for name, budget in api.items()]
     growing = ", ".join(pattern.id for pattern in patterns() if pattern.budget.grows)
     return page(
         "Access patterns",
@@ -137,25 +137,25 @@ def _sort_keys(request: Request) -> str:
 
 
 def _how(request: Request) -> str:
-    said = []
+    notes = []
     if request.writes:
-        said.append(
+        notes.append(
             ", ".join(f"{write.part} {write.entity.ENTITY}{' (if any)' * write.optional}" for write in request.writes)
         )
     elif request.operation == "UpdateItem":
-        said.append("if it exists")
+        notes.append("if it exists")
     else:
         words = {
             True: "strongly consistent",
             False: "eventually consistent",
             "either": "strongly or eventually consistent",
         }
-        said.append(words[request.consistent])
+        notes.append(words[request.consistent])
     if request.order:
-        said.append({"either": "in either order"}.get(request.order, f"{request.order} order"))
+        notes.append({"either": "in either order"}.get(request.order, f"{request.order} order"))
     if request.page:
-        said.append(f"page: {request.page}")
-    return "; ".join(said)
+        notes.append(f"page: {request.page}")
+    return "; ".join(notes)
 
 
 def _examples(examples: list[Mapping[str, Any]]) -> list[str]:

@@ -8,7 +8,7 @@ from models.measure.exchange import Exchange
 from models.table import connection
 
 _ID = re.compile(r"\b(usr|agt|conv|msg|turn|key|era|evt)_([0-9a-z]{12})([0-9a-z]{14})\b")
-_NOT_SHOWN = frozenset({"ResponseMetadata", "ConsumedCapacity", "ReturnConsumedCapacity", "UnprocessedKeys"})
+_OMITTED = frozenset({"ResponseMetadata", "ConsumedCapacity", "ReturnConsumedCapacity", "UnprocessedKeys"})
 _TABLE = "turntable"
 _LONGEST = 90
 _MOST = 3
@@ -59,7 +59,7 @@ class Examples:
     def _shown(self, value: Any, name: str = "") -> Any:
         match value:
             case dict():
-                shown_names = {each: self._name(each) for each in value if each not in _NOT_SHOWN}
+                shown_names = {each: self._name(each) for each in value if each not in _OMITTED}
                 return {shown: self._shown(value[each], each) for each, shown in shown_names.items()}
             case list():
                 shown = [self._shown(entry) for entry in value[:_MOST]]

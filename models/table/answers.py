@@ -16,7 +16,7 @@ from botocore.session import Session
 
 # The responses that contain items; only these take long to parse.
 _READS = frozenset({"GetItemOutput", "QueryOutput", "BatchGetItemOutput"})
-_AS_THEY_ARE = frozenset({"S", "N", "BOOL", "NULL", "SS", "NS"})
+_UNCHANGED = frozenset({"S", "N", "BOOL", "NULL", "SS", "NS"})
 
 
 def prepare(session: Session) -> None:
@@ -75,7 +75,7 @@ def _unpack(answer: dict[str, Any]) -> None:
 def _unpack_values(values: Any) -> None:
     for value in values:
         for kind, content in value.items():
-            if kind in _AS_THEY_ARE:
+            if kind in _UNCHANGED:
                 continue
             if kind == "B":
                 value[kind] = b64decode(content)

@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 # How many objects of one page are fetched in parallel, and how many S3 deletes in one request.
 _PARALLEL = 8
-_DELETED_TOGETHER = 1000
+_DELETE_BATCH = 1000
 
 
 @dataclass(frozen=True)
@@ -203,8 +203,8 @@ def delete(keys: Sequence[str]) -> None:
     Raises:
         ContentUnavailable: S3 has not deleted all of them; repeat the call.
     """
-    for start in range(0, len(keys), _DELETED_TOGETHER):
-        together = keys[start : start + _DELETED_TOGETHER]
+    for start in range(0, len(keys), _DELETE_BATCH):
+        together = keys[start : start + _DELETE_BATCH]
         try:
             answer = _bucket.client.delete_objects(
                 Bucket=_bucket.name, Delete={"Objects": [{"Key": key} for key in together], "Quiet": True}
@@ -236,7 +236,7 @@ def of_partition(partition: str) -> list[str]:
     """
     if _bucket.settings is None:
         return []
-    return [each.key for each in islice(every(prefix=f"{_segment(partition)}/"), _DELETED_TOGETHER)]
+    return [each.key for each in islice(every(prefix=f"{_segment(partition)}/"), _DELETE_BATCH)]
 
 
 def every(prefix: str = "") -> Iterator[Found]:
@@ -260,10 +260,10 @@ def fetch(keys: Iterable[str]) -> Iterator[bytes | ContentUnavailable]:
     """
     waiting = list(keys)
     for start in range(0, len(waiting), _PARALLEL):
-        yield from _bucket.threads.map(_got, waiting[start : start + _PARALLEL])
+        yield from _bucket.threads.map(_get_or_error, waiting[start : start + _PARALLEL])
 
 
-def _got(key: str) -> bytes | ContentUnavailable:
+def _get_or_error(key: str) -> bytes | ContentUnavailable:
     try:
         return get(key)
     except ContentUnavailable as error:

@@ -81,7 +81,7 @@ def to_timestamp(moment: datetime, field: str = "time") -> str:
 
 
 def from_timestamp(text: str) -> datetime:
-    """Return the moment that `to_timestamp` wrote.
+    """Return the time that `to_timestamp` formatted.
 
     Raises:
         ValueError: `text` does not have that format.

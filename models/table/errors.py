@@ -32,7 +32,7 @@ class InvalidDraft(TableError, ValueError):
 
 
 class ItemNotFound(TableError):
-    """There is no such item, or it belongs to somebody else; the caller must not be able to tell which."""
+    """There is no such item, or it belongs to another user; the caller must not be able to tell which."""
 
     def __init__(self, what: str) -> None:
         """Take the kind of item that is missing (`conversation`, `agent` …); never whose it might be."""
@@ -83,7 +83,7 @@ class LimitReached(TableError):
     """A turn or a request would exceed one of its user's limits; nothing was written.
 
     `limit` is the limit's name, `size` its value, `used` how much of it is claimed, `wanted` how much more is needed;
-    `resets_at` is when the count starts anew, None if ending turns free it.
+    `resets_at` is when the count restarts, None if it is freed when turns end.
     """
 
     def __init__(self, limit: str, size: int, used: int, wanted: int, resets_at: datetime | None) -> None:
@@ -164,7 +164,7 @@ class MapTooLarge(TableError):
 
     @property
     def allowed(self) -> str:
-        """What is allowed in the field, for the caller."""
+        """What is allowed in the field, as a phrase for the caller."""
         return f"at most {_names_and_bytes(self.limit)} in total; a name with null is removed"
 
 

@@ -52,7 +52,7 @@ INDEXES: tuple[Index, ...] = (
         ("title", "started_at", "status"),
         "A user's conversations with one agent, latest activity first.",
     ),
-    Index("agents_by_id", "agent_key", None, (), "The owner of an agent, by the agent's id alone."),
+    Index("agents_by_id", "agent_key", None, (), "The owner of an agent, by the agent's id only."),
     Index(
         "users_by_id",
         "directory",

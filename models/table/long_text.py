@@ -70,7 +70,7 @@ class BlobAttribute(Attribute[Blob]):
         return Blob(**from_json(value))
 
 
-class _Long(Attribute[Any]):
+class _LongAttribute(Attribute[Any]):
     """The attribute of a long text, which is stored here only while it is short. Accessing it raises if the text could
     not be fetched.
     """
@@ -116,7 +116,7 @@ class _Long(Attribute[Any]):
         Raises:
             InvalidValue: always; it says what to use instead.
         """
-        raise self._several()
+        raise self._refusal()
 
     def remove(self) -> NoReturn:
         """Refuse, as `set` does.
@@ -124,9 +124,9 @@ class _Long(Attribute[Any]):
         Raises:
             InvalidValue: always; it says what to use instead.
         """
-        raise self._several()
+        raise self._refusal()
 
-    def _several(self) -> InvalidValue:
+    def _refusal(self) -> InvalidValue:
         return InvalidValue(
             self.attr_name,
             "a long text is stored in one of several attributes. Set it on the item, then save() the item, "
@@ -134,7 +134,7 @@ class _Long(Attribute[Any]):
         )
 
 
-class LongTextAttribute(_Long):
+class LongTextAttribute(_LongAttribute):
     """A text of any length."""
 
     def text_of(self, value: str) -> str:
@@ -150,7 +150,7 @@ class LongTextAttribute(_Long):
         return readable(value)
 
 
-class LongJsonAttribute(_Long):
+class LongJsonAttribute(_LongAttribute):
     """Any JSON value, of any length."""
 
     def text_of(self, value: Any) -> str:
@@ -211,7 +211,7 @@ class LongItem(Item):
         data = text.encode()
         self.packed = self.blob = None
         if blobs.settings() is None or len(data) <= MAX_PLAIN:
-            self._pack_here(data)
+            self._pack_on_item(data)
             return {}
         packed = zlib.compress(data)
         if len(packed) <= MAX_PACKED:
@@ -221,7 +221,7 @@ class LongItem(Item):
         self.blob = Blob(key, len(data), hashlib.sha256(data).hexdigest(), self.preview(text)[:PREVIEW])
         return {key: packed}
 
-    def _pack_here(self, data: bytes, hint: str | None = None) -> None:
+    def _pack_on_item(self, data: bytes, hint: str | None = None) -> None:
         """Set the attributes to store the text on the item, or to keep it in S3 if it is there unchanged."""
         if len(data) <= MAX_PLAIN:
             self.packed = self.blob = None
@@ -247,7 +247,7 @@ class LongItem(Item):
         if self.unavailable is None:
             value = self.attribute_values.get(self.LONG)
             text = None if value is None else self._long().text_of(value)
-            self._pack_here((text or "").encode(), f"With a bucket, {self.WRITER} stores it in S3.")
+            self._pack_on_item((text or "").encode(), f"With a bucket, {self.WRITER} stores it in S3.")
         # PynamoDB must not see the text: it would store it in its own attribute, or report it missing there.
         others = copy(self)
         others.attribute_values = {**self.attribute_values, self.LONG: None}
@@ -295,8 +295,8 @@ class LongItem(Item):
         self.unavailable = left_out()
 
     @classmethod
-    def _long(cls) -> _Long:
-        return cast("_Long", cls.get_attributes()[cls.LONG])
+    def _long(cls) -> _LongAttribute:
+        return cast("_LongAttribute", cls.get_attributes()[cls.LONG])
 
     def _set_text(self, data: bytes) -> None:
         self._reason = None

@@ -23,7 +23,7 @@ AT_ONCE = 16
 THREAD_NAME = "read"
 
 # Whether the reads are done in sequence instead.
-_in_turn: ContextVar[bool] = ContextVar("reads_in_turn", default=False)
+_sequential: ContextVar[bool] = ContextVar("reads_in_turn", default=False)
 
 
 class _Threads:
@@ -51,11 +51,11 @@ os.register_at_fork(after_in_child=_threads.forget)
 @contextmanager
 def in_turn() -> Iterator[None]:
     """Do the reads inside in sequence, in the given order, for callers that record the requests."""
-    token = _in_turn.set(True)
+    token = _sequential.set(True)
     try:
         yield
     finally:
-        _in_turn.reset(token)
+        _sequential.reset(token)
 
 
 def both(first: Callable[[], A], second: Callable[[], B]) -> tuple[A, B]:
@@ -77,7 +77,7 @@ def side_by_side(reads: Sequence[Callable[[], T]]) -> list[T]:
     Raises:
         Exception: the error of the first read, in the given order, that raised one.
     """
-    if _in_turn.get():
+    if _sequential.get():
         return [copy_context().run(read) for read in reads]
     begun: list[Future[T]] = []
     outcomes: list[tuple[T | None, Exception | None]] = []

@@ -200,7 +200,7 @@ def delete_batch(keys: Sequence[tuple[str, str]]) -> None:
 
     Deletes that DynamoDB leaves unprocessed are retried with backoff.
 
-    Cost: 1 BatchWriteItem for each 25 keys; 1 WCU for each KB of each item. Missing items are no error.
+    Cost: 1 BatchWriteItem for each 25 keys; 1 WCU for each KB of each item. Missing items are not an error.
 
     Raises:
         Contended: DynamoDB kept leaving some unprocessed.

@@ -1,4 +1,4 @@
-"""Runs commands of the AWS CLI for DynamoDB with boto3, as the CLI would: an option is a parameter of its own name."""
+"""Runs AWS CLI commands for DynamoDB with boto3: an option is the parameter with the same name."""
 
 import json
 import shlex
@@ -13,7 +13,7 @@ _FLAGS = {
 
 
 def run(client: Any, command: str, table: str) -> dict[str, Any]:
-    """Run a command against `table`, whatever table it names; return the answer."""
+    """Run a command against `table`, whatever table it names; return the response."""
     program, service, operation, *words = shlex.split(command)
     assert (program, service) == ("aws", "dynamodb")
     parameters: dict[str, Any] = {}

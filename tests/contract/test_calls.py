@@ -1,4 +1,4 @@
-"""A call of a pattern says which pattern it is: to those who watch, in the logs, and on the command line."""
+"""Calls of access patterns are identified: for observers, in the logs, and on the command line."""
 
 import logging
 
@@ -45,7 +45,7 @@ def test_each_log_record_names_the_pattern_that_runs(user_id: str, caplog: pytes
     named = {record.name: record.access_pattern for record in caplog.records if hasattr(record, "access_pattern")}
     assert named["models.access"] == "AP-02"
     assert named["bot"] == ""
-    # What the client logs meanwhile is named too.
+    # Log records of the client during the call name the pattern too.
     assert any(name.startswith("botocore") and pattern == "AP-02" for name, pattern in named.items())
 
 
@@ -63,7 +63,7 @@ def test_the_command_shows_each_pattern(pattern: object) -> None:
         assert text in result.stdout
 
 
-def test_the_command_knows_what_is_not_there() -> None:
+def test_the_command_rejects_an_unknown_pattern() -> None:
     result = CliRunner().invoke(cli, ["patterns", "show", "AP-00"])
     assert result.exit_code == 2
     assert "There is no AP-00" in result.stderr
@@ -77,7 +77,7 @@ def test_the_command_knows_what_is_not_there() -> None:
         (["--messages", "10", "--save", "."], "needs --messages 10,100,1000,10000"),
     ],
 )
-def test_the_command_does_not_measure_what_makes_no_sense(arguments: list[str], complaint: str) -> None:
+def test_the_command_rejects_invalid_options(arguments: list[str], complaint: str) -> None:
     before = settings()
     try:
         result = CliRunner().invoke(cli, ["patterns", "measure", *arguments])

@@ -1,4 +1,4 @@
-"""The checker of the access-pattern contract finds what it is there to find, and says what is wrong and where."""
+"""The checker of the access-pattern contract finds each kind of violation, and says what is wrong and where."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,7 +26,7 @@ OPEN = Request(
 
 @contextmanager
 def declared(function: Callable[..., Any], *requests: Request, at_most: int = 1) -> Iterator[Callable[..., Any]]:
-    """Declare a function as an access pattern, for a while."""
+    """Temporarily declare a function as an access pattern."""
     decorate = access_pattern("AP-00", "Sabotage", question="?", requests=requests, budget=Budget(at_most, 1, 0, "?"))
     try:
         yield decorate(function)
@@ -61,7 +61,7 @@ def test_a_request_outside_of_any_pattern_is_found() -> None:
     assert found == ["no access pattern: GetItem was sent outside of any declared access pattern"]
 
 
-def test_what_a_test_does_past_the_models_is_its_own_business() -> None:
+def test_requests_that_a_test_sends_without_the_models_are_not_checked() -> None:
     with WATCH.expecting() as found, past_the_models():
         scan()
     assert found == []
@@ -87,7 +87,7 @@ def test_a_wrong_sort_key_condition_is_found() -> None:
     ]
 
 
-def test_what_is_sent_beside_a_request_that_is_alone_is_found() -> None:
+def test_a_request_sent_along_with_one_declared_alone_is_found() -> None:
     user, conversation = make_user(), make_conversation()
     one, other = Request("GetItem", (User,), consistent=True), Request("GetItem", (Conversation,), consistent=True)
 
@@ -113,7 +113,7 @@ def test_a_doubled_read_is_found() -> None:
     ]
 
 
-def test_the_pages_of_one_query_are_no_doubled_read() -> None:
+def test_the_pages_of_one_query_are_not_a_doubled_read() -> None:
     conversation = make_conversation()
     say(conversation, *["x" * 390_000] * 4)
     found = broken(

@@ -1,4 +1,4 @@
-"""The documentation is what the code says: nothing is missing, nothing is old, and every link leads somewhere."""
+"""The documentation matches the code: nothing is missing or outdated, and no link is broken."""
 
 import html
 import re
@@ -28,7 +28,7 @@ def test_what_is_generated_is_what_is_committed(name: str) -> None:
     assert (DOCS / name).read_text(encoding="utf-8") == GENERATED[name], "run `make docs`"
 
 
-def test_nothing_is_left_of_what_was_generated_once() -> None:
+def test_no_outdated_generated_file_is_left() -> None:
     assert stale(DOCS, GENERATED) == []
 
 
@@ -93,7 +93,7 @@ def _all(kind: type[BotError]) -> list[type[BotError]]:
 
 
 @pytest.mark.parametrize("path", MARKDOWN, ids=lambda path: path.relative_to(DOCS).as_posix())
-def test_links_lead_somewhere(path: Path) -> None:
+def test_links_are_not_broken(path: Path) -> None:
     for target in _LINK.findall(_FENCE.sub("", path.read_text(encoding="utf-8"))):
         if re.match(r"[a-z]+:", target):
             continue
@@ -104,7 +104,7 @@ def test_links_lead_somewhere(path: Path) -> None:
             assert anchor in anchors(found), f"{path.relative_to(DOCS)} links to {target}, which has no such heading"
 
 
-def test_the_threat_model_names_what_is_there() -> None:
+def test_the_threat_model_names_existing_files() -> None:
     named = set(re.findall(r"`([\w/]+\.py)`", (DOCS / "threat-model.md").read_text()))
     tests = {path.name for path in (DOCS.parent / "tests").rglob("test_*.py")}
     assert len(named) > 20
@@ -122,7 +122,7 @@ def test_every_page_is_linked_from_another() -> None:
         assert path == DOCS / "README.md" or path in linked, f"nothing links to {path.relative_to(DOCS)}"
 
 
-def test_the_navigation_of_the_site_leads_to_pages() -> None:
+def test_the_navigation_of_the_site_has_no_broken_links() -> None:
     site = tomllib.loads((DOCS.parent / "zensical.toml").read_text())["project"]
     for target in re.findall(r"'([^']+\.md)'", str(site["nav"])):
         assert (DOCS / target).exists(), target
@@ -137,6 +137,6 @@ def test_the_site_fetches_nothing_from_elsewhere() -> None:
 
 
 def anchors(path: Path) -> set[str]:
-    """Return what a page's headings are called in links."""
+    """Return the anchors of a page's headings."""
     heads = re.findall(r"^#+ (.+)$", _FENCE.sub("", path.read_text(encoding="utf-8")), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", html.unescape(head).lower()).replace(" ", "-") for head in heads}

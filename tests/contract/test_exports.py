@@ -1,4 +1,4 @@
-"""The exports are what the tools that they are for take, and say what is true of the table."""
+"""The exports have the formats that their tools accept, and match the table."""
 
 import json
 import re
@@ -25,7 +25,7 @@ TYPES = {"S", "N", "B", "SS", "NS", "BS", "M", "L", "BOOL", "NULL"}
 
 
 def described(client: Any, name: str) -> dict[str, Any]:
-    """Return what DynamoDB says of a table, without what differs between any two tables."""
+    """Return DynamoDB's description of a table, without what differs between any two tables."""
     found = client.describe_table(TableName=name)["Table"]
     return {
         "keys": found["KeySchema"],
@@ -62,7 +62,7 @@ def client(table: TableSettings) -> Any:
     return own_client()
 
 
-def test_cloudformation_makes_the_table_that_the_command_makes(table: TableSettings, client: Any) -> None:
+def test_cloudformation_creates_the_same_table_as_the_command(table: TableSettings, client: Any) -> None:
     template = cloudformation.template()
     (resource,) = template["Resources"].values()
     assert resource["Type"] == "AWS::DynamoDB::Table"
@@ -136,7 +136,7 @@ class TestSamples:
             assert type(decode(stored(item))) is entity
             assert entity_of(stored(item)) is entity
 
-    def test_none_says_that_another_is_gone(self) -> None:
+    def test_no_sample_is_hidden(self) -> None:
         assert not [item for item in samples() if item.hidden]
 
 

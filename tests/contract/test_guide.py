@@ -1,4 +1,4 @@
-"""The guide to a new access pattern does what it says: here it is followed to the letter, on a copy."""
+"""The guide to adding an access pattern works: this follows it to the letter on a copy."""
 
 import os
 import re
@@ -19,7 +19,7 @@ BOT = [sys.executable, "-c", "import sys; from bot.cli import main; sys.exit(mai
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """A copy of the repository, without environments and what was built."""
+    """A copy of the repository, without environments and build output."""
     return Path(shutil.copytree(ROOT, tmp_path / "copy", ignore=LEFT_OUT))
 
 
@@ -34,7 +34,7 @@ def run(command: str, copy: Path) -> subprocess.CompletedProcess[str]:
 
 
 def steps() -> list[tuple[str | None, str]]:
-    """Return the steps of the guide: code with the file that it goes to, and commands."""
+    """Return the steps of the guide: code with its file, and commands."""
     found = [
         (title or None, text) for kind, title, text in _BLOCK.findall(GUIDE.read_text()) if kind in ("python", "bash")
     ]
@@ -47,7 +47,7 @@ def test_the_guide_adds_a_pattern(copy: Path) -> None:
     declare, scenario, measure, write, test = steps()
     for title, text in (declare, scenario):
         if title == scenario[0]:
-            # Without its scenario, the new pattern is found to be run by nothing.
+            # Without its scenario, nothing runs the new pattern, which is an error.
             result = run("bot patterns measure --local --messages 10 --only AP-49", copy)
             assert result.returncode == 1
             assert "AP-49 is never run" in result.stderr
@@ -63,7 +63,7 @@ def test_the_guide_adds_a_pattern(copy: Path) -> None:
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-def test_the_changes_are_written_as_the_repository_writes_code() -> None:
+def test_the_guides_code_passes_the_repositorys_checks() -> None:
     for title, text in steps():
         if title:
             result = subprocess.run(

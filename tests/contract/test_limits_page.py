@@ -1,4 +1,4 @@
-"""docs/limits.md says what the code does: each figure is the code's own, or was tried."""
+"""docs/limits.md matches the code: each figure is taken from the code, or was tried."""
 
 import re
 from collections.abc import Mapping
@@ -45,7 +45,7 @@ SIZES = {
 
 
 def parameters(name: str) -> Mapping[str, dict[str, object]]:
-    """Return every query parameter of a name, by its route, as the OpenAPI document has it."""
+    """Return every query parameter with a name, by route, from the OpenAPI document."""
     return {
         f"{method.upper()} {path}": each["schema"]
         for path, methods in DOCUMENT["paths"].items()
@@ -60,7 +60,7 @@ def test_the_page_has_each_size_and_no_other() -> None:
 
 
 @pytest.mark.parametrize("what", SIZES)
-def test_each_size_is_the_codes(what: str) -> None:
+def test_each_size_is_that_of_the_code(what: str) -> None:
     assert ROWS[what].startswith(SIZES[what])
 
 

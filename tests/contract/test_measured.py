@@ -1,4 +1,4 @@
-"""Every access pattern runs here, keeps its budget, and takes what the documentation says that it takes."""
+"""Every access pattern runs here, stays within its budget, and costs what the documentation says."""
 
 import json
 import os
@@ -71,14 +71,14 @@ def test_the_documented_figures_keep_the_budgets() -> None:
             assert not over_budget(name, Cost(**figures), budget)
 
 
-def test_what_they_take_does_not_grow_with_the_conversation() -> None:
+def test_the_cost_does_not_grow_with_the_conversation() -> None:
     growing = {pattern.id for pattern in patterns() if pattern.budget.grows}
     for name, figures in {**MEASURED["patterns"], **MEASURED["api"]}.items():
         if name not in growing:
             assert figures["100"] == figures["1000"] == figures["10000"], f"{name} takes more the longer it gets"
 
 
-def test_a_turn_takes_what_the_design_allows() -> None:
+def test_a_turn_costs_what_the_design_allows() -> None:
     assert (BUDGETS["turn"].requests, BUDGETS["turn"].rcu, BUDGETS["turn"].wcu) == (4, 6, 12)
     assert BUDGETS["turn, a minute after the last"].wcu == 16
     for size in map(str, SIZES):
@@ -136,7 +136,7 @@ class TestCapacity:
         answer = {"Items": [self.item(3000), self.item(3000)]}
         assert cost(self.exchange("Query", {}, answer=answer)).rcu == 1
 
-    def test_a_batch_is_billed_by_item_and_for_what_is_not_there(self) -> None:
+    def test_a_batch_is_billed_by_item_including_missing_ones(self) -> None:
         keys = [{"PK": {"S": str(each)}, "SK": {"S": "PROFILE"}} for each in range(3)]
         body = {"RequestItems": {"t": {"Keys": keys}}}
         answer = {"Responses": {"t": [self.item(5000), self.item(10)]}}
@@ -159,7 +159,7 @@ class TestCapacity:
         "TEST_DYNAMODB_ENDPOINT" not in os.environ, reason="the embedded engine reports no true capacity"
     )
     def test_dynamodb_local_reports_the_same(self, table: Any) -> None:
-        """Reads and updates, base table and all: its transactions are overstated, so those are left out."""
+        """Reads and updates, including the indexes; DynamoDB Local overstates transactions, so those are left out."""
         user = make_user(preferences={"essay": "x" * 5000})
         conversation = make_conversation()
         say(conversation, *["x" * 1200] * 30)

@@ -1,4 +1,4 @@
-"""Nobody acts for a user whom authentication did not name: a type says so, and few may make one."""
+"""Nobody acts for a user without authentication: this is enforced by a type that only a few places may create."""
 
 import ast
 import inspect
@@ -14,16 +14,16 @@ from models.table.tenancy import UserId
 
 ROOT = Path(models.__file__).parents[1]
 
-# Who may say for whom something is done, and why. A new place is a decision to be reviewed, not an accident.
+# The places that may create a `UserId`, and why. A new one is a decision to be reviewed.
 MAY_ACT_FOR = {
-    # The key that was presented stands for its user.
+    # The presented key belongs to its user.
     "src/bot/access/keys.py: _caller",
-    # The token that was verified stands for the user of its identity.
+    # The verified token belongs to the user of its identity.
     "src/bot/access/sign_in.py: caller_with_claims",
     # A key for a user whose profile was just read, by the user or by the operator.
     "src/bot/access/keys.py: issue_key",
     # The route has checked that the caller is this user, or an administrator.
-    # The agent's owner, for a turn of somebody whom the owner lends credentials to.
+    # The agent's owner, for a turn of another user with the owner's credentials.
     "src/bot/turns/credentials.py: lent_credentials",
     "src/bot/api/shapes/users.py: reachable",
     # The operator.
@@ -45,7 +45,7 @@ MAY_ACT_FOR = {
     # By email, for an administrator and for the operator.
     "models/access_patterns/users.py: get_user_by_email",
 }
-# Patterns that act for nobody's data in particular: what they are asked by names no user of ours yet, or all of them.
+# Patterns that do not act for one user: their arguments identify no user yet, or all users.
 FOR_NOBODY = {
     "AP-01": "makes the user",
     "AP-03": "an administrator's, by email",
@@ -70,12 +70,12 @@ FOR_NOBODY = {
     "AP-59": "looks at the turns that run in this process",
     "AP-97": "the operator's, the whole bucket",
 }
-# What carries its owner with it, as a `UserId`.
+# Arguments that contain their owner as a `UserId`.
 CARRIERS = (Owner, Lease)
 
 
 def _mints() -> Iterator[str]:
-    """Give each place in the code that makes a `UserId`, but for the scenarios of the measurements."""
+    """Yield each place in the code that creates a `UserId`, except the scenarios of the measurements."""
     for folder in ("models", "src/bot"):
         for path in sorted((ROOT / folder).rglob("*.py")):
             name = path.relative_to(ROOT).as_posix()
@@ -98,11 +98,11 @@ def _functions_that_mint(tree: ast.Module) -> Iterator[str]:
             yield max(around, key=lambda each: each.lineno).name if around else "(module)"
 
 
-def test_only_these_places_say_for_whom_something_is_done() -> None:
+def test_only_these_places_call_acting_for() -> None:
     assert set(_mints()) == MAY_ACT_FOR
 
 
-def test_every_pattern_that_acts_for_a_caller_takes_a_user_id_that_no_text_can_be() -> None:
+def test_every_pattern_that_acts_for_a_caller_takes_a_user_id_and_not_a_str() -> None:
     for pattern in patterns():
         function = inspect.unwrap(pattern.function)
         kinds = get_type_hints(function)

@@ -96,7 +96,12 @@ def _query(*entities: type[Item], sort_key: str) -> Request:
         ),
     ),
     budget=Budget(
-        9, 11, 44, "a conversation of 10 messages in 5 turns; 100 items per Query, 25 per BatchWriteItem", grows=True
+        9,
+        11,
+        44,
+        "a conversation of 10 messages in 5 turns; a larger one takes a Query for each 100 items and a BatchWriteItem "
+        "for each 25",
+        grows=True,
     ),
     routes=(
         "DELETE /api/v1/conversations/{conversation_id}",

@@ -96,18 +96,18 @@ def _remove(job: Erasure, hold: Hold, step: str, found: Sequence[Raw]) -> None:
     checkpoint(job, hold, (step, found[-1]["SK"]["S"]), Counter(kinds))
     delete_batch([key for keys in events.values() for key in keys])
     if job.kind != "user":
-        _leave_counts(job, there)
+        _store_counts(job, there)
     delete_batch(_keys(turns.values()))
     delete_batch(_keys(ApiKey.from_key(key_hash=raw["key_hash"]["S"]) for raw in found if "key_hash" in raw))
     for raw in found:
         if raw["entity"]["S"] == Agent.ENTITY:
             delete_batch(leads_to(Agent.from_raw_data(dict(raw))))
         elif raw["entity"]["S"] == AgentGrant.ENTITY:
-            _leave_grant(AgentGrant.from_raw_data(dict(raw)))
+            _revoke_grant(AgentGrant.from_raw_data(dict(raw)))
     delete_batch([(raw["PK"]["S"], raw["SK"]["S"]) for raw in found])
 
 
-def _leave_counts(job: Erasure, turns: Sequence[Turn]) -> None:
+def _store_counts(job: Erasure, turns: Sequence[Turn]) -> None:
     """Store the counts of turns that will be deleted; idempotent.
 
     No counts are stored for a user who is being deleted, because that erasure may have removed the counts already.
@@ -121,7 +121,7 @@ def _leave_counts(job: Erasure, turns: Sequence[Turn]) -> None:
             transaction.commit()
 
 
-def _leave_grant(grant: AgentGrant) -> None:
+def _revoke_grant(grant: AgentGrant) -> None:
     """Remove a user who is being deleted from the users that an agent is shared with."""
     agent = Agent.from_key(user_id=grant.owner_id, agent_id=grant.agent_id)
     with suppress(ItemNotFound):

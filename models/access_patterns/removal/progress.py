@@ -37,7 +37,7 @@ def checkpoint(job: Erasure, hold: Hold, place: tuple[str, str], counts: Mapping
         Erasure.lease_expires_at.set(clock.table_now() + hold.lease),
     ]
     try:
-        job.update(actions=actions, condition=_ours(job))
+        job.update(actions=actions, condition=_lease_held(job))
     except UpdateError as error:
         if condition_failed(error):
             raise LeaseLost(job.erasure_id) from error
@@ -62,7 +62,7 @@ def complete(job: Erasure) -> None:
         set_or_remove(Erasure.expires_at, expiry(moment + RECEIPTS_KEPT)),
         Erasure.lease_expires_at.remove(),
     ]
-    transaction.update("erasure", job, actions, _ours(job))
+    transaction.update("erasure", job, actions, _lease_held(job))
     transaction.delete("pending", PendingErasure(erasure_id=job.erasure_id))
     try:
         transaction.commit()
@@ -91,7 +91,7 @@ def _sum(job: Erasure, counts: Mapping[str, int]) -> dict[str, int]:
     )
 
 
-def _ours(job: Erasure) -> Condition:
+def _lease_held(job: Erasure) -> Condition:
     condition: Condition = (Erasure.fence == job.fence) & (Erasure.worker == job.worker)
     condition &= Erasure.completed_at.does_not_exist()
     return condition

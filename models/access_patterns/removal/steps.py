@@ -33,7 +33,7 @@ from models.user import User
 _HEADER = Conversation.SK.template.text
 _PROFILE = User.SK.template.text
 # A user's data in separate partitions. The names are stored in unfinished jobs, which another version may resume.
-_OF_USERS: Mapping[str, type[Item]] = {
+_OTHER_PARTITIONS: Mapping[str, type[Item]] = {
     "turns": Turn,
     "counts": TurnCount,
     "repeats": IdempotencyRecord,
@@ -65,7 +65,7 @@ def _everything(job: Erasure, hold: Hold) -> Steps:
     partition = partition_of(User, user_id=job.user_id)
     yield from delete_items(job, hold, "keys", partition, ApiKeyEntry.SK.startswith(ApiKeyEntry.SK.template.prefix))
     yield from _conversations(job, hold, ConversationEntry.SK.template.prefix)
-    for step, entity in _OF_USERS.items():
+    for step, entity in _OTHER_PARTITIONS.items():
         own = partition_of(entity, user_id=job.user_id)
         yield from delete_items(job, hold, step, own, entity.SK.startswith(entity.SK.template.prefix))
     yield from delete_items(job, hold, "profile", partition, User.SK < _PROFILE)

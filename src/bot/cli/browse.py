@@ -59,11 +59,11 @@ def browse(
         pk = User.PK.template.render(user_id=get_user_by_email(email).user_id)
     if pk is None and index is None:
         index, key = "users_by_id", User.directory.template.render()
-    question = _question(settings.table_name, pk, index, key, prefix) | {
+    query = _query(settings.table_name, pk, index, key, prefix) | {
         "ScanIndexForward": not newest,
         "Limit": limit,
     }
-    for page in _pages(question, after):
+    for page in _pages(query, after):
         for item in page["Items"]:
             click.echo(json.dumps(item, ensure_ascii=True) if as_json else _shown(item, index, full))
         place = json.dumps(page["LastEvaluatedKey"], separators=(",", ":")) if "LastEvaluatedKey" in page else None
@@ -73,7 +73,7 @@ def browse(
             return
 
 
-def _question(table: str, pk: str | None, index: str | None, key: str | None, prefix: str | None) -> dict[str, Any]:
+def _query(table: str, pk: str | None, index: str | None, key: str | None, prefix: str | None) -> dict[str, Any]:
     """Return the arguments of the Query, except its direction and page."""
     found = next((each for each in INDEXES if each.name == index), None)
     names = {"#p": found.partition_key if found else "PK"}
@@ -94,7 +94,7 @@ def _question(table: str, pk: str | None, index: str | None, key: str | None, pr
     } | ({"IndexName": found.name} if found else {"ConsistentRead": True})
 
 
-def _pages(question: Mapping[str, Any], after: str | None) -> Iterator[dict[str, Any]]:
+def _pages(query: Mapping[str, Any], after: str | None) -> Iterator[dict[str, Any]]:
     start = {}
     if after is not None:
         try:
@@ -102,7 +102,7 @@ def _pages(question: Mapping[str, Any], after: str | None) -> Iterator[dict[str,
         except ValueError as error:
             raise click.UsageError("--after needs the position that the previous page printed.") from error
     while True:
-        page = client().query(**question, **start)
+        page = client().query(**query, **start)
         yield page
         start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
 

@@ -50,7 +50,7 @@ def show_erasure(settings: Settings, erasure_id: str) -> None:  # noqa: ARG001
 def run(settings: Settings) -> None:
     """Resume all waiting erasures: those whose worker has died."""
     service = Erasures(settings.lease)
-    jobs = list(service.remaining(_tell))
+    jobs = list(service.remaining(_report))
     for job in jobs:
         click.echo(f"{job.erasure_id}  {'completed' if job.completed else 'put off'}  {_counts(job)}")
     if not all(job.completed for job in jobs):
@@ -65,7 +65,7 @@ def remove(settings: Settings, ask: Callable[[Erasures], Erasure]) -> Erasure:
     """
     service = Erasures(settings.lease, within_request=0, background=False)
     job = ask(service)
-    for own in service.remaining(_tell, others=False):
+    for own in service.remaining(_report, others=False):
         job = own
     if not job.completed:
         click.echo(f"Erasure {job.erasure_id} is not complete; `bot erasures run` resumes it.", err=True)
@@ -73,7 +73,7 @@ def remove(settings: Settings, ask: Callable[[Erasures], Erasure]) -> Erasure:
     return job
 
 
-def _tell(job: Erasure) -> None:
+def _report(job: Erasure) -> None:
     click.echo(f"{job.erasure_id}: {_counts(job)}", err=True)
 
 

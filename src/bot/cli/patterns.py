@@ -71,12 +71,12 @@ def show(pattern_id: str) -> None:
 
 
 def _request(request: Request) -> str:
-    said = [request.operation, *([f"on {request.index}"] if request.index else []), request.partition_key]
-    said += [request.sort_key] if request.sort_key else []
-    said += ["strongly consistent"] if request.consistent is True else []
-    said += [request.order] if request.order else []
-    said += [f"{write.part} {write.entity.ENTITY}{'?' if write.optional else ''}" for write in request.writes]
-    return ", ".join(said) + (f" ({request.when})" if request.when else "")
+    words = [request.operation, *([f"on {request.index}"] if request.index else []), request.partition_key]
+    words += [request.sort_key] if request.sort_key else []
+    words += ["strongly consistent"] if request.consistent is True else []
+    words += [request.order] if request.order else []
+    words += [f"{write.part} {write.entity.ENTITY}{'?' if write.optional else ''}" for write in request.writes]
+    return ", ".join(words) + (f" ({request.when})" if request.when else "")
 
 
 @contextmanager
@@ -163,15 +163,15 @@ def run_all(settings: Settings, sizes: list[int], only: tuple[str, ...] = ()) ->
         figures["patterns"].setdefault(pattern.id, {})[str(each.messages)] = each.cost.as_dict()
         examples.setdefault(pattern.id, json.loads(json.dumps(reader.of(each.exchanges))))
         problems += each.problems
-        _tell(_titled(pattern), each.messages, each.cost, pattern.budget)
+        _report(_titled(pattern), each.messages, each.cost, pattern.budget)
     for request in measure_api(settings, sizes) if not only else ():
         figures["api"].setdefault(request.name, {})[str(request.messages)] = request.cost.as_dict()
         problems += request.problems
-        _tell(f"API    {request.name}", request.messages, request.cost, BUDGETS[request.name])
+        _report(f"API    {request.name}", request.messages, request.cost, BUDGETS[request.name])
     return {"measured": figures, "examples": examples}, list(dict.fromkeys(problems))
 
 
-def _tell(name: str, messages: int, cost: Cost, budget: Budget) -> None:
+def _report(name: str, messages: int, cost: Cost, budget: Budget) -> None:
     taken = f"{_requests(cost.requests)}, {cost.rcu:g} RCU, {cost.all_wcu} WCU, {cost.items} items"
     most = "grows with the data" if budget.grows and messages > min(SIZES) else f"budget {_budget(budget)}"
     click.echo(f"{name:46} {messages:>6} messages: {taken:44} {most}")

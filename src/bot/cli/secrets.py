@@ -50,7 +50,7 @@ def rotate(settings: Settings, dry_run: bool) -> None:
     """Re-encrypt all users' integration details with the newest key.
 
     It can be stopped at any time and run again: values under the newest key are left alone. Users may change their
-    details meanwhile. It exits with 1 if a value could not be re-encrypted.
+    details while it runs. It exits with 1 if a value could not be re-encrypted.
     """
     vault = Vault(key_ring_of(settings), data_keys_of(settings))
     newest = vault.newest()

@@ -421,7 +421,7 @@ def test_objects_are_counted_once_wherever_a_removal_is_cut_short(
     deleted: bool, stored: Stored, fake_clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At each page of two objects, right before S3 deletes it, or right after."""
-    monkeypatch.setattr(blobs, "_DELETED_TOGETHER", 2)
+    monkeypatch.setattr(blobs, "_DELETE_BATCH", 2)
     delete = blobs.delete
 
     def deletions(left: Iterator[int]) -> Callable[[list[str]], None]:

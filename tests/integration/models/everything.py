@@ -1,4 +1,4 @@
-"""One user with one of everything, and its ids: what most access patterns need to be called at all."""
+"""One user with one of everything, and their ids: the arguments for calls of most access patterns."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -21,7 +21,7 @@ LEASE = timedelta(seconds=30)
 
 @dataclass(frozen=True)
 class Ids:
-    """What things are called."""
+    """The ids of the items."""
 
     user_id: str
     email: str
@@ -76,7 +76,7 @@ def begin(conversation: Conversation, *contents: str, lease: timedelta = LEASE) 
 
 
 def begin_limited(ids: Ids) -> Begun:
-    """Begin a turn that claims of its user's allowance, in a new conversation."""
+    """Begin a turn that claims part of its user's allowance, in a new conversation."""
     conversation = create_conversation(ids.user_id, ids.agent_id)
     return begin_turn(
         ids.user_id,

@@ -1,4 +1,4 @@
-"""How a list is read to its end, and what each of its pages promises."""
+"""Reads lists to their end, and checks each page."""
 
 from collections.abc import Callable
 from typing import TypeVar

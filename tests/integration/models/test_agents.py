@@ -1,4 +1,4 @@
-"""Agents: in their owner's hands alone, changed a field at a time, each change counted."""
+"""Agents: accessible only to their owner, changed field by field, with a version that counts the changes."""
 
 import json
 from functools import partial
@@ -17,7 +17,7 @@ from tests.together import at_once
 pytestmark = pytest.mark.usefixtures("table")
 
 
-def test_an_agent_reads_back_as_it_was_made(fake_clock: FakeClock) -> None:
+def test_an_agent_reads_back_unchanged(fake_clock: FakeClock) -> None:
     user = make_user()
     functions = [{"name": "add", "parameters": {"type": "object", "properties": {"": {}}}}]
     made = create_agent(
@@ -39,13 +39,13 @@ def test_an_agent_reads_back_as_it_was_made(fake_clock: FakeClock) -> None:
     assert get_agent(user.user_id, made.agent_id, consistent=False).serialize() == made.serialize()
 
 
-def test_an_agent_needs_a_user_who_is_there() -> None:
+def test_an_agent_needs_an_existing_user() -> None:
     with pytest.raises(ItemNotFound, match="user"):
         create_agent("usr_none", name="Ada", provider="echo", model="echo-1")
     assert list_agents("usr_none", 10).items == ()
 
 
-def test_an_agent_changes_a_field_at_a_time_and_counts_it(fake_clock: FakeClock) -> None:
+def test_single_fields_of_an_agent_change_and_increment_its_version(fake_clock: FakeClock) -> None:
     agent = make_agent(system_message="Be brief.", settings={"temperature": 1, "top_p": 0.5})
     fake_clock.advance(seconds=1)
     changed = update_agent(
@@ -57,13 +57,13 @@ def test_an_agent_changes_a_field_at_a_time_and_counts_it(fake_clock: FakeClock)
     assert get_agent(agent.user_id, agent.agent_id).serialize() == changed.serialize()
 
 
-def test_functions_can_be_replaced_and_taken_away() -> None:
+def test_functions_can_be_replaced_and_removed() -> None:
     agent = make_agent(functions=[{"name": "a"}])
     assert update_agent(agent.user_id, agent.agent_id, {"functions": [{"name": "b"}]}).functions == [{"name": "b"}]
     assert update_agent(agent.user_id, agent.agent_id, {"functions": None}).functions is None
 
 
-def test_eight_changes_at_once_are_eight_changes() -> None:
+def test_eight_concurrent_changes_are_all_kept() -> None:
     agent = make_agent()
     changes = [{"settings": {f"name{number}": number}} for number in range(8)]
     at_once([partial(update_agent, agent.user_id, agent.agent_id, change) for change in changes])
@@ -88,7 +88,7 @@ def test_the_largest_agent_can_be_shared_and_published() -> None:
     assert publish_agent(agent.user_id, agent.agent_id, published=True).published
 
 
-def test_an_agent_that_is_too_large_already_can_become_smaller() -> None:
+def test_an_agent_that_is_already_too_large_can_shrink() -> None:
     agent = make_agent(system_message="x" * 300_000)
     settings = {str(number): {"S": json.dumps("x" * 1000)} for number in range(90)}
     change(agent, "settings", {"M": settings})
@@ -100,7 +100,7 @@ def test_an_agent_that_is_too_large_already_can_become_smaller() -> None:
     assert get_agent(agent.user_id, agent.agent_id).serialize() == smaller.serialize()
 
 
-def test_an_operator_finds_whose_an_agent_is() -> None:
+def test_an_operator_finds_the_owner_of_an_agent() -> None:
     agent = make_agent()
     assert find_agent_owner(agent.agent_id) == agent.user_id
     with pytest.raises(ItemNotFound, match="agent"):

@@ -1,4 +1,4 @@
-"""Allowances: what is claimed never passes a limit, whatever happens at once, and is exact when all has ended."""
+"""Allowances: claims never exceed a limit, even concurrently, and are exact once all turns have ended."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -44,7 +44,7 @@ def end(begun: Begun, used: int, status: TurnEnd = "completed") -> None:
 
 
 def claimed(user_id: str) -> tuple[list[int], int]:
-    """Return what is claimed of a day and its month, and how many turns run."""
+    """Return the claims on a day and its month, and the number of running turns."""
     found = get_allowance(user_id)
     return [found.tokens[period] for period in sorted(found.tokens)], len(found.running or ())
 
@@ -78,7 +78,7 @@ def test_nothing_is_claimed_without_a_quota(fake_clock: FakeClock) -> None:
     assert stored(Allowance.from_key(user_id=conversation.user_id)) == {}
 
 
-def test_fifty_turns_at_once_against_a_quota_for_ten() -> None:
+def test_fifty_concurrent_turns_with_a_quota_for_ten() -> None:
     agent = make_agent()
     conversations = [make_conversation(agent) for _ in range(50)]
     get_allowance(agent.user_id)
@@ -92,7 +92,7 @@ def test_fifty_turns_at_once_against_a_quota_for_ten() -> None:
     assert claimed(agent.user_id) == ([300, 300], 0)
 
 
-def test_turns_at_once_are_limited() -> None:
+def test_concurrent_turns_are_limited() -> None:
     agent = make_agent()
     conversations = [make_conversation(agent) for _ in range(8)]
     outcomes = at_once([partial(begin, each, 1) for each in conversations])
@@ -112,7 +112,7 @@ def test_turns_at_once_are_limited() -> None:
         (Limits(tokens_per_day=100, tokens_per_month=99), "tokens_per_month", datetime(2026, 12, 1, tzinfo=UTC)),
     ],
 )
-def test_a_refusal_says_what_was_hit(limits: Limits, name: str, resets_at: datetime, fake_clock: FakeClock) -> None:
+def test_a_refusal_names_the_limit(limits: Limits, name: str, resets_at: datetime, fake_clock: FakeClock) -> None:
     fake_clock.moment = datetime(2026, 11, 22, 18, tzinfo=UTC)
     conversation = make_conversation()
     with pytest.raises(LimitReached) as refused:
@@ -121,8 +121,8 @@ def test_a_refusal_says_what_was_hit(limits: Limits, name: str, resets_at: datet
     assert refused.value.resets_at == resets_at
 
 
-def test_who_comes_first_counts() -> None:
-    """The allowance that was read says that there is room, and somebody takes it before the write."""
+def test_the_first_claim_wins() -> None:
+    """The allowance that was read leaves room, but another turn claims it before the write."""
     agent = make_agent()
     mine, other = make_conversation(agent), make_conversation(agent)
     limits = Limits(tokens_per_day=150)
@@ -151,7 +151,7 @@ def test_a_lost_acknowledgement_counts_once(write: str, monkeypatch: pytest.Monk
     assert claimed(conversation.user_id) == ([40, 40], 0)
 
 
-def test_a_dead_workers_claim_is_given_back_by_who_settles_its_turn(fake_clock: FakeClock) -> None:
+def test_reconciling_a_turn_releases_its_dead_workers_claim(fake_clock: FakeClock) -> None:
     conversation = make_conversation()
     begun = begin(conversation)
     fake_clock.advance(seconds=31)
@@ -160,7 +160,7 @@ def test_a_dead_workers_claim_is_given_back_by_who_settles_its_turn(fake_clock: 
     assert claimed(conversation.user_id) == ([0, 0], 0)
 
 
-def test_the_dead_are_found_by_who_is_refused(fake_clock: FakeClock) -> None:
+def test_a_refused_turn_finds_orphaned_turns(fake_clock: FakeClock) -> None:
     agent = make_agent()
     alive, dead, erased = (begin(make_conversation(agent)) for _ in range(3))
     del alive
@@ -190,14 +190,14 @@ def test_a_turn_is_settled_on_the_day_it_began(fake_clock: FakeClock) -> None:
     assert tokens == {"2026-12": 15, "2026-12-11": 8}
 
 
-def test_own_limits_come_before_the_deployments() -> None:
+def test_own_limits_override_the_deployments() -> None:
     user = make_user()
     found = change_limits(user.user_id, {"tokens_per_day": 5})
     assert ALL.but(found.limits) == Limits(5, 5000, 3)
     assert ALL.but(change_limits(user.user_id, {"tokens_per_day": None, "turns_at_once": 0}).limits).turns_at_once == 0
 
 
-def test_the_allowance_goes_with_its_user() -> None:
+def test_the_allowance_is_deleted_with_its_user() -> None:
     conversation = make_conversation()
     end(begin(conversation), 5)
     delete_user(conversation.user_id)

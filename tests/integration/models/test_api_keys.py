@@ -1,4 +1,4 @@
-"""API keys: one lookup by hash, and none once the key is revoked or over."""
+"""API keys: found by hash, until the key is revoked or expires."""
 
 import uuid
 
@@ -29,7 +29,7 @@ def test_a_key_is_found_by_its_hash(fake_clock: FakeClock) -> None:
     assert (listed.hint, listed.name, listed.created_at) == ("wxyz", "laptop", fake_clock.moment)
 
 
-def test_a_key_needs_a_user_who_is_there() -> None:
+def test_a_key_needs_an_existing_user() -> None:
     key_hash = new_hash()
     with pytest.raises(ItemNotFound, match="user"):
         create_api_key("usr_none", key_hash=key_hash, hint="wxyz", role="user")
@@ -37,7 +37,7 @@ def test_a_key_needs_a_user_who_is_there() -> None:
         find_api_key(key_hash)
 
 
-def test_a_revoked_key_opens_nothing_and_is_listed_no_longer() -> None:
+def test_a_revoked_key_is_refused_and_no_longer_listed() -> None:
     user, key_hash = make_user(), new_hash()
     entry = create_api_key(user.user_id, key_hash=key_hash, hint="wxyz", role="user")
     kept = create_api_key(user.user_id, key_hash=new_hash(), hint="abcd", role="user")
@@ -50,7 +50,7 @@ def test_a_revoked_key_opens_nothing_and_is_listed_no_longer() -> None:
         revoke_api_key(user.user_id, entry.key_id)
 
 
-def test_a_key_stops_when_its_time_is_over_though_it_is_still_in_the_table(fake_clock: FakeClock) -> None:
+def test_an_expired_key_is_refused_while_it_is_still_in_the_table(fake_clock: FakeClock) -> None:
     user, key_hash = make_user(), new_hash()
     expires = fake_clock.moment.replace(microsecond=0)
     fake_clock.advance(minutes=-10)

@@ -1,6 +1,6 @@
-"""Each access pattern takes as many requests as it declares: no more in the plain case, and no fewer at its most.
+"""Each access pattern sends as many requests as it declares: in the plain case, and at most.
 
-What the requests are is held against the declarations in every test (`tests/contract_watch.py`).
+Every test checks the requests themselves against the declarations (`tests/contract_watch.py`).
 """
 
 from collections.abc import Callable
@@ -96,7 +96,7 @@ def with_lease(call: Callable[..., object]) -> Callable[[Ids], Run]:
 
 
 def with_somebody(call: Callable[[Ids, UserId], object]) -> Callable[[Ids], Run]:
-    """Make another user first."""
+    """Create another user first."""
 
     def prepare(ids: Ids) -> Run:
         other = acting_for(make_user().user_id)
@@ -122,13 +122,13 @@ def a_job(ids: Ids) -> Run:
 
 
 def orphaned(ids: Ids) -> Run:
-    """A turn that was followed, and whose lease has run out."""
+    """A streamed turn whose lease has expired."""
     begun = begin_turn(ids.user_id, ids.conversation_id, lambda _: [], window=20, lease=timedelta(0), announced=True)
     return lambda: reconcile_turn(begun.lease.turn)
 
 
 def with_a_dead_claim(ids: Ids) -> Run:
-    """Two turns that run, one of them in a conversation that is gone."""
+    """Two running turns, one of them in a deleted conversation."""
     dead, _ = (begin_limited(ids) for _ in range(2))
     delete_conversation(ids.user_id, dead.lease.conversation.conversation_id)
     return lambda: release_ended_turns(ids.user_id)
@@ -243,7 +243,7 @@ def unchanged(table: object) -> Ids:
 
 
 @pytest.mark.parametrize("pattern", patterns(), ids=lambda pattern: pattern.id)
-def test_the_plain_case_takes_the_requests_that_are_declared(pattern: AccessPattern, unchanged: Ids) -> None:
+def test_the_plain_case_sends_the_declared_requests(pattern: AccessPattern, unchanged: Ids) -> None:
     run = PLAIN[pattern.id](make_everything() if pattern.budget.wcu else unchanged)
     with recorded() as sent:
         run()

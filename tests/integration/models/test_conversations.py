@@ -1,4 +1,4 @@
-"""Conversations: opened with one Query, listed by activity, put away and taken out again."""
+"""Conversations: opened with one Query, listed by activity, closed and reopened."""
 
 from datetime import datetime, timedelta
 from functools import partial
@@ -32,7 +32,7 @@ def listed(conversation: Conversation, status: ConversationStatus | None = None)
 
 
 def listed_at(conversation: Conversation) -> datetime:
-    """Return the activity that both indexes show, which must be the same."""
+    """Return the time of the last activity, which must be the same in both indexes."""
     (by_user,) = list_conversations(conversation.user_id, 10).items
     (by_agent,) = list_agent_conversations(conversation.user_id, conversation.agent_id, 10).items
     assert by_user.listed_at == by_agent.listed_at == header(conversation).listed_at
@@ -44,7 +44,7 @@ def header(conversation: Conversation) -> Conversation:
     return get_conversation(conversation.user_id, conversation.conversation_id)
 
 
-def test_a_conversation_reads_back_as_it_was_made(fake_clock: FakeClock) -> None:
+def test_a_conversation_reads_back_unchanged(fake_clock: FakeClock) -> None:
     agent = make_agent()
     made = create_conversation(agent.user_id, agent.agent_id, title="On tables", metadata={"a.b": [1]})
     found = header(made)
@@ -65,7 +65,7 @@ def test_a_conversation_needs_an_agent_of_the_same_user() -> None:
     assert list_conversations(mine.user_id, 10).items == ()
 
 
-def test_opening_gives_the_header_and_the_newest_messages_with_one_query() -> None:
+def test_opening_reads_the_header_and_the_newest_messages_with_one_query() -> None:
     conversation = make_conversation(title="T")
     said = say(conversation, *[str(number) for number in range(30)])
     with recorded() as sent:
@@ -93,14 +93,14 @@ def test_opening_reads_a_window_larger_than_a_megabyte() -> None:
     assert opened.more
 
 
-def test_opening_without_messages_gives_the_header_alone() -> None:
+def test_opening_without_messages_reads_only_the_header() -> None:
     conversation = make_conversation()
     say(conversation, "a")
     opened = open_conversation(conversation.user_id, conversation.conversation_id, 0)
     assert (opened.conversation.message_count, opened.messages, opened.more) == (1, (), True)
 
 
-def test_opening_passes_over_an_unknown_item_and_still_fills_the_window() -> None:
+def test_opening_skips_an_unknown_item_and_still_fills_the_window() -> None:
     conversation = make_conversation()
     said = say(conversation, *"abcd")
     hide(said[2], "unknown")
@@ -142,13 +142,13 @@ def test_lists_come_latest_activity_first(fake_clock: FakeClock) -> None:
 class TestActivity:
     """`last_active_at` is exact; the index keys follow with the first message, and then at most once a minute."""
 
-    def test_the_first_message_moves_the_lists_at_once(self, fake_clock: FakeClock) -> None:
+    def test_the_first_message_updates_the_lists_immediately(self, fake_clock: FakeClock) -> None:
         conversation = make_conversation()
         moment = fake_clock.advance(seconds=1)
         say(conversation, "Hello")
         assert header(conversation).last_active_at == listed_at(conversation) == moment
 
-    def test_within_a_minute_only_the_header_moves(self, fake_clock: FakeClock) -> None:
+    def test_within_a_minute_only_the_header_is_updated(self, fake_clock: FakeClock) -> None:
         conversation = make_conversation()
         moment = fake_clock.moment
         say(conversation, "one")
@@ -161,7 +161,7 @@ class TestActivity:
         say(conversation, "a minute later")
         assert header(conversation).last_active_at == listed_at(conversation) == fake_clock.moment
 
-    def test_of_twenty_messages_in_a_minute_one_moves_the_lists(self, fake_clock: FakeClock) -> None:
+    def test_of_twenty_messages_in_a_minute_one_updates_the_lists(self, fake_clock: FakeClock) -> None:
         conversation = make_conversation()
         seen = set()
         for _ in range(20):
@@ -170,7 +170,7 @@ class TestActivity:
             fake_clock.advance(seconds=2.9)
         assert len(seen) == 1
 
-    def test_looking_and_renaming_move_nothing(self, fake_clock: FakeClock) -> None:
+    def test_reading_and_renaming_are_no_activity(self, fake_clock: FakeClock) -> None:
         conversation = make_conversation()
         moment = fake_clock.moment
         fake_clock.advance(hours=1)
@@ -179,7 +179,7 @@ class TestActivity:
         set_conversation_status(conversation.user_id, conversation.conversation_id, "archived")
         assert header(conversation).last_active_at == listed_at(conversation) == moment
 
-    def test_deleting_a_message_moves_nothing(self, fake_clock: FakeClock) -> None:
+    def test_deleting_a_message_is_no_activity(self, fake_clock: FakeClock) -> None:
         conversation = make_conversation()
         moment = fake_clock.moment
         first, _ = say(conversation, "one", "two")
@@ -188,7 +188,7 @@ class TestActivity:
         assert header(conversation).last_active_at == moment + timedelta(microseconds=1)
 
 
-def test_a_title_and_metadata_change_a_name_at_a_time() -> None:
+def test_the_title_and_single_names_of_the_metadata_change() -> None:
     conversation = make_conversation(title="Old", metadata={"a": 1, "b": 2})
     changed = update_conversation(
         conversation.user_id, conversation.conversation_id, {"title": "New", "metadata": {"a": None, "c": {"S": "x"}}}
@@ -202,7 +202,7 @@ def test_a_title_and_metadata_change_a_name_at_a_time() -> None:
 
 
 @pytest.mark.parametrize("changes", [{}, {"metadata": {}}])
-def test_no_change_is_no_error(changes: dict[str, dict[str, str]]) -> None:
+def test_an_empty_change_is_not_an_error(changes: dict[str, dict[str, str]]) -> None:
     conversation = make_conversation(title="T")
     before = stored(conversation)
     assert update_conversation(conversation.user_id, conversation.conversation_id, changes).title == "T"
@@ -224,7 +224,7 @@ def test_a_status_moves_the_conversation_between_the_lists() -> None:
         assert (entry.status, entry.title) == (status, status)
 
 
-def test_a_conversation_that_was_put_away_comes_back_with_its_activity(fake_clock: FakeClock) -> None:
+def test_a_reopened_conversation_keeps_its_activity(fake_clock: FakeClock) -> None:
     conversation = make_conversation()
     moment = fake_clock.moment
     set_conversation_status(conversation.user_id, conversation.conversation_id, "archived")
@@ -233,7 +233,7 @@ def test_a_conversation_that_was_put_away_comes_back_with_its_activity(fake_cloc
     assert listed_at(conversation) == moment
 
 
-def test_the_list_and_the_header_agree_on_the_status_whatever_happens_at_once(fake_clock: FakeClock) -> None:
+def test_the_list_and_the_header_agree_on_the_status_under_concurrent_changes(fake_clock: FakeClock) -> None:
     conversation = make_conversation()
 
     def talk() -> None:
@@ -251,7 +251,7 @@ def test_the_list_and_the_header_agree_on_the_status_whatever_happens_at_once(fa
     assert listed(conversation) == [conversation.conversation_id]
 
 
-def test_a_status_that_others_keep_moving_is_given_up_in_the_end(
+def test_a_status_change_gives_up_if_the_conversation_keeps_changing(
     fake_clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     conversation = make_conversation()
@@ -269,7 +269,7 @@ def test_a_status_that_others_keep_moving_is_given_up_in_the_end(
     assert listed(conversation, "completed") == [conversation.conversation_id]
 
 
-def test_eight_names_of_metadata_set_at_once_all_stay() -> None:
+def test_eight_concurrently_set_names_of_metadata_are_all_kept() -> None:
     conversation = make_conversation()
     at_once(
         [

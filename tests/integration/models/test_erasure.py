@@ -1,4 +1,4 @@
-"""Erasure: what is deleted looks missing at once and leaves nothing behind, even if it is cut short and done again."""
+"""Erasure: deleted data looks missing immediately, and nothing is left behind, even if the job is interrupted."""
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -53,7 +53,7 @@ LEASE = timedelta(seconds=30)
 
 
 def whole_table() -> dict[tuple[str, str], dict[str, Any]]:
-    """Return what is there, without what stays: receipts, the audit trail, and the counts of users who are there."""
+    """Return all items except those that are kept: receipts, the audit trail, and the counts of existing users."""
     items = raw.whole_table()
 
     def stays(pk: str, sk: str) -> bool:
@@ -67,7 +67,7 @@ def whole_table() -> dict[tuple[str, str], dict[str, Any]]:
 
 
 def turn(conversation: Conversation, *contents: str, answer: Sequence[Draft] = (), end: bool = True) -> None:
-    """Run a turn that `contents` begin, with or without messages, with or without an answer, ended or not."""
+    """Run a turn that begins with `contents`, if any; with or without an answer, ended or not."""
 
     def compose(_earlier: tuple[Message, ...]) -> list[Draft]:
         return [Draft("user", content) for content in contents]
@@ -100,7 +100,7 @@ def live(conversation: Conversation) -> None:
 
 
 def make_conversations(agent: Agent) -> None:
-    """Make a conversation of each status, one of them with everything."""
+    """Create a conversation with each status, one of them with everything."""
     for status in STATUSES:
         conversation = make_conversation(agent)
         if status == "active":
@@ -109,7 +109,7 @@ def make_conversations(agent: Agent) -> None:
 
 
 def make_neighbour() -> dict[tuple[str, str], dict[str, Any]]:
-    """Make somebody else with everything; return the whole table, as it must be when the rest is gone."""
+    """Create another user with everything; return the whole table, which must be the same after the erasure."""
     agent = make_agent()
     live(make_conversation(agent))
     put_state(Owner(agent.user_id), "session", "key", 1)
@@ -118,7 +118,7 @@ def make_neighbour() -> dict[tuple[str, str], dict[str, Any]]:
 
 
 def counted(keys: Collection[tuple[str, str]]) -> dict[str, int]:
-    """Return how many items of each kind a receipt must name for these; what only leads to another is not counted."""
+    """Return the counts by item type for a receipt of these items, without items that only lead to others."""
     kinds = [entity_of({"PK": {"S": pk}, "SK": {"S": sk}}) for pk, sk in keys]
     leads = {"ConversationEntry", "ApiKey", "EmailClaim"}
     return dict(Counter(kind.ENTITY for kind in kinds if kind is not None and kind.ENTITY not in leads))
@@ -130,7 +130,7 @@ def kinds(items: Mapping[tuple[str, str], Mapping[str, Any]]) -> set[str]:
 
 
 def finish(delete: Callable[[], Erasure], after: int, clock: FakeClock) -> tuple[Erasure, bool]:
-    """Cut a removal short after so many writes, and ask again when the lease has run out; say whether it was cut."""
+    """Interrupt a removal after a number of writes and resume it later; return whether it was interrupted."""
     try:
         with cut_off(after):
             return delete(), False
@@ -156,14 +156,14 @@ class TestConversation:
             neighbour.conversation_id
         ]
 
-    def test_more_than_a_chunk_of_items_goes_too(self) -> None:
+    def test_more_items_than_one_page_are_deleted(self) -> None:
         conversation = make_conversation()
         append(conversation, [Draft("user", "x" * 12_000)] * 130)
         put_state(Owner(conversation.user_id, conversation.conversation_id), "session", "key", 1)
         delete_conversation(conversation.user_id, conversation.conversation_id)
         assert not [keys for keys in whole_table() if keys[0].startswith("CONV#")]
 
-    def test_what_readers_do_not_see_goes_too(self) -> None:
+    def test_hidden_items_are_deleted(self) -> None:
         conversation = make_conversation()
         unknown, expired, _ = say(conversation, *"abc")
         hide(unknown, "unknown")
@@ -173,7 +173,7 @@ class TestConversation:
 
     @pytest.mark.parametrize("end", [False, True])
     @pytest.mark.parametrize("messages", [(), ("Hello",)])
-    def test_an_orphan_and_its_successor_go_too(
+    def test_an_orphaned_turn_and_its_successor_are_deleted(
         self, messages: tuple[str, ...], end: bool, fake_clock: FakeClock
     ) -> None:
         conversation = make_conversation()
@@ -185,9 +185,7 @@ class TestConversation:
 
     @pytest.mark.parametrize("sender", ["user", "agent"])
     @pytest.mark.parametrize("answer", [(), (Draft("agent", "Hi!"),)])
-    def test_the_turn_of_a_message_that_was_deleted_before_goes_too(
-        self, sender: str, answer: tuple[Draft, ...]
-    ) -> None:
+    def test_the_turn_of_an_already_deleted_message_is_deleted(self, sender: str, answer: tuple[Draft, ...]) -> None:
         conversation = make_conversation()
         for contents in ((), ("Hello",)):
             turn(conversation, *contents, answer=answer)
@@ -197,7 +195,7 @@ class TestConversation:
         delete_conversation(conversation.user_id, conversation.conversation_id)
         assert not [keys for keys in whole_table() if not keys[0].startswith(("USER#", "EMAIL#"))]
 
-    def test_the_turn_whose_message_was_deleted_while_it_ran_goes_too(self) -> None:
+    def test_the_turn_whose_message_was_deleted_while_it_ran_is_deleted(self) -> None:
         conversation = make_conversation()
 
         def compose(_earlier: tuple[Message, ...]) -> list[Draft]:
@@ -209,13 +207,13 @@ class TestConversation:
         delete_conversation(conversation.user_id, conversation.conversation_id)
         assert not [keys for keys in whole_table() if not keys[0].startswith(("USER#", "EMAIL#"))]
 
-    def test_a_second_removal_finds_nothing(self) -> None:
+    def test_a_second_removal_finds_nothing_left(self) -> None:
         conversation = make_conversation()
         delete_conversation(conversation.user_id, conversation.conversation_id)
         with pytest.raises(ItemNotFound):
             delete_conversation(conversation.user_id, conversation.conversation_id)
 
-    def test_removals_at_once_leave_nothing_and_raise_nothing_but_not_found(self) -> None:
+    def test_concurrent_removals_leave_nothing_and_raise_only_not_found(self) -> None:
         conversation = make_conversation()
         live(conversation)
         outcomes = at_once([partial(delete_conversation, conversation.user_id, conversation.conversation_id)] * 4)
@@ -223,7 +221,7 @@ class TestConversation:
         assert any(isinstance(each, Erasure) and each.completed for each in outcomes)
         assert not [keys for keys in whole_table() if not keys[0].startswith(("USER#", "EMAIL#"))]
 
-    def test_writers_beside_a_removal_leave_nothing_behind(self) -> None:
+    def test_concurrent_writers_leave_nothing_behind(self) -> None:
         conversation = make_conversation()
         live(conversation)
         owner = Owner(conversation.user_id, conversation.conversation_id)
@@ -268,10 +266,10 @@ class TestAgent:
             with pytest.raises(ItemNotFound, match="agent"):
                 look()
 
-    def test_a_conversation_that_is_gone_when_its_turn_comes_is_no_error(self) -> None:
+    def test_a_conversation_that_has_already_disappeared_is_not_an_error(self) -> None:
         conversation = make_conversation()
         ids = conversation.user_id, conversation.conversation_id
-        # The first update would mark the conversation that the entry has shown.
+        # The first update would mark the conversation that the entry leads to.
         with others_come_first("UpdateItem", partial(delete_conversation, *ids), times=1):
             delete_agent(conversation.user_id, conversation.agent_id)
         assert not [keys for keys in whole_table() if keys[1] not in ("PROFILE", "EMAIL")]
@@ -299,7 +297,7 @@ class TestUser:
                 look()
         assert make_user(email=user.email).user_id != user.user_id
 
-    def test_whatever_was_theirs_nothing_names_them_any_more_but_the_audit_trail_and_receipts(self) -> None:
+    def test_only_the_audit_trail_and_receipts_still_name_a_deleted_user(self) -> None:
         others = make_agent()
         before = raw.whole_table()
         user = make_one_of_each(others)
@@ -314,13 +312,13 @@ class TestUser:
             "Erasure",
         }
         left = {keys: item for keys, item in after.items() if keys not in before}
-        # What waits for its worker is the deletion of a conversation, which was asked for before.
+        # The unfinished job is the deletion of a conversation that was requested before.
         assert kinds(left) == {"AuditEvent", "Erasure", "PendingErasure", "Identity"}
         (identity,) = (item for item in left.values() if item["entity"]["S"] == "Identity")
         assert identity.keys().isdisjoint({"user_id", "issuer", "subject"}), "its hash keeps them from coming in again"
         assert receipt.removed[RequestCount.ENTITY] == 2
 
-    def test_what_was_shared_is_taken_back_on_both_sides(self) -> None:
+    def test_shares_are_removed_on_both_sides(self) -> None:
         owner, grantee, agent = make_user(), make_user(), make_agent()
         mine = make_agent(owner)
         share_agent(owner.user_id, mine.agent_id, grantee.user_id)
@@ -332,7 +330,7 @@ class TestUser:
         assert get_agent(agent.user_id, agent.agent_id).shared_with == {grantee.user_id}
 
     @pytest.mark.parametrize("what", ["conversation", "user"])
-    def test_what_was_streamed_goes_with_its_turn(self, what: str) -> None:
+    def test_streamed_text_is_deleted_with_its_turn(self, what: str) -> None:
         conversation = make_conversation()
         ids = conversation.user_id, conversation.conversation_id
         compose = lambda _earlier: [Draft("user", "Hello")]  # noqa: E731
@@ -347,14 +345,14 @@ class TestUser:
             end_turn(begun.lease, "completed", [Draft("agent", "You said Hello")], {})
         assert not [keys for keys in whole_table() if begun.lease.turn_id in str(keys)]
 
-    def test_a_changed_email_is_freed_too(self) -> None:
+    def test_a_changed_email_is_released(self) -> None:
         user = make_user()
         changed = change_email(user.user_id, new_email())
         delete_user(user.user_id)
         assert whole_table() == {}
         make_user(email=changed.email)
 
-    def test_a_worker_that_comes_late_leaves_the_email_to_its_new_owner(self, fake_clock: FakeClock) -> None:
+    def test_a_late_worker_leaves_the_email_to_its_new_owner(self, fake_clock: FakeClock) -> None:
         user = make_user()
 
         def others() -> None:
@@ -369,7 +367,7 @@ class TestUser:
 
 
 class TestCutShort:
-    """Whatever write was the last to go out: the removal done again ends it, and leaves nothing."""
+    """Whichever write was the last before the interruption: resuming the removal completes it and leaves nothing."""
 
     def test_a_conversation(self, fake_clock: FakeClock) -> None:
         agent = make_agent()
@@ -433,7 +431,7 @@ class TestCutShort:
 
 
 class TestInProgress:
-    """From the first write on, what is being removed looks missing, everywhere."""
+    """From the first write on, everything that is being removed looks missing."""
 
     def missing(self, acts: Sequence[Callable[[], object]]) -> None:
         before = whole_table()
@@ -468,7 +466,7 @@ class TestInProgress:
         assert list_conversations(conversation.user_id, 10).items == ()
         assert list_agent_conversations(conversation.user_id, conversation.agent_id, 10).items == ()
 
-    def test_a_turn_that_runs_on_it_loses_its_lease(self) -> None:
+    def test_a_running_turn_loses_its_lease(self) -> None:
         conversation = make_conversation()
         begun = begin_turn(
             conversation.user_id, conversation.conversation_id, lambda _: [Draft("user", "Hi")], window=20, lease=LEASE

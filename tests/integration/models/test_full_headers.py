@@ -1,4 +1,4 @@
-"""A conversation's header always has room for a turn: all of its metadata together has a limit, whoever adds to it."""
+"""A conversation's header always has room for a turn: its total metadata is limited, even under concurrent updates."""
 
 import json
 from datetime import timedelta
@@ -65,7 +65,7 @@ def test_the_fullest_header_has_room_for_turns() -> None:
 
 
 @pytest.mark.parametrize("given", [metadata(NAMES + 1), metadata(1, BYTES)], ids=["names", "bytes"])
-def test_a_conversation_does_not_begin_with_more_than_that(given: dict[str, Any]) -> None:
+def test_a_new_conversation_cannot_have_more_metadata(given: dict[str, Any]) -> None:
     agent = make_agent()
     with pytest.raises(MapTooLarge, match=r"metadata would have .* at most 64 names and 32,768 bytes are allowed"):
         create_conversation(agent.user_id, agent.agent_id, metadata=given)
@@ -77,7 +77,7 @@ def test_a_conversation_does_not_begin_with_more_than_that(given: dict[str, Any]
     ids=["names", "bytes"],
 )
 @pytest.mark.parametrize("archived", [False, True])
-def test_updates_do_not_add_up_to_more_than_that(there: dict[str, Any], added: dict[str, Any], archived: bool) -> None:
+def test_updates_cannot_add_up_to_more_metadata(there: dict[str, Any], added: dict[str, Any], archived: bool) -> None:
     conversation = make_conversation(metadata=there)
     before = stored(conversation)
     which = conversation.user_id, conversation.conversation_id
@@ -88,27 +88,27 @@ def test_updates_do_not_add_up_to_more_than_that(there: dict[str, Any], added: d
     assert added.items() <= update(conversation, metadata={**added, "name 0": None}).metadata.items()
 
 
-def test_two_updates_that_meet_do_not_pass_the_limit_together() -> None:
+def test_two_concurrent_updates_do_not_exceed_the_limit() -> None:
     conversation = make_conversation(metadata=metadata(NAMES - 3))
     done = at_once([partial(update, conversation, metadata={f"new {number}": 1}) for number in range(6)])
     assert sorted((type(each) for each in done), key=str) == [Conversation] * 3 + [MapTooLarge] * 3
     assert len(get_conversation(conversation.user_id, conversation.conversation_id).metadata) == NAMES
 
 
-def test_an_update_of_the_title_meets_nobody_and_reads_nothing() -> None:
+def test_an_update_of_the_title_has_no_conflicts_and_reads_nothing() -> None:
     conversation = make_conversation()
     with recorded() as sent:
         update(conversation, title="Capitals")
     assert [each.operation for each in sent] == ["UpdateItem"]
 
 
-def test_an_update_of_a_conversation_that_is_not_there_is_refused() -> None:
+def test_an_update_of_a_missing_conversation_is_refused() -> None:
     conversation = make_conversation()
     with pytest.raises(ItemNotFound):
         update_conversation(make_agent().user_id, conversation.conversation_id, {"metadata": {"a": 1}})
 
 
-def test_what_is_over_the_limit_already_stays_and_may_become_smaller() -> None:
+def test_metadata_that_is_already_over_the_limit_is_kept_and_may_shrink() -> None:
     conversation = filled(200_000)
     run_a_turn(conversation)
     say(conversation, "Hello")
@@ -121,7 +121,7 @@ def test_what_is_over_the_limit_already_stays_and_may_become_smaller() -> None:
 
 
 @pytest.mark.parametrize("act", [run_a_turn, lambda conversation: say(conversation, "Hello")], ids=["turn", "append"])
-def test_a_header_that_is_full_already_says_what_to_do_and_doing_it_helps(act: Any) -> None:
+def test_the_error_of_a_full_header_says_what_helps(act: Any) -> None:
     conversation = filled(408_000)
     before = stored(conversation)
     with pytest.raises(ItemTooLarge, match=r"its metadata, 4 names of 408,.* give null for names that can go"):
@@ -144,14 +144,14 @@ def test_a_title_is_a_short_text(title: Any) -> None:
     assert (after.title, after.status) == ("Capitals", "active")
 
 
-def test_nothing_else_of_the_header_can_be_changed_like_metadata() -> None:
+def test_no_other_attribute_of_the_header_can_be_changed_like_metadata() -> None:
     conversation = make_conversation()
     for name in ("fence", "lease_turn", "user_id", "status", "metadata_version", "PK", "colour"):
         with pytest.raises(InvalidValue, match=f"{name}: cannot be changed here; these can: title, metadata"):
             update(conversation, **{name: "x"})
 
 
-def test_appending_nothing_to_a_full_header_is_told_too() -> None:
+def test_appending_nothing_to_a_full_header_is_refused_too() -> None:
     conversation = filled(408_000)
     with pytest.raises(ItemTooLarge):
         append_messages(conversation.user_id, conversation.conversation_id, [])

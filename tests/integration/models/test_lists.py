@@ -1,4 +1,4 @@
-"""Every list can be read to its end page by page: all of it, each item once, in order, each page full but the last."""
+"""Every list can be read to its end page by page: each item once, in order, and every page full except the last."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ LIMIT = 3
 
 @dataclass(frozen=True)
 class Filled:
-    """A list with items in it: how to read a page, and what it should give, in order."""
+    """A list with items: how to read a page, and the expected items in order."""
 
     fetch: Fetch[Any]
     items: list[Any]
@@ -73,7 +73,7 @@ def position(last: Conversation | None) -> Position | None:
 
 
 def titled(agent: Agent, text: str) -> Conversation:
-    """Return a new conversation with a title of any length, as an older version allowed it."""
+    """Return a new conversation with a title of any length, which an older version allowed."""
     conversation = make_conversation(agent, title="short")
     change(conversation, "title", {"S": text})
     return conversation
@@ -96,7 +96,7 @@ def conversations_of_all_statuses(count: int, text: str) -> Filled:
     made = []
     for number in range(count):
         conversation = titled(agent, text)
-        # Of many, most are archived, so that a query for one status alone is cut.
+        # Of many, most are archived, so that DynamoDB ends the query for one status early.
         set_conversation_status(agent.user_id, conversation.conversation_id, STATUSES[min(number, 8) % 3])
         made.append(conversation)
 
@@ -219,7 +219,7 @@ def test_a_list_is_read_to_its_end(fill: Callable[[int, str], Filled], count: in
 
 
 @every_list
-def test_a_page_is_full_though_dynamodb_cuts_its_query_after_a_megabyte(fill: Callable[[int, str], Filled]) -> None:
+def test_a_page_is_full_even_if_dynamodb_ends_its_query_after_a_megabyte(fill: Callable[[int, str], Filled]) -> None:
     filled = fill(14, noise(120_000))
     pages = 0
 
@@ -254,7 +254,7 @@ def disappear(item: Item, how: str) -> None:
 
 
 @pytest.mark.parametrize("name", LISTS)
-def test_what_is_hidden_leaves_no_gap_in_a_page(name: str) -> None:
+def test_hidden_items_leave_no_gap_in_a_page(name: str) -> None:
     filled = LISTS[name](3 * LIMIT, "short")
     shown = filled.items[1::3]
     for item, how in zip(filled.items[0::3] + filled.items[2::3], cycle(hidden_in(name)), strict=False):
@@ -263,7 +263,7 @@ def test_what_is_hidden_leaves_no_gap_in_a_page(name: str) -> None:
     assert keys_of(read_to_the_end(filled.fetch, 1)) == keys_of(shown)
 
 
-def test_conversations_of_one_moment_page_without_a_gap_over_all_statuses(fake_clock: FakeClock) -> None:
+def test_conversations_with_the_same_time_are_paged_without_a_gap(fake_clock: FakeClock) -> None:
     agent = make_agent()
     made = []
     for number in range(9):
@@ -280,7 +280,7 @@ def test_conversations_of_one_moment_page_without_a_gap_over_all_statuses(fake_c
         assert [each.conversation_id for each in found] == expected
 
 
-def test_the_item_that_a_page_ended_with_may_be_gone_when_the_next_is_read() -> None:
+def test_the_last_item_of_a_page_may_be_deleted_before_the_next_page_is_read() -> None:
     for name, fill in LISTS.items():
         filled = fill(3, "short")
         first = filled.fetch(1, None).items[0]
@@ -289,7 +289,7 @@ def test_the_item_that_a_page_ended_with_may_be_gone_when_the_next_is_read() -> 
 
 
 @pytest.mark.parametrize("descending", [False, True])
-def test_a_position_outside_the_times_asked_for_is_no_error(descending: bool) -> None:
+def test_a_position_outside_the_requested_period_is_not_an_error(descending: bool) -> None:
     conversation = make_conversation()
     said = say(conversation, *"abcdef")
 

@@ -1,4 +1,4 @@
-"""Messages: what was appended stays, in one strict order, whoever else writes and whatever the clocks say."""
+"""Messages: appended messages are kept in one strict order, whatever other writers do and whatever the clocks say."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -107,7 +107,7 @@ def test_the_largest_batch_is_written_as_one() -> None:
     ],
     ids=["many", "large"],
 )
-def test_what_no_transaction_takes_is_refused_before_anything_is_sent(
+def test_a_batch_that_no_transaction_can_contain_is_refused_before_sending(
     drafts: list[Draft], refused: type[TableError], allowed: str
 ) -> None:
     conversation = make_conversation()
@@ -117,7 +117,7 @@ def test_what_no_transaction_takes_is_refused_before_anything_is_sent(
     assert contents(conversation) == []
 
 
-def test_nothing_to_append_changes_nothing() -> None:
+def test_appending_no_messages_changes_nothing() -> None:
     conversation = make_conversation()
     before = stored(conversation)
     assert append_messages(conversation.user_id, conversation.conversation_id, []) == []
@@ -125,7 +125,7 @@ def test_nothing_to_append_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("status", ["completed", "archived"])
-def test_a_conversation_that_was_put_away_takes_no_messages(status: ConversationStatus) -> None:
+def test_a_closed_conversation_accepts_no_messages(status: ConversationStatus) -> None:
     conversation = make_conversation()
     set_conversation_status(conversation.user_id, conversation.conversation_id, status)
     with pytest.raises(ConversationNotActive, match=status):
@@ -137,13 +137,13 @@ def test_a_conversation_that_was_put_away_takes_no_messages(status: Conversation
 
 
 class TestSize:
-    def test_a_text_of_the_largest_size_comes_back_whole(self) -> None:
+    def test_a_text_of_the_maximum_size_reads_back_unchanged(self) -> None:
         conversation = make_conversation()
         text = noise(470_000)
         say(conversation, text)
         assert contents(conversation) == [text]
 
-    def test_more_is_refused_by_name_and_nothing_is_written(self) -> None:
+    def test_a_larger_text_is_refused_by_name_and_nothing_is_written(self) -> None:
         conversation = make_conversation()
         before = stored(conversation)
         with pytest.raises(ItemTooLarge, match=r"content is 500,000 bytes long, .* compressed") as refusal:
@@ -152,7 +152,7 @@ class TestSize:
         assert contents(conversation) == []
         assert stored(conversation) == before
 
-    def test_large_attributes_beside_a_large_text_are_refused(self) -> None:
+    def test_large_attributes_together_with_a_large_text_are_refused(self) -> None:
         conversation = make_conversation()
         with pytest.raises(ItemTooLarge):
             append(conversation, [Draft("user", noise(470_000), attributes={"more": "x" * 20_000})])
@@ -181,11 +181,11 @@ class TestBetweenTwoTimes:
     def at(self, seconds: float) -> datetime:
         return self.start + timedelta(seconds=seconds)
 
-    def test_the_first_moment_is_included(self, conversation: Conversation) -> None:
+    def test_the_start_time_is_included(self, conversation: Conversation) -> None:
         assert contents(conversation, since=self.at(1)) == ["b", "c", "d", "e"]
         assert contents(conversation, since=self.at(1) + clock.MICROSECOND) == ["c", "d", "e"]
 
-    def test_the_last_moment_is_not_included(self, conversation: Conversation) -> None:
+    def test_the_end_time_is_not_included(self, conversation: Conversation) -> None:
         assert contents(conversation, until=self.at(3)) == ["a", "b", "c"]
         assert contents(conversation, until=self.at(3) + clock.MICROSECOND) == ["a", "b", "c", "d"]
 
@@ -212,7 +212,7 @@ class TestBetweenTwoTimes:
         )
         assert (page.items, page.more) == ((), False)
 
-    def test_the_ends_of_time_are_no_error(self, conversation: Conversation) -> None:
+    def test_the_earliest_and_latest_times_are_not_an_error(self, conversation: Conversation) -> None:
         first, last = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
         assert contents(conversation, since=first, until=last) == list("abcde")
         assert contents(conversation, until=first) == []
@@ -220,7 +220,7 @@ class TestBetweenTwoTimes:
 
 
 class TestOrder:
-    def test_eight_writers_at_once_lose_nothing_and_share_one_order(self) -> None:
+    def test_eight_concurrent_writers_lose_nothing_and_share_one_order(self) -> None:
         conversation = make_conversation()
 
         def write(writer: int) -> None:
@@ -248,7 +248,7 @@ class TestOrder:
         after = header(conversation)
         assert (after.message_count, after.last_message_at) == (80, moments[-1])
 
-    def test_a_clock_that_goes_back_five_minutes_changes_no_order(self, fake_clock: FakeClock) -> None:
+    def test_a_clock_that_goes_back_five_minutes_does_not_change_the_order(self, fake_clock: FakeClock) -> None:
         conversation = make_conversation()
         for number in range(12):
             fake_clock.advance(minutes=-5 if number % 3 == 1 else 2)
@@ -257,7 +257,7 @@ class TestOrder:
 
     @pytest.fixture
     def one_clock_behind(self) -> Iterator[None]:
-        """The clock of the threads that are called `behind` goes five minutes slow."""
+        """The clock of the threads named `behind` is five minutes slow."""
 
         def read() -> datetime:
             present = datetime.now(UTC)
@@ -284,7 +284,7 @@ class TestOrder:
         assert {message.message_id for message in found} == said
         assert header(conversation).message_count == 12
 
-    def test_who_comes_at_the_last_moment_with_a_clock_ahead_stands_before(self, fake_clock: FakeClock) -> None:
+    def test_a_concurrent_writer_with_a_fast_clock_sorts_before(self, fake_clock: FakeClock) -> None:
         conversation = make_conversation()
         say(conversation, "first")
 
@@ -298,14 +298,14 @@ class TestOrder:
         assert contents(conversation) == ["first", "theirs", "mine"]
         assert header(conversation).message_count == 3
 
-    def test_others_who_never_stop_are_given_way_in_the_end(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_constant_contention_ends_in_an_error(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("models.access_patterns.messages.pause", lambda _attempt: None)
         conversation = make_conversation()
         with others_come_first("TransactWriteItems", partial(say, conversation, "theirs")), pytest.raises(Contended):
             say(conversation, "mine")
         assert set(contents(conversation)) == {"theirs"}
 
-    def test_what_is_said_after_a_deletion_stands_after_everything(self, fake_clock: FakeClock) -> None:
+    def test_a_message_after_a_deletion_sorts_last(self, fake_clock: FakeClock) -> None:
         conversation = make_conversation()
         *_, last = say(conversation, *"abc")
         delete_message(conversation.user_id, conversation.conversation_id, last.message_id)
@@ -316,7 +316,7 @@ class TestOrder:
 
 
 class TestOneMessage:
-    def test_a_deleted_message_is_gone_and_counted_out(self) -> None:
+    def test_a_deleted_message_is_gone_and_no_longer_counted(self) -> None:
         conversation = make_conversation()
         _, second, _ = say(conversation, *"abc")
         delete_message(conversation.user_id, conversation.conversation_id, second.message_id)
@@ -327,7 +327,7 @@ class TestOneMessage:
                 act(conversation.user_id, conversation.conversation_id, second.message_id)
         assert header(conversation).message_count == 2
 
-    def test_eight_deletions_of_one_message_at_once_count_once(self) -> None:
+    def test_eight_concurrent_deletions_of_one_message_count_once(self) -> None:
         conversation = make_conversation()
         message, _ = say(conversation, *"ab")
         delete = partial(delete_message, conversation.user_id, conversation.conversation_id, message.message_id)
@@ -336,13 +336,13 @@ class TestOneMessage:
         assert header(conversation).message_count == 1
 
     @pytest.mark.parametrize("message_id", ["", "msg_none", "MSG", "turn_01jgh2qg00ezb8r9p0v1s2t3w4", "a#b", "\x00"])
-    def test_what_is_no_message_is_not_found(self, message_id: str) -> None:
+    def test_an_invalid_message_id_is_not_found(self, message_id: str) -> None:
         conversation = make_conversation()
         for act in (get_message, delete_message):
             with pytest.raises(ItemNotFound, match="message"):
                 act(conversation.user_id, conversation.conversation_id, message_id)
 
-    def test_an_id_of_the_right_moment_but_another_message_is_not_found(self) -> None:
+    def test_another_id_with_the_same_time_is_not_found(self) -> None:
         conversation = make_conversation()
         (message,) = say(conversation, "a")
         forged = message.message_id[:-1] + ("0" if message.message_id[-1] != "0" else "1")
@@ -357,13 +357,13 @@ class TestOneMessage:
         with pytest.raises(ItemNotFound, match="conversation"):
             get_message(user.user_id, conversation.conversation_id, message.message_id)
 
-    def test_a_conversation_id_that_cannot_stand_in_a_key_is_refused_by_name(self) -> None:
+    def test_a_conversation_id_that_is_not_allowed_in_a_key_is_refused_by_name(self) -> None:
         with pytest.raises(InvalidKeyField, match="conversation_id"):
             list_messages("usr_1", "a#b", 10)
 
 
 class TestWhoseTheMessagesAre:
-    """Each page asks whose the conversation is, whether it is read from the header on or beside it."""
+    """Each page checks the conversation's owner, whether it is read with the header or in parallel."""
 
     PAGES: ClassVar[dict[str, dict[str, Any]]] = {
         "oldest first": {},
@@ -384,31 +384,33 @@ class TestWhoseTheMessagesAre:
 
     @every_page
     @pytest.mark.parametrize("count", [0, 3])
-    def test_somebody_elses_is_not_there(self, choice: dict[str, Any], count: int) -> None:
+    def test_another_users_conversation_looks_missing(self, choice: dict[str, Any], count: int) -> None:
         conversation = make_conversation()
         say(conversation, *"abc"[:count])
         self.refused(make_user().user_id, conversation, choice)
 
     @every_page
     @pytest.mark.parametrize("how", ["expired", "deleting", "unknown"])
-    def test_one_that_is_gone_is_not_there_though_its_messages_are(self, choice: dict[str, Any], how: str) -> None:
+    def test_a_deleted_conversation_is_missing_even_while_its_messages_exist(
+        self, choice: dict[str, Any], how: str
+    ) -> None:
         conversation = make_conversation()
         say(conversation, *"abc")
         hide(conversation, how)
         self.refused(conversation.user_id, conversation, choice)
 
     @every_page
-    def test_one_that_never_was_is_not_there(self, choice: dict[str, Any]) -> None:
+    def test_a_conversation_that_never_existed_is_missing(self, choice: dict[str, Any]) -> None:
         self.refused(make_user().user_id, Conversation.from_key(conversation_id="conv_none"), choice)
 
     @every_page
-    def test_an_empty_one_has_an_empty_page(self, choice: dict[str, Any]) -> None:
+    def test_an_empty_conversation_has_an_empty_page(self, choice: dict[str, Any]) -> None:
         conversation = make_conversation()
         page = list_messages(conversation.user_id, conversation.conversation_id, 5, **choice)
         assert (page.items, page.more) == ((), False)
 
     @pytest.mark.parametrize(("limit", "more"), [(1, True), (2, True), (3, False), (100, False)])
-    def test_the_newest_page_is_what_it_is_beside_the_header(self, limit: int, more: bool) -> None:
+    def test_the_newest_page_is_the_same_read_with_the_header_or_in_parallel(self, limit: int, more: bool) -> None:
         conversation = make_conversation()
         say(conversation, *"abc")
         ids = conversation.user_id, conversation.conversation_id
@@ -420,20 +422,20 @@ class TestWhoseTheMessagesAre:
         beside = list_messages(*ids, limit, descending=True, until=datetime(2999, 1, 1, tzinfo=UTC))
         assert newest.map(Message.serialize) == beside.map(Message.serialize)
 
-    def test_the_newest_page_begins_where_it_shall(self) -> None:
+    def test_the_newest_page_begins_at_the_right_message(self) -> None:
         conversation = make_conversation()
         said = say(conversation, *"abc")
         assert contents(conversation, descending=True, since=said[1].ts) == ["c", "b"]
         assert contents(conversation, descending=True, since=said[2].ts + clock.MICROSECOND) == []
 
-    def test_a_read_that_fails_beside_the_header_fails_the_page(self) -> None:
+    def test_a_failed_read_in_parallel_with_the_header_fails_the_page(self) -> None:
         conversation = make_conversation()
         say(conversation, *"abc")
         with refusals("Query", "a 500", times=100), pytest.raises(Exception, match="InternalServerError"):
             everything(conversation)
         assert contents(conversation) == ["a", "b", "c"]
 
-    def test_a_conversation_that_is_not_there_comes_before_a_read_that_fails(self) -> None:
+    def test_a_missing_conversation_takes_precedence_over_a_failed_read(self) -> None:
         conversation = make_conversation()
         with refusals("Query", "a 500", times=100):
             self.refused(make_user().user_id, conversation, {})

@@ -1,4 +1,4 @@
-"""Odd arguments to the access patterns: each is refused in words that name the field, and nothing is written."""
+"""Odd arguments to the access patterns: each is refused with an error that names the field, and nothing is written."""
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta, timezone
@@ -46,7 +46,7 @@ NO_TIME: list[Any] = ["2026-11-26", 5, NAIVE, BEFORE_TIME, date(2026, 11, 26)]
 NO_CHOICE: list[Any] = [None, "", "other", 5, HALF]
 
 Act = Callable[[Any, Any], object]
-# The field that the error names, what does it with a value, and the values.
+# The field in the error, a call with a value, and the values.
 CASES: dict[str, tuple[str, Act, list[Any]]] = {
     "create_user email": ("email", lambda _, odd: users.create_user(odd), [None, "", 5, HALF, f"{HALF}@example.com"]),
     "create_user name": ("name", lambda _, odd: users.create_user(new_email(), name=odd), NO_TEXT),
@@ -278,7 +278,7 @@ def ids(table: object) -> SimpleNamespace:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_an_odd_argument_is_refused_by_its_field_and_nothing_is_written(case: str, ids: SimpleNamespace) -> None:
+def test_an_odd_argument_is_refused_by_field_name_and_nothing_is_written(case: str, ids: SimpleNamespace) -> None:
     field, act, values = CASES[case]
     before = whole_table()
     for odd in values:

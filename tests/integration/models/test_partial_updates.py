@@ -1,4 +1,4 @@
-"""An update changes what it is for, and leaves everything else as it is, also what a newer version has written."""
+"""An update changes only its own attributes and leaves all others unchanged, even those of a newer version."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -121,7 +121,7 @@ CASES: list[tuple[str, Callable[[Ids], Item], Callable[[Ids], object], set[str]]
 
 
 @pytest.mark.parametrize(("item", "update", "changed"), [pytest.param(*case, id=name) for name, *case in CASES])
-def test_an_update_leaves_everything_else_as_it_is(
+def test_an_update_leaves_everything_else_unchanged(
     item: Callable[[Ids], Item], update: Callable[[Ids], object], changed: set[str], fake_clock: FakeClock
 ) -> None:
     ids = make_everything()

@@ -1,4 +1,4 @@
-"""What holds between threads holds between processes, each with a connection and a clock of its own."""
+"""The guarantees between threads also hold between processes, each with its own connection and clock."""
 
 import multiprocessing
 from collections.abc import Callable, Iterator
@@ -31,7 +31,7 @@ def connect(settings: TableSettings, start: Barrier) -> None:
 
 
 def do(work: Callable[[int], object], process: int) -> list[str]:
-    """Do the work of one process, in as many threads as each has; return what came of it in words."""
+    """Do the work of one process in several threads; return the outcomes in words."""
     _start.wait()
     return [
         type(outcome).__name__ if isinstance(outcome, Exception) else str(outcome)
@@ -41,7 +41,7 @@ def do(work: Callable[[int], object], process: int) -> list[str]:
 
 @pytest.fixture(scope="module")
 def processes(table: TableSettings) -> Iterator[Executor]:
-    """Processes that begin each task together: none takes a second one before all have taken one."""
+    """Processes that begin each task together: none takes a second task before all have taken one."""
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(PROCESSES, spawn, connect, (table, spawn.Barrier(PROCESSES))) as pool:
         yield pool
@@ -58,7 +58,7 @@ def claim(email: str, _worker: int) -> str:
 
 
 def talk(user_id: str, conversation_id: str, worker: int) -> None:
-    """Append three messages, one after the other, until each stands."""
+    """Append three messages one after the other, retrying until each is stored."""
     for number in range(3):
         while True:
             try:
@@ -73,7 +73,7 @@ def put(user_id: str, worker: int) -> str:
     return str(put_state(Owner(user_id), "session", "key", worker, if_version=1).value)
 
 
-def test_an_email_belongs_to_one_of_those_who_come_at_once(processes: Executor) -> None:
+def test_one_of_several_concurrent_processes_gets_the_email(processes: Executor) -> None:
     email = new_email()
     found = outcomes(processes, partial(claim, email))
     assert sorted(found)[: WORKERS - 1] == ["EmailTaken"] * (WORKERS - 1)
@@ -97,7 +97,7 @@ def test_writers_lose_nothing_and_share_one_order(processes: Executor) -> None:
     assert (header.message_count, header.last_message_at) == (3 * WORKERS, moments[-1])
 
 
-def test_of_those_who_name_the_same_version_exactly_one_wins(processes: Executor) -> None:
+def test_of_writers_that_expect_the_same_version_exactly_one_wins(processes: Executor) -> None:
     user = make_user()
     put_state(Owner(user.user_id), "session", "key", "first")
     found = outcomes(processes, partial(put, user.user_id))

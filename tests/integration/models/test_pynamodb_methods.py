@@ -1,4 +1,4 @@
-"""PynamoDB's own methods on our items: whoever reads the models and calls `save()` loses nothing by it."""
+"""PynamoDB's own methods on our items: calling `save()` and the like loses no data."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -117,7 +117,9 @@ def test_a_new_message_can_be_saved(way: Callable[[Any], None], text: str) -> No
 @pytest.mark.parametrize("after", TEXTS.values(), ids=TEXTS)
 @pytest.mark.parametrize("before", [SHORT, LONG], ids=["short", "long"])
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
-def test_a_message_that_was_read_takes_another_text(way: Callable[[Any], None], before: str, after: str) -> None:
+def test_the_text_of_a_message_that_was_read_can_be_replaced(
+    way: Callable[[Any], None], before: str, after: str
+) -> None:
     conversation = make_conversation()
     (message,) = say(conversation, before)
     read = get(message)
@@ -129,20 +131,20 @@ def test_a_message_that_was_read_takes_another_text(way: Callable[[Any], None], 
 
 @pytest.mark.parametrize("read", READS, ids=lambda read: read.__name__)
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
-def test_every_way_to_read_gives_the_text(read: Callable[[Any], Any], text: str) -> None:
+def test_every_read_method_returns_the_text(read: Callable[[Any], Any], text: str) -> None:
     (message,) = say(make_conversation(), text)
     assert read(message).content == text
 
 
 @pytest.mark.parametrize("way", [save, batch, transact], ids=lambda way: way.__name__)
-def test_an_item_that_is_saved_as_it_was_read_stays_as_it_is(way: Callable[[Any], None]) -> None:
+def test_saving_an_item_as_it_was_read_changes_nothing(way: Callable[[Any], None]) -> None:
     (message,) = say(make_conversation(), LONG)
     before = stored(message)
     way(get(message))
     assert stored(message) == before
 
 
-def test_what_update_gives_back_is_the_item_as_it_is_now() -> None:
+def test_an_update_loads_the_new_item() -> None:
     (message,) = say(make_conversation(), LONG)
     read, other = get(message), get(message)
     assert other.content == LONG
@@ -158,7 +160,7 @@ VALUES: list[Any] = ["x", ["y" * 5000], {"a": {"b": "z" * 9000}}, None, 0]
 @pytest.mark.parametrize("after", VALUES, ids=["text", "list", "map", "null", "zero"])
 @pytest.mark.parametrize("before", VALUES[:2], ids=["text", "list"])
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
-def test_state_that_was_read_takes_another_value(way: Callable[[Any], None], before: Any, after: Any) -> None:
+def test_the_value_of_state_that_was_read_can_be_replaced(way: Callable[[Any], None], before: Any, after: Any) -> None:
     owner = Owner(acting_for(make_user().user_id))
     state = put_state(owner, "application", "cart", before)
     read = get(state)
@@ -192,7 +194,7 @@ def test_new_state_can_be_saved() -> None:
 
 
 @pytest.mark.parametrize("way", [save, batch, transact], ids=lambda way: way.__name__)
-def test_what_fits_in_no_item_is_refused_and_the_error_names_what_can_store_it(way: Callable[[Any], None]) -> None:
+def test_the_error_of_a_text_that_fits_in_no_item_names_the_function_that_stores_it(way: Callable[[Any], None]) -> None:
     conversation = make_conversation()
     message = message_of(conversation, noise(600_000))
     with pytest.raises(ItemTooLarge, match=r"content is 600,000 bytes long.*messages\.append_messages"):
@@ -205,7 +207,7 @@ def test_what_fits_in_no_item_is_refused_and_the_error_names_what_can_store_it(w
     assert get_state(owner, "session", "k").value == SHORT
 
 
-def test_a_text_cannot_be_set_beside_another_one() -> None:
+def test_the_text_attribute_cannot_be_set_on_its_own() -> None:
     for refused in (lambda: Message.content.set(SHORT), Message.content.remove, lambda: UserState.value.set(1)):
         with pytest.raises(InvalidValue, match="text_actions"):
             refused()
@@ -213,12 +215,12 @@ def test_a_text_cannot_be_set_beside_another_one() -> None:
         Message.content == LONG  # noqa: B015 - a condition
 
 
-def test_a_condition_can_hold_a_short_text() -> None:
+def test_a_condition_can_compare_a_short_text() -> None:
     (message,) = say(make_conversation(), SHORT)
     message.update(actions=[Message.turn_id.set("turn_1")], condition=Message.content == SHORT)
 
 
-def test_texts_that_stand_beside_each_other_were_saved_by_an_older_version_and_the_plain_one_is_newer() -> None:
+def test_of_two_texts_that_an_older_version_saved_the_plain_one_is_newer() -> None:
     conversation = make_conversation()
     (message,) = say(conversation, LONG)
     both = {**stored(message), "content": {"S": SHORT}}
@@ -236,7 +238,7 @@ def test_the_dictionary_of_an_item_makes_the_same_item() -> None:
 
 
 @pytest.mark.parametrize("way", [save, batch, transact], ids=lambda way: way.__name__)
-def test_what_a_newer_version_has_written_stays(way: Callable[[Any], None]) -> None:
+def test_attributes_of_a_newer_version_are_kept(way: Callable[[Any], None]) -> None:
     (message,) = say(make_conversation(), SHORT)
     newer = {**stored(message), "reactions": {"SS": ["+1"]}, "thread": {"M": {"a": {"N": "1"}}}}
     client().put_item(TableName=settings().name, Item=newer)
@@ -249,7 +251,7 @@ def test_what_a_newer_version_has_written_stays(way: Callable[[Any], None]) -> N
 
 
 @pytest.mark.parametrize("way", [save, batch, transact], ids=lambda way: way.__name__)
-def test_an_item_of_which_only_a_part_was_read_is_not_put_over_the_whole(way: Callable[[Any], None]) -> None:
+def test_a_partly_read_item_cannot_replace_the_whole_item(way: Callable[[Any], None]) -> None:
     conversation = make_conversation(title="Capitals")
     before = stored(conversation)
     listed = list_conversations(acting_for(conversation.user_id), 1).items[0]
@@ -263,14 +265,14 @@ def test_an_item_of_which_only_a_part_was_read_is_not_put_over_the_whole(way: Ca
 
 
 @pytest.mark.parametrize("way", [save, batch, transact], ids=lambda way: way.__name__)
-def test_an_item_without_what_it_needs_is_refused(way: Callable[[Any], None]) -> None:
+def test_an_item_without_a_required_field_is_refused(way: Callable[[Any], None]) -> None:
     (message,) = say(make_conversation(), SHORT)
     with pytest.raises(InvalidValue, match="message_id: must have a value"):
         way(Message.from_key(conversation_id=message.conversation_id, ts=message.ts))
     assert get(message).content == SHORT
 
 
-def test_deleting_deletes() -> None:
+def test_delete_deletes_the_item() -> None:
     (message, other) = say(make_conversation(), LONG, LONG)
     get(message).delete()
     with Message.batch_write() as writes:
@@ -280,7 +282,7 @@ def test_deleting_deletes() -> None:
             get(each)
 
 
-def test_text_actions_want_the_text() -> None:
+def test_text_actions_need_the_text() -> None:
     (message,) = say(make_conversation(), LONG)
     read = get(message)
     read.drop()

@@ -1,4 +1,4 @@
-"""Retention: what is written expires after its time, the header lives as long as anything in it, nothing is left."""
+"""Retention: items expire on time, the header is kept as long as any of them, and nothing is left."""
 
 from datetime import timedelta
 
@@ -52,7 +52,7 @@ def contents(conversation: Conversation) -> list[str]:
     return [message.content for message in page.items]
 
 
-def test_messages_are_hidden_when_their_time_is_over_and_the_header_when_all_are(fake_clock: FakeClock) -> None:
+def test_expired_messages_are_hidden_and_so_is_the_header_after_the_last_one(fake_clock: FakeClock) -> None:
     conversation = make(2)
     say(conversation, "first")
     fake_clock.advance(days=1)
@@ -65,7 +65,7 @@ def test_messages_are_hidden_when_their_time_is_over_and_the_header_when_all_are
             look(conversation)
 
 
-def test_everything_in_a_conversation_carries_an_end(fake_clock: FakeClock) -> None:
+def test_everything_in_a_conversation_has_an_expiry(fake_clock: FakeClock) -> None:
     conversation = make(30)
     turn_id = turn(conversation, 30)
     owner = Owner(conversation.user_id, conversation.conversation_id)
@@ -85,7 +85,7 @@ def test_everything_in_a_conversation_carries_an_end(fake_clock: FakeClock) -> N
         get_turn(conversation.user_id, turn_id)
 
 
-def test_the_header_moves_with_each_message_and_never_back(fake_clock: FakeClock) -> None:
+def test_each_message_extends_the_headers_expiry(fake_clock: FakeClock) -> None:
     conversation = make(30)
     turn(conversation, 30)
     far = header(conversation).expires_at
@@ -97,14 +97,14 @@ def test_the_header_moves_with_each_message_and_never_back(fake_clock: FakeClock
     assert header(conversation).expires_at > far
 
 
-def test_without_retention_nothing_has_an_end(fake_clock: FakeClock) -> None:
+def test_without_retention_nothing_expires(fake_clock: FakeClock) -> None:
     conversation = make(None)
     turn(conversation, None)
     put_state(Owner(conversation.user_id, conversation.conversation_id), "session", "key", 1)
     assert not [item for item in whole_table().values() if "expires_at" in item]
 
 
-def test_a_retention_that_comes_later_applies_to_what_is_written_then(fake_clock: FakeClock) -> None:
+def test_a_later_retention_applies_to_later_items(fake_clock: FakeClock) -> None:
     conversation = make(None)
     say(conversation, "for ever")
     turn(conversation, 1)
@@ -113,7 +113,7 @@ def test_a_retention_that_comes_later_applies_to_what_is_written_then(fake_clock
     assert header(conversation).expires_at is None, "it holds something without an end"
 
 
-def test_a_retention_that_is_taken_away_keeps_what_is_written_then(fake_clock: FakeClock) -> None:
+def test_items_written_after_retention_is_removed_are_kept(fake_clock: FakeClock) -> None:
     conversation = make(1)
     say(conversation, "for a day")
     turn(conversation, None)
@@ -122,7 +122,7 @@ def test_a_retention_that_is_taken_away_keeps_what_is_written_then(fake_clock: F
     assert header(conversation).retention_days is None
 
 
-def test_an_expired_conversation_is_in_no_answer(fake_clock: FakeClock) -> None:
+def test_an_expired_conversation_is_in_no_response(fake_clock: FakeClock) -> None:
     conversation = make(1)
     say(conversation)
     fake_clock.advance(days=1, seconds=2)

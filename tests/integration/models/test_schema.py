@@ -1,4 +1,4 @@
-"""The table: made once whoever asks, with the shape that the items declare, and never taken for ours if it is not."""
+"""The table: created once even concurrently, with the declared schema; a table with another schema is refused."""
 
 import uuid
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from tests.together import at_once
 
 @pytest.fixture
 def no_table(engine: str) -> Iterator[TableSettings]:
-    """Settings for a table that is not there yet."""
+    """Settings for a table that does not exist yet."""
     before = settings()
     configure(
         TableSettings(name=f"test-{uuid.uuid4()}", endpoint_url=engine, access_key_id="test", secret_access_key="test")
@@ -55,12 +55,12 @@ def test_creating_it_again_changes_nothing(no_table: TableSettings) -> None:
     assert describe_table() == before
 
 
-def test_of_eight_who_create_it_at_once_one_does(no_table: TableSettings) -> None:
+def test_of_eight_concurrent_creates_one_succeeds(no_table: TableSettings) -> None:
     assert sorted(at_once([create_table] * 8), key=bool) == [False] * 7 + [True]
     assert describe_table()["TimeToLive"]["TimeToLiveStatus"] == "ENABLED"
 
 
-def test_ttl_that_was_left_off_is_turned_on(no_table: TableSettings) -> None:
+def test_a_disabled_ttl_is_enabled(no_table: TableSettings) -> None:
     client().create_table(TableName=no_table.name, BillingMode="PAY_PER_REQUEST", **key_schema())
     assert not create_table()
     assert describe_table()["TimeToLive"]["TimeToLiveStatus"] == "ENABLED"
@@ -99,7 +99,7 @@ SWAPPED = [{"AttributeName": "user_activity", "KeyType": "HASH"}, {"AttributeNam
         ),
     ],
 )
-def test_a_table_of_another_shape_is_refused_in_words(
+def test_a_table_with_another_shape_is_refused_with_a_reason(
     no_table: TableSettings, shape: dict[str, Any], words: str
 ) -> None:
     client().create_table(TableName=no_table.name, BillingMode="PAY_PER_REQUEST", **shape)
@@ -108,13 +108,13 @@ def test_a_table_of_another_shape_is_refused_in_words(
     assert no_table.name in str(refusal.value)
 
 
-def test_an_index_may_carry_more(no_table: TableSettings) -> None:
+def test_an_index_may_project_more(no_table: TableSettings) -> None:
     shape = other_index(0, Projection={"ProjectionType": "ALL"})
     client().create_table(TableName=no_table.name, BillingMode="PAY_PER_REQUEST", **shape)
     assert not create_table()
 
 
-def test_a_table_that_is_not_there_is_not_described(no_table: TableSettings) -> None:
+def test_a_missing_table_cannot_be_described(no_table: TableSettings) -> None:
     for look in (describe_table, reachable):
         with pytest.raises(ClientError, match="ResourceNotFoundException"):
             look()

@@ -1,4 +1,4 @@
-"""Shared agents: used by whom they are shared with, for exactly as long, and seen by nobody else."""
+"""Shared agents: usable only by the users they are shared with, only as long as they are shared."""
 
 from functools import partial
 
@@ -41,7 +41,7 @@ def shared(owner: User, *grantees: User) -> Agent:
 
 
 def names(user: User, limit: int = 100) -> list[str]:
-    """Return the ids of the agents that a user is shown, without those that other tests have published."""
+    """Return the ids of the agents in a user's list, without those that other tests have published."""
     return [agent.agent_id for agent in list_shared_agents(user.user_id, limit).items if not agent.published]
 
 
@@ -59,7 +59,7 @@ def test_an_agent_is_private_until_it_is_shared() -> None:
         create_conversation(other.user_id, agent.agent_id, owner_id=owner.user_id)
 
 
-def test_it_is_used_by_whom_it_is_shared_with_and_by_nobody_else() -> None:
+def test_only_users_it_is_shared_with_can_use_it() -> None:
     owner, friend, stranger = make_user(), make_user(), make_user()
     agent = shared(owner, friend)
     assert get_shared_agent(friend.user_id, agent.agent_id).agent_id == agent.agent_id
@@ -72,7 +72,7 @@ def test_it_is_used_by_whom_it_is_shared_with_and_by_nobody_else() -> None:
     assert (found.user_id, found.agent_owner_id) == (friend.user_id, owner.user_id)
 
 
-def test_its_owner_sees_no_conversation_of_others() -> None:
+def test_its_owner_cannot_see_other_users_conversations() -> None:
     owner, friend = make_user(), make_user()
     agent = shared(owner, friend)
     conversation = create_conversation(friend.user_id, agent.agent_id, owner_id=owner.user_id)
@@ -84,7 +84,7 @@ def test_its_owner_sees_no_conversation_of_others() -> None:
     assert listed.conversation_id == conversation.conversation_id
 
 
-def test_what_is_taken_back_is_not_used_from_then_on() -> None:
+def test_an_unshared_agent_can_no_longer_be_used() -> None:
     owner, friend, other = make_user(), make_user(), make_user()
     agent = shared(owner, friend, other)
     unshare_agent(owner.user_id, agent.agent_id, friend.user_id)
@@ -99,7 +99,7 @@ def test_what_is_taken_back_is_not_used_from_then_on() -> None:
     assert get_agent(owner.user_id, agent.agent_id).shared_with is None
 
 
-def test_a_published_agent_is_everybodys_until_it_is_withdrawn() -> None:
+def test_everyone_can_use_a_published_agent_until_it_is_withdrawn() -> None:
     owner, anybody = make_user(), make_user()
     agent = make_agent(owner)
     for _ in range(2):
@@ -115,11 +115,11 @@ def test_a_published_agent_is_everybodys_until_it_is_withdrawn() -> None:
 
 
 def read_all(user: User) -> list[Agent]:
-    """Return all agents that a user is shown."""
+    """Return all agents in a user's list."""
     return read_to_the_end(lambda limit, last: list_shared_agents(user.user_id, limit, last and last.agent_id), 3)
 
 
-def test_a_withdrawn_agent_stays_with_those_it_is_shared_with_by_name() -> None:
+def test_a_withdrawn_agent_stays_shared_with_individual_users() -> None:
     owner, friend = make_user(), make_user()
     agent = shared(owner, friend)
     publish_agent(owner.user_id, agent.agent_id, published=True)
@@ -139,24 +139,24 @@ def test_the_list_has_them_all_in_order_page_by_page() -> None:
     publish_agent(owner.user_id, published, published=False)
 
 
-def test_a_page_is_full_though_something_leads_to_what_is_gone(contract: Watch) -> None:
+def test_a_page_is_full_even_if_shares_lead_to_deleted_agents(contract: Watch) -> None:
     owner, friend = make_user(), make_user()
     agents = [shared(owner, friend) for _ in range(6)]
     for agent in agents[:4]:
         hide(agent, "deleting")
-    with contract.expecting():  # more requests than a page takes where nothing is gone
+    with contract.expecting():  # more requests than a page takes if nothing was deleted
         page = list_shared_agents(friend.user_id, 2)
     assert [agent.agent_id for agent in page.items] == [agent.agent_id for agent in agents[4:]]
 
 
-def test_a_new_name_is_seen_at_once_and_by_all() -> None:
+def test_a_new_name_is_visible_immediately_to_all() -> None:
     owner, friend = make_user(), make_user()
     agent = shared(owner, friend)
     update_agent(owner.user_id, agent.agent_id, {"name": "Bea"})
     assert list_shared_agents(friend.user_id, 1).items[0].name == "Bea"
 
 
-def test_sharing_twice_is_sharing_once() -> None:
+def test_sharing_is_idempotent() -> None:
     owner, friend = make_user(), make_user()
     agent = shared(owner, friend, friend)
     assert agent.shared_with == {friend.user_id}
@@ -164,7 +164,7 @@ def test_sharing_twice_is_sharing_once() -> None:
 
 
 @pytest.mark.parametrize("published", [True, False])
-def test_a_share_whose_answer_was_lost_is_made_once(published: bool) -> None:
+def test_a_share_whose_acknowledgement_was_lost_is_created_once(published: bool) -> None:
     owner, friend = make_user(), make_user()
     agent = make_agent(owner)
     with lost_answers("TransactWriteItems") as lost:
@@ -177,7 +177,7 @@ def test_a_share_whose_answer_was_lost_is_made_once(published: bool) -> None:
     publish_agent(owner.user_id, agent.agent_id, published=False)
 
 
-def test_shares_that_are_made_together_all_count() -> None:
+def test_concurrent_shares_all_count() -> None:
     owner = make_user()
     agent = make_agent(owner)
     friends = [make_user() for _ in range(6)]
@@ -186,7 +186,7 @@ def test_shares_that_are_made_together_all_count() -> None:
     assert all(names(friend) == [agent.agent_id] for friend in friends)
 
 
-def test_an_agent_is_shared_by_name_with_so_many_and_no_more() -> None:
+def test_the_number_of_individual_shares_is_limited() -> None:
     owner, friend = make_user(), make_user()
     agent = make_agent(owner)
     change(agent, "shared_with", {"SS": [f"usr_{number:03}" for number in range(MAX_SHARED_WITH - 1)]})
@@ -196,7 +196,7 @@ def test_an_agent_is_shared_by_name_with_so_many_and_no_more() -> None:
     assert share_agent(owner.user_id, agent.agent_id, friend.user_id).usable_by(friend.user_id)
 
 
-def test_it_is_shared_with_users_who_are_there() -> None:
+def test_it_can_only_be_shared_with_existing_users() -> None:
     owner = make_user()
     agent = make_agent(owner)
     with pytest.raises(ItemNotFound, match="user"):
@@ -204,7 +204,7 @@ def test_it_is_shared_with_users_who_are_there() -> None:
     assert get_agent(owner.user_id, agent.agent_id).shared_with is None
 
 
-def test_everything_that_leads_to_an_agent_is_known() -> None:
+def test_leads_to_returns_every_item_that_leads_to_an_agent() -> None:
     owner, friend, other = make_user(), make_user(), make_user()
     agent = shared(owner, friend, other)
     agent = publish_agent(owner.user_id, agent.agent_id, published=True)

@@ -1,4 +1,4 @@
-"""State: any JSON under a key; of those who write on the same version exactly one wins."""
+"""State: any JSON under a key; of writers that expect the same version, exactly one wins."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -63,7 +63,7 @@ def owner(request: pytest.FixtureRequest) -> Owner:
     return make()
 
 
-def test_any_json_value_comes_back_from_a_create_and_from_an_update(owner: Owner) -> None:
+def test_any_json_value_reads_back_after_a_create_and_an_update(owner: Owner) -> None:
     for number, value in enumerate(VALUES):
         put_state(owner, "session", f"key{number}", value)
         put_state(owner, "session", "updated", value)
@@ -84,7 +84,7 @@ def test_state_reads_back_as_it_was_put(owner: Owner, fake_clock: FakeClock) -> 
     assert (found.created_at, found.updated_at) == (created, fake_clock.moment)
 
 
-def test_the_two_kinds_are_apart(owner: Owner) -> None:
+def test_the_two_kinds_are_separate(owner: Owner) -> None:
     put_state(owner, "session", "key", 1)
     put_state(owner, "application", "key", 2)
     delete_state(owner, "session", "key")
@@ -94,7 +94,7 @@ def test_the_two_kinds_are_apart(owner: Owner) -> None:
 
 
 @pytest.mark.parametrize("key", ["", "a#b", "a\nb", "x" * 1100])
-def test_a_key_that_cannot_stand_in_a_key_is_refused_by_name(owner: Owner, key: str) -> None:
+def test_a_key_that_is_not_allowed_is_refused_by_name(owner: Owner, key: str) -> None:
     for act in (get_state, delete_state, partial(put_state, value=1)):
         with pytest.raises(InvalidKeyField) as refusal:
             act(owner, "session", key)
@@ -126,14 +126,14 @@ UNREACHABLE = [
 
 
 @pytest.mark.parametrize("key", UNREACHABLE, ids=ascii)
-def test_a_key_that_no_path_can_name_is_not_written_but_can_be_read_and_deleted(owner: Owner, key: str) -> None:
+def test_a_key_that_no_url_path_can_contain_can_be_read_and_deleted_but_not_written(owner: Owner, key: str) -> None:
     with pytest.raises(InvalidKeyField, match="not only dots") as refusal:
         put_state(owner, "session", key, 1)
     assert refusal.value.field == "key"
     before = owner.entity.from_key(kind="session", key=key, **owner.fields)
     assert not stored(before)
 
-    # As it was written before that was refused.
+    # As an older version, which allowed such keys, wrote it.
     moment = clock.now()
     before.value, before.version, before.created_at, before.updated_at = "old", 1, moment, moment
     with past_the_models():
@@ -148,13 +148,13 @@ def test_a_key_that_no_path_can_name_is_not_written_but_can_be_read_and_deleted(
 
 
 @pytest.mark.parametrize("key", [".a", "a.", "a..b", "..a", ":", "-", "_", "0", "A.b:c-d_e", "x" * 128])
-def test_a_key_that_a_path_can_name_is_written(owner: Owner, key: str) -> None:
+def test_a_key_that_a_url_path_can_contain_can_be_written(owner: Owner, key: str) -> None:
     put_state(owner, "session", key, 1)
     assert get_state(owner, "session", key).value == 1
 
 
 @pytest.mark.parametrize("value", [{1: "a", "1": "b"}, [{"a": {None: 1}}], Decimal("1.1"), float("nan")], ids=repr)
-def test_a_value_that_would_not_come_back_is_refused_by_its_path(owner: Owner, value: Any) -> None:
+def test_a_value_that_would_not_read_back_unchanged_is_refused_by_its_path(owner: Owner, value: Any) -> None:
     with pytest.raises(InvalidValue) as refusal:
         put_state(owner, "session", "key", value)
     assert refusal.value.field.split(".")[0] == "value"
@@ -189,7 +189,7 @@ def a_reader() -> UserId:
 
 
 class TestCompareAndSet:
-    def test_the_stored_version_must_be_named(self, owner: Owner) -> None:
+    def test_the_expected_version_must_be_the_stored_one(self, owner: Owner) -> None:
         with pytest.raises(VersionMismatch) as refusal:
             put_state(owner, "session", "key", "a", if_version=1)
         assert refusal.value.current == 0
@@ -206,7 +206,9 @@ class TestCompareAndSet:
         assert put_state(owner, "session", "key", "c", if_version=0).version == 1
 
     @pytest.mark.parametrize("version", [0, 1])
-    def test_of_eight_who_name_the_same_version_at_once_exactly_one_wins(self, owner: Owner, version: int) -> None:
+    def test_of_eight_concurrent_writers_that_expect_the_same_version_one_wins(
+        self, owner: Owner, version: int
+    ) -> None:
         if version:
             put_state(owner, "session", "key", "first")
         outcomes = at_once(
@@ -219,7 +221,7 @@ class TestCompareAndSet:
         found = get_state(owner, "session", "key")
         assert (found.value, found.version) == (winner.value, version + 1)
 
-    def test_of_a_put_and_a_delete_at_once_exactly_one_wins(self, owner: Owner) -> None:
+    def test_of_a_concurrent_put_and_delete_exactly_one_wins(self, owner: Owner) -> None:
         for _ in range(5):
             put_state(owner, "session", "key", "old")
             version = int(get_state(owner, "session", "key").version)
@@ -230,13 +232,13 @@ class TestCompareAndSet:
             put, deleted = at_once(works)
             assert isinstance(put, VersionMismatch) != isinstance(deleted, VersionMismatch | ItemNotFound)
 
-    def test_without_a_version_every_writer_gets_through_one_after_the_other(self, owner: Owner) -> None:
+    def test_without_a_version_every_concurrent_writer_succeeds(self, owner: Owner) -> None:
         outcomes = at_once([partial(put_state, owner, "session", "key", number) for number in range(4)])
         versions = sorted(int(each.version) for each in outcomes if isinstance(each, UserState | ConversationState))
         assert versions == [1, 2, 3, 4]
         assert get_state(owner, "session", "key").version == 4
 
-    def test_others_who_never_stop_are_told_from_a_mismatch(
+    def test_constant_contention_is_not_reported_as_a_mismatch(
         self, owner: Owner, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("models.access_patterns.states.pause", lambda _attempt: None)
@@ -253,9 +255,7 @@ class TestTimeToLive:
     def entity(self, owner: Owner, key: str) -> UserState | ConversationState:
         return owner.entity.from_key(kind="session", key=key, **owner.fields)
 
-    def test_what_has_expired_is_not_there_though_dynamodb_still_has_it(
-        self, owner: Owner, fake_clock: FakeClock
-    ) -> None:
+    def test_expired_state_is_missing_while_dynamodb_still_has_it(self, owner: Owner, fake_clock: FakeClock) -> None:
         put_state(owner, "session", "key", "short", ttl=timedelta(seconds=600))
         fake_clock.advance(seconds=599)
         assert get_state(owner, "session", "key").value == "short"
@@ -267,7 +267,7 @@ class TestTimeToLive:
             delete_state(owner, "session", "key")
         assert list_states(owner, 10).items == ()
 
-    def test_a_put_over_what_has_expired_starts_anew(self, owner: Owner, fake_clock: FakeClock) -> None:
+    def test_a_put_over_expired_state_starts_at_version_one(self, owner: Owner, fake_clock: FakeClock) -> None:
         put_state(owner, "session", "key", "short", ttl=timedelta(seconds=600))
         put_state(owner, "session", "key", "short", ttl=timedelta(seconds=600))
         fake_clock.advance(seconds=601)
@@ -280,27 +280,27 @@ class TestTimeToLive:
         fake_clock.advance(hours=1)
         assert get_state(owner, "session", "key").value == "new"
 
-    def test_a_put_without_one_takes_it_away(self, owner: Owner, fake_clock: FakeClock) -> None:
+    def test_a_put_without_a_ttl_removes_it(self, owner: Owner, fake_clock: FakeClock) -> None:
         put_state(owner, "session", "key", "short", ttl=timedelta(seconds=600))
         put_state(owner, "session", "key", "long")
         fake_clock.advance(hours=1)
         assert get_state(owner, "session", "key").value == "long"
 
     @pytest.mark.parametrize("ttl", [timedelta(0), timedelta(seconds=-1), timedelta(microseconds=-1), timedelta.max])
-    def test_one_that_is_none_is_refused(self, owner: Owner, ttl: timedelta) -> None:
+    def test_an_invalid_ttl_is_refused(self, owner: Owner, ttl: timedelta) -> None:
         with pytest.raises(InvalidValue) as refusal:
             put_state(owner, "session", "key", 1, ttl=ttl)
         assert refusal.value.field == "ttl"
         with pytest.raises(ItemNotFound):
             get_state(owner, "session", "key")
 
-    def test_the_shortest_one_ends(self, owner: Owner, fake_clock: FakeClock) -> None:
+    def test_the_shortest_ttl_expires(self, owner: Owner, fake_clock: FakeClock) -> None:
         put_state(owner, "session", "key", 1, ttl=timedelta(microseconds=1))
         fake_clock.advance(seconds=2)
         with pytest.raises(ItemNotFound):
             get_state(owner, "session", "key")
 
-    def test_a_put_with_one_renews_it(self, owner: Owner, fake_clock: FakeClock) -> None:
+    def test_a_put_with_a_ttl_renews_it(self, owner: Owner, fake_clock: FakeClock) -> None:
         put_state(owner, "session", "key", 1, ttl=timedelta(seconds=600))
         fake_clock.advance(seconds=500)
         put_state(owner, "session", "key", 2, ttl=timedelta(seconds=600))
@@ -319,7 +319,7 @@ def test_a_value_of_the_largest_size_fits_and_more_does_not(owner: Owner) -> Non
     assert get_state(owner, "session", "key").version == 2
 
 
-def test_state_and_messages_of_a_conversation_do_not_disturb_each_other() -> None:
+def test_state_and_messages_of_a_conversation_do_not_interfere() -> None:
     conversation = make_conversation()
     owner = Owner(conversation.user_id, conversation.conversation_id)
     for number in range(3):
@@ -328,7 +328,7 @@ def test_state_and_messages_of_a_conversation_do_not_disturb_each_other() -> Non
     assert [state.key for state in list_states(owner, 10).items] == ["0", "1", "2"]
 
 
-def test_state_needs_an_owner_who_is_there() -> None:
+def test_state_needs_an_existing_owner() -> None:
     user = make_user()
     for owner, missing in ((Owner("usr_none"), "user"), (Owner(user.user_id, "conv_none"), "conversation")):
         with pytest.raises(ItemNotFound, match=missing):

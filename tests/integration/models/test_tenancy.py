@@ -1,4 +1,4 @@
-"""Somebody else's things answer like things that do not exist, in every access pattern, and stay as they are."""
+"""In every access pattern, another user's items look like missing ones, and are not changed."""
 
 import inspect
 from collections.abc import Callable
@@ -43,11 +43,11 @@ Call = Callable[[Ids], object]
 
 @cache
 def known_identity() -> str:
-    """Return the hash of an identity, of nobody who matters here."""
+    """Return the hash of an unrelated identity."""
     return str(create_identity("https://auth.example.com", new_id("sub")).identity_hash)
 
 
-# Each pattern that takes an id beside the caller's own, once for each way in which it looks at what the id names.
+# Each pattern that takes an item's id in addition to the caller's, once for each way in which it accesses the item.
 CALLS: dict[str, list[Call]] = {
     "AP-11": [lambda ids: get_agent(ids.user_id, ids.agent_id)],
     "AP-13": [lambda ids: update_agent(ids.user_id, ids.agent_id, {"name": "Mine"})],
@@ -106,7 +106,7 @@ CALLS: dict[str, list[Call]] = {
     "AP-70": [lambda ids: delete_conversation(ids.user_id, ids.conversation_id)],
     "AP-71": [lambda ids: delete_agent(ids.user_id, ids.agent_id)],
 }
-# What is refused to the owner too, and must not tell somebody else more.
+# Patterns that also refuse the owner; the error must not tell another user more.
 REFUSED: list[Call] = [
     lambda ids: put_state(ids.owner, "session", "key", 2, if_version=99),
     lambda ids: delete_state(ids.owner, "session", "key", if_version=99),
@@ -117,7 +117,7 @@ REFUSED: list[Call] = [
 
 
 def takes_an_id(function: Callable[..., object]) -> bool:
-    """Whether a pattern is the caller's, and takes the id of something beside."""
+    """Whether a pattern acts for a caller and also takes an item's id."""
     names = list(inspect.signature(function).parameters)
     whose = {"user_id", "owner_id"}
     return names[0] == "owner" or (
@@ -126,7 +126,7 @@ def takes_an_id(function: Callable[..., object]) -> bool:
 
 
 def outcome(call: Call, ids: Ids) -> object:
-    """Return what a caller can see of a call."""
+    """Return the outcome of a call as the caller sees it."""
     try:
         result = call(ids)
     except ItemNotFound as error:
@@ -149,7 +149,7 @@ EVERY_CALL = [
 
 
 def make_shared() -> Ids:
-    """Return one of everything, with an agent that is shared with somebody, though not with who asks."""
+    """Return one of everything, with an agent that is shared, but not with the caller."""
     ids, grantee = make_everything(), make_user()
     share_agent(ids.user_id, ids.agent_id, grantee.user_id)
     return replace(ids, grantee_id=grantee.user_id)
@@ -161,7 +161,7 @@ def theirs(table: object) -> Ids:
 
 
 @pytest.mark.parametrize("call", EVERY_CALL)
-def test_somebody_elses_answers_as_what_is_not_there(call: Call, theirs: Ids) -> None:
+def test_another_users_item_looks_missing(call: Call, theirs: Ids) -> None:
     me = make_user()
     foreign = replace(theirs, user_id=me.user_id)
     named = {each.name for each in fields(Ids)} & {
@@ -179,9 +179,9 @@ def test_somebody_elses_answers_as_what_is_not_there(call: Call, theirs: Ids) ->
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_its_owner_is_let_in(name: str, theirs: Ids) -> None:
+def test_its_owner_has_access(name: str, theirs: Ids) -> None:
     ids = make_shared() if name in ("AP-16", "AP-17", "AP-18", "AP-23", "AP-43", "AP-62", "AP-70", "AP-71") else theirs
-    if name == "AP-18":  # its owner finds it there as everybody does
+    if name == "AP-18":  # its owner finds it there like everybody else
         publish_agent(ids.user_id, ids.agent_id, published=True)
     for call in CALLS[name]:
         result = call(ids)

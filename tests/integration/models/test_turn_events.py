@@ -1,4 +1,4 @@
-"""What was streamed, as it is read again: each piece once, and nothing that came after the end."""
+"""Reading streamed text again: each piece once, and nothing from after the end of the turn."""
 
 import pytest
 
@@ -9,10 +9,10 @@ from models.turn import ID_PREFIX, MOST_UNSTORED, Turn
 pytestmark = pytest.mark.usefixtures("table")
 
 
-def test_a_batch_that_stands_again_in_the_next_one_is_read_once() -> None:
+def test_a_batch_that_is_repeated_in_the_next_one_is_read_once() -> None:
     turn_id = new_id(ID_PREFIX)
     append_events(turn_id, 3, ["two", "three"])
-    # No answer came, so the worker holds them still, and writes them with what has come since.
+    # No acknowledgement came, so the worker still holds them and writes them again with the next pieces.
     append_events(turn_id, 5, ["two", "three", "four", "five"])
     append_events(turn_id, 6, ["six"])
     whole = [(2, "two"), (3, "three"), (4, "four"), (5, "five"), (6, "six")]
@@ -23,7 +23,7 @@ def test_a_batch_that_stands_again_in_the_next_one_is_read_once() -> None:
 @pytest.mark.parametrize(
     ("status", "told"), [("interrupted", [2, 3]), ("cancelled", [2, 3, 4]), ("running", [2, 3, 4])]
 )
-def test_what_a_late_worker_stores_is_no_part_of_a_turn_that_was_interrupted(status: str, told: list[int]) -> None:
+def test_text_stored_by_a_late_worker_is_not_part_of_an_interrupted_turn(status: str, told: list[int]) -> None:
     last_event = {"interrupted": 3 + MOST_UNSTORED + 1, "cancelled": 5, "running": None}[status]
     turn = Turn(turn_id=new_id(ID_PREFIX), status=status, last_event=last_event)
     assert [number for number in (2, 3, 4) if turn.has_event(number)] == told

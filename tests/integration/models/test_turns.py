@@ -1,4 +1,4 @@
-"""Turns: one at a time on a conversation; an end counts only if the lease still holds, and then all of it counts."""
+"""Turns: one at a time per conversation; an end is stored only if the lease still holds, and then completely."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -43,7 +43,7 @@ def composing(*contents: str) -> Callable[[tuple[Message, ...]], Sequence[Draft]
 
 
 def begin(conversation: Conversation, *contents: str, window: int = 20, announced: bool = False) -> Begun:
-    """Begin a turn as the application does: one that a dead worker left behind is settled first."""
+    """Begin a turn as the application does: an orphaned turn is reconciled first."""
     asked = partial(
         begin_turn, conversation.user_id, conversation.conversation_id, composing(*contents), window=window, lease=LEASE
     )
@@ -64,7 +64,7 @@ def contents(conversation: Conversation) -> list[str]:
 
 
 class TestBegin:
-    def test_the_message_is_stored_and_the_lease_taken(self, fake_clock: FakeClock) -> None:
+    def test_the_message_is_stored_and_the_lease_is_taken(self, fake_clock: FakeClock) -> None:
         conversation = make_conversation()
         say(conversation, "one", "two")
         moment = fake_clock.advance(seconds=5)
@@ -79,7 +79,7 @@ class TestBegin:
         assert (found.last_message_at, found.last_active_at) == (moment, moment)
         assert found.leased()
 
-    def test_the_window_is_what_was_there_before(self) -> None:
+    def test_the_window_has_the_earlier_messages(self) -> None:
         conversation = make_conversation()
         say(conversation, *"abcde")
         begun = begin(conversation, "Hello", window=3)
@@ -108,14 +108,14 @@ class TestBegin:
             begin_turn(conversation.user_id, conversation.conversation_id, refuse, window=20, lease=LEASE)
         assert stored(conversation) == before
 
-    def test_what_was_said_meanwhile_is_seen(self) -> None:
+    def test_messages_appended_in_between_are_seen(self) -> None:
         conversation = make_conversation()
         with others_come_first("TransactWriteItems", partial(say, conversation, "Me first"), times=1):
             begun = begin(conversation, "Hello")
         assert [message.content for message in begun.earlier] == ["Me first"]
         assert contents(conversation) == ["Me first", "Hello"]
 
-    def test_a_second_turn_is_refused_and_told_for_how_long(self, fake_clock: FakeClock) -> None:
+    def test_a_second_turn_is_refused_with_the_time_to_wait(self, fake_clock: FakeClock) -> None:
         conversation = make_conversation()
         begun = begin(conversation, "Hello")
         fake_clock.advance(seconds=10)
@@ -125,7 +125,7 @@ class TestBegin:
         assert (refusal.value.turn_id, refusal.value.retry_after) == (begun.lease.turn_id, 20)
         assert whole_table() == before
 
-    def test_of_eight_at_once_one_begins(self) -> None:
+    def test_of_eight_concurrent_turns_one_begins(self) -> None:
         conversation = make_conversation()
         outcomes = at_once([partial(begin, conversation, str(number)) for number in range(8)])
         (begun,) = (each for each in outcomes if isinstance(each, Begun))
@@ -134,13 +134,13 @@ class TestBegin:
         found = header(conversation)
         assert (found.fence, found.turn_count, found.lease_turn) == (1, 1, begun.lease.turn_id)
 
-    def test_a_conversation_that_was_put_away_begins_no_turn(self) -> None:
+    def test_a_closed_conversation_begins_no_turn(self) -> None:
         conversation = make_conversation()
         set_conversation_status(conversation.user_id, conversation.conversation_id, "completed")
         with pytest.raises(ConversationNotActive):
             begin(conversation, "Hello")
 
-    def test_others_who_never_stop_are_given_way_in_the_end(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_constant_contention_ends_in_an_error(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("models.access_patterns.turns.pause", lambda _attempt: None)
         conversation = make_conversation()
         with others_come_first("TransactWriteItems", partial(say, conversation, "Me first")), pytest.raises(Contended):
@@ -150,7 +150,7 @@ class TestBegin:
 
 
 class TestEnd:
-    def test_the_answer_the_record_and_the_counters_stand_and_the_lease_is_free(self, fake_clock: FakeClock) -> None:
+    def test_the_answer_record_and_counters_are_stored_and_the_lease_is_released(self, fake_clock: FakeClock) -> None:
         conversation = make_conversation()
         started = fake_clock.moment
         begun = begin(conversation, "Hello")
@@ -169,7 +169,7 @@ class TestEnd:
         assert {name: getattr(record, name) for name in USED} == USED
         assert (record.conversation_id, record.agent_id) == (conversation.conversation_id, conversation.agent_id)
 
-    def test_a_plain_turn_that_runs_has_no_record_and_is_found_all_the_same(self) -> None:
+    def test_a_running_plain_turn_is_found_without_a_record(self) -> None:
         conversation = make_conversation()
         begun = begin(conversation, "Hello")
         assert begun.lease.turn_id not in str([key for key in whole_table() if "#TURNS" in str(key)])
@@ -181,7 +181,7 @@ class TestEnd:
             get_turn(conversation.user_id, new_id("turn"))
 
     @pytest.mark.parametrize("status", ["failed", "cancelled", "interrupted"])
-    def test_an_end_without_an_answer_keeps_what_there_was_beside_the_messages(
+    def test_a_turn_that_ends_without_an_answer_keeps_the_partial_text_on_its_record(
         self, status: TurnEnd, fake_clock: FakeClock
     ) -> None:
         conversation = make_conversation()
@@ -219,7 +219,7 @@ class TestEnd:
         assert {message.turn_id for message in messages} == {begun.lease.turn_id}
         assert contents(conversation) == ["2 + 2?", "{}", "4", "Four."]
 
-    def test_what_others_appended_beside_it_stands_before_the_answer(self) -> None:
+    def test_messages_appended_during_the_turn_sort_before_the_answer(self) -> None:
         conversation = make_conversation()
         begun = begin(conversation, "Hello")
         say(conversation, "By the way")
@@ -227,7 +227,7 @@ class TestEnd:
         assert contents(conversation) == ["Hello", "By the way", "Hi!"]
         assert header(conversation).message_count == 3
 
-    def test_what_comes_at_the_last_moment_stands_before_the_answer_too(self) -> None:
+    def test_a_message_appended_at_the_last_moment_sorts_before_the_answer(self) -> None:
         conversation = make_conversation()
         begun = begin(conversation, "Hello")
         with others_come_first("TransactWriteItems", partial(say, conversation, "By the way"), times=1):
@@ -236,7 +236,7 @@ class TestEnd:
         found = header(conversation)
         assert (found.message_count, found.turn_count, found.output_tokens) == (3, 1, 3)
 
-    def test_appending_and_ending_at_once_keep_one_order(self) -> None:
+    def test_concurrent_appends_and_ends_keep_one_order(self) -> None:
         conversation = make_conversation()
         begun = begin(conversation, "Hello")
         works: list[Callable[[], Any]] = [partial(say, conversation, str(number)) for number in range(3)]
@@ -249,14 +249,14 @@ class TestEnd:
         assert sorted(message.content for message in opened.messages) == sorted(["Hello", "Hi!", "0", "1", "2"])
         assert opened.conversation.message_count == 5
 
-    def test_a_clock_that_went_back_does_not_put_the_answer_before_the_question(self, fake_clock: FakeClock) -> None:
+    def test_a_clock_that_went_back_does_not_sort_the_answer_before_the_question(self, fake_clock: FakeClock) -> None:
         conversation = make_conversation()
         begun = begin(conversation, "Hello")
         fake_clock.advance(minutes=-5)
         end_turn(begun.lease, "completed", ANSWER, USED)
         assert contents(conversation) == ["Hello", "Hi!"]
 
-    def test_a_conversation_put_away_meanwhile_keeps_its_answer_and_its_place(self, fake_clock: FakeClock) -> None:
+    def test_a_conversation_closed_during_a_turn_keeps_the_answer_and_its_position(self, fake_clock: FakeClock) -> None:
         conversation = make_conversation()
         begun = begin(conversation, "Hello")
         set_conversation_status(conversation.user_id, conversation.conversation_id, "archived")
@@ -267,7 +267,7 @@ class TestEnd:
         (listed,) = list_conversations(conversation.user_id, 10).items
         assert (listed.status, listed.listed_at) == ("archived", fake_clock.moment)
 
-    def test_an_answer_too_large_is_refused_and_the_turn_can_still_fail(self) -> None:
+    def test_an_answer_that_is_too_large_is_refused_and_the_turn_can_still_fail(self) -> None:
         conversation = make_conversation()
         begun = begin(conversation, "Hello")
         with pytest.raises(ItemTooLarge):
@@ -292,14 +292,14 @@ class TestTakeover:
         found = header(conversation)
         assert (found.lease_turn, found.fence, found.turn_count) == (begun.lease.turn_id, 2, 2)
 
-    def test_a_lease_holds_to_its_last_moment(self, fake_clock: FakeClock) -> None:
+    def test_a_lease_holds_until_it_expires(self, fake_clock: FakeClock) -> None:
         conversation = make_conversation()
         begin(conversation, "Hello")
         fake_clock.advance(seconds=29.999999)
         with pytest.raises(LeaseHeld):
             begin(conversation, "Anybody there?")
 
-    def test_of_eight_who_come_for_an_expired_lease_one_takes_it(self, fake_clock: FakeClock) -> None:
+    def test_of_eight_concurrent_takeovers_of_an_expired_lease_one_succeeds(self, fake_clock: FakeClock) -> None:
         conversation = make_conversation()
         orphan = begin(conversation, "Hello")
         fake_clock.advance(seconds=31)
@@ -327,7 +327,7 @@ class TestTakeover:
         assert whole_table() == before
 
     @pytest.mark.parametrize("announced", [False, True])
-    def test_an_end_cannot_come_twice_and_who_tries_learns_of_the_first(self, announced: bool) -> None:
+    def test_a_turn_cannot_end_twice_and_a_second_attempt_returns_the_first_end(self, announced: bool) -> None:
         conversation = make_conversation()
         begun = begin(conversation, "Hello", announced=announced)
         turn, messages = end_turn(begun.lease, "completed", ANSWER, USED)
@@ -337,7 +337,7 @@ class TestTakeover:
         assert [message.message_id for message in found] == [message.message_id for message in messages]
         assert whole_table() == before
 
-    def test_a_slow_worker_whose_lease_ran_out_unclaimed_may_still_end(self, fake_clock: FakeClock) -> None:
+    def test_a_slow_worker_whose_expired_lease_nobody_took_may_still_end_its_turn(self, fake_clock: FakeClock) -> None:
         conversation = make_conversation()
         begun = begin(conversation, "Hello")
         fake_clock.advance(hours=1)
@@ -345,7 +345,7 @@ class TestTakeover:
         assert contents(conversation) == ["Hello", "Hi!"]
         assert get_turn(conversation.user_id, begun.lease.turn_id).status == "completed"
 
-    def test_of_a_late_end_and_a_takeover_at_once_one_wins_whole(self, fake_clock: FakeClock) -> None:
+    def test_of_a_concurrent_late_end_and_takeover_exactly_one_wins(self, fake_clock: FakeClock) -> None:
         for _ in range(5):
             conversation = make_conversation()
             late = begin(conversation, "Hello")
@@ -364,7 +364,7 @@ class TestTakeover:
                 assert record.status == "completed"
                 assert contents(conversation) == ["Hello", "Hi!", "Anybody there?"]
 
-    def test_a_message_may_still_be_appended_beside_an_orphan(self, fake_clock: FakeClock) -> None:
+    def test_a_message_can_be_appended_while_a_turn_is_orphaned(self, fake_clock: FakeClock) -> None:
         conversation = make_conversation()
         begin(conversation, "Hello")
         fake_clock.advance(hours=1)
@@ -375,7 +375,7 @@ class TestTakeover:
 
 class TestGivenUp:
     @pytest.mark.parametrize("announced", [False, True])
-    def test_a_turn_that_its_worker_gave_up_ends_before_its_lease_does(
+    def test_a_turn_that_its_worker_abandons_ends_before_its_lease_expires(
         self, fake_clock: FakeClock, announced: bool
     ) -> None:
         conversation = make_conversation()
@@ -387,7 +387,7 @@ class TestGivenUp:
         assert reconcile_turn(begun.lease.turn, abandoned="Again.").error == settled.error
         assert begin(conversation, "Again").lease.fence == begun.lease.fence + 1
 
-    def test_what_was_given_up_and_has_ended_all_the_same_stays_as_it_is_and_so_does_the_next_turn(self) -> None:
+    def test_abandoning_an_ended_turn_changes_neither_it_nor_the_next_one(self) -> None:
         conversation = make_conversation()
         first = begin(conversation, "Hello")
         end_turn(first.lease, "completed", ANSWER, USED)
@@ -395,7 +395,7 @@ class TestGivenUp:
         assert reconcile_turn(first.lease.turn, abandoned="Nobody runs it.").status == "completed"
         assert header(conversation).lease_turn == second.lease.turn_id
 
-    def test_a_turn_that_never_began_is_not_there(self) -> None:
+    def test_a_turn_that_never_began_is_missing(self) -> None:
         conversation = make_conversation()
         begun = begin(make_conversation(), "Hello")
         never = replace(begun.lease, conversation=conversation, user_id=conversation.user_id).turn
@@ -416,7 +416,7 @@ class TestRenew:
         assert refusal.value.retry_after == 30
         end_turn(begun.lease, "completed", ANSWER, USED)
 
-    def test_renewing_changes_the_end_of_the_lease_and_nothing_else(self, fake_clock: FakeClock) -> None:
+    def test_renewing_changes_only_the_expiry_of_the_lease(self, fake_clock: FakeClock) -> None:
         conversation = make_conversation()
         begun = begin(conversation, "Hello")
         before = stored(conversation)
@@ -426,7 +426,7 @@ class TestRenew:
         assert {name for name in after if after[name] != before[name]} == {"lease_expires_at"}
         assert after.keys() == before.keys()
 
-    def test_a_lease_that_was_taken_over_or_given_back_is_not_renewed(self, fake_clock: FakeClock) -> None:
+    def test_a_lease_that_was_taken_over_or_released_is_not_renewed(self, fake_clock: FakeClock) -> None:
         conversation = make_conversation()
         late = begin(conversation, "Hello")
         fake_clock.advance(seconds=31)
@@ -463,7 +463,7 @@ class TestRemovalMeanwhile:
         assert contents(conversation) == ["Hi!"]
         assert header(conversation).message_count == 1
 
-    def test_with_a_message_goes_the_record_of_its_turn(self) -> None:
+    def test_deleting_a_message_deletes_the_record_of_its_turn(self) -> None:
         conversation = make_conversation()
         begun = begin(conversation, "Hello")
         end_turn(begun.lease, "failed", (), {"partial_text": "You said Hello"})

@@ -1,4 +1,4 @@
-"""Usage: what turns took stays counted when their records go, once each, until their user goes."""
+"""Usage: the tokens of a turn stay counted, once, after its record is deleted, until the user is deleted."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -31,7 +31,7 @@ ENDS = (
 
 @pytest.fixture
 def talked(fake_clock: FakeClock) -> Conversation:
-    """A conversation with a turn that was answered and one that failed."""
+    """A conversation with a completed turn and a failed one."""
     fake_clock.moment = fake_clock.moment.replace(hour=12)
     return talk()
 
@@ -71,9 +71,7 @@ REMOVALS: dict[str, Callable[[Conversation], object]] = {
 
 
 @pytest.mark.parametrize("remove", REMOVALS.values(), ids=REMOVALS)
-def test_what_was_taken_stays_and_nothing_that_was_said(
-    talked: Conversation, remove: Callable[[Conversation], object]
-) -> None:
+def test_token_counts_are_kept_but_no_content(talked: Conversation, remove: Callable[[Conversation], object]) -> None:
     before = used(talked)
     assert [(each.turns, each.input_tokens, each.output_tokens) for each in before] == [(2, 14, 6)]
     remove(talked)
@@ -82,30 +80,28 @@ def test_what_was_taken_stays_and_nothing_that_was_said(
     assert not [keys for keys in whole_table() if keys[1].startswith("TURN#")]
 
 
-def test_nothing_is_kept_of_a_user_who_goes(talked: Conversation) -> None:
+def test_nothing_is_kept_of_a_deleted_user(talked: Conversation) -> None:
     delete_conversation(talked.user_id, talked.conversation_id)
     removed = delete_user(talked.user_id).removed
     assert removed["TurnCount"] == 2
     assert not [keys for keys in whole_table() if talked.user_id in keys[0] and "AUDIT" not in keys[0]]
 
 
-def test_a_late_worker_keeps_nothing_of_a_user_who_is_gone(
-    talked: Conversation, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The conversation's own erasure pauses right before it leaves the counts; the user's passes it."""
-    leave = pages._leave_counts
+def test_a_late_worker_keeps_nothing_of_a_deleted_user(talked: Conversation, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The conversation's erasure pauses right before it stores the counts, and the user's erasure overtakes it."""
+    leave = pages._store_counts
 
     def late(*args: object) -> None:
-        monkeypatch.setattr(pages, "_leave_counts", leave)
+        monkeypatch.setattr(pages, "_store_counts", leave)
         at_once([partial(delete_user, talked.user_id)])
         leave(*args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(pages, "_leave_counts", late)
+    monkeypatch.setattr(pages, "_store_counts", late)
     delete_conversation(talked.user_id, talked.conversation_id)
     assert not [keys for keys in whole_table() if keys[1].startswith("COUNTED#")]
 
 
-def test_a_worker_that_dies_between_count_and_record_has_nothing_counted_twice(
+def test_nothing_is_counted_twice_if_a_worker_dies_between_count_and_record(
     talked: Conversation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = used(talked)
@@ -123,7 +119,7 @@ def test_a_worker_that_dies_between_count_and_record_has_nothing_counted_twice(
     assert used(talked) == before
 
 
-def test_an_expired_record_stays_counted(fake_clock: FakeClock) -> None:
+def test_the_tokens_of_an_expired_record_stay_counted(fake_clock: FakeClock) -> None:
     fake_clock.moment = fake_clock.moment.replace(hour=12)
     conversation = talk(retention_days=2)
     before = used(conversation)
@@ -132,8 +128,8 @@ def test_an_expired_record_stays_counted(fake_clock: FakeClock) -> None:
     assert used(conversation) == before
 
 
-def test_the_record_of_a_running_turn_stays_for_its_end(talked: Conversation) -> None:
-    """Its question is deleted; the worker ends it all the same, and its conversation's erasure finds the record."""
+def test_the_record_of_a_running_turn_is_kept_until_it_ends(talked: Conversation) -> None:
+    """Its question is deleted; the worker still ends it, and its conversation's erasure finds the record."""
     ids = talked.user_id, talked.conversation_id
     begun = begin_turn(*ids, lambda _: [Draft("user", SECRET)], window=20, lease=timedelta(hours=1), announced=True)
     delete_message(*ids, begun.messages[0].message_id)

@@ -1,4 +1,4 @@
-"""Users: one email belongs to one user, whoever comes at the same moment; a profile changes a name at a time."""
+"""Users: an email belongs to one user, even under concurrent writes; the names in a profile change individually."""
 
 from datetime import timedelta
 from functools import partial
@@ -28,7 +28,7 @@ from tests.together import at_once
 pytestmark = pytest.mark.usefixtures("table")
 
 
-def test_a_user_reads_back_as_it_was_made(fake_clock: FakeClock) -> None:
+def test_a_user_reads_back_unchanged(fake_clock: FakeClock) -> None:
     email = new_email()
     made = create_user(
         email, name="Ada", role="admin", preferences={"theme": "dark", "sizes": [1, 2.5]}, settings={"a": None}
@@ -41,28 +41,28 @@ def test_a_user_reads_back_as_it_was_made(fake_clock: FakeClock) -> None:
     assert found.created_at == found.updated_at == found.last_active_at == fake_clock.moment
 
 
-def test_a_user_is_found_by_email_without_regard_to_case_and_outer_space() -> None:
+def test_a_user_is_found_by_email_regardless_of_case_and_surrounding_space() -> None:
     email = new_email()
     made = create_user(f"  {email.upper()} ")
     assert made.email == email
     assert get_user_by_email(f"{email.title()}\n").user_id == made.user_id
 
 
-def test_what_is_not_there_is_not_found() -> None:
+def test_a_missing_user_is_not_found() -> None:
     for look in (partial(get_user, "usr_none"), partial(get_user_by_email, new_email())):
         with pytest.raises(ItemNotFound, match="no such user"):
             look()
 
 
 @pytest.mark.parametrize("email", ["", " ", "a b@example.com", "a\x00b@example.com", "x" * 1020])
-def test_what_is_no_email_is_refused_by_name(email: str) -> None:
+def test_an_invalid_email_is_refused_by_name(email: str) -> None:
     for use in (create_user, get_user_by_email, partial(change_email, make_user().user_id)):
         with pytest.raises(InvalidKeyField) as refusal:
             use(email)
         assert refusal.value.field == "email"
 
 
-def test_an_email_belongs_to_one_of_eight_who_come_at_once() -> None:
+def test_of_eight_concurrent_users_one_gets_the_email() -> None:
     email = new_email()
     outcomes = at_once([partial(create_user, email, name=str(number)) for number in range(8)])
     (winner,) = (each for each in outcomes if isinstance(each, User))
@@ -78,7 +78,7 @@ def test_a_refused_user_leaves_nothing_behind() -> None:
     assert get_user_by_email(user.email).user_id == user.user_id
 
 
-def test_a_changed_email_finds_the_user_and_frees_the_old_one(fake_clock: FakeClock) -> None:
+def test_a_changed_email_finds_the_user_and_releases_the_old_one(fake_clock: FakeClock) -> None:
     user = make_user(name="Ada")
     old, new = user.email, new_email()
     fake_clock.advance(seconds=1)
@@ -107,7 +107,7 @@ def test_a_taken_email_is_refused_and_nothing_changes() -> None:
     assert after == before
 
 
-def test_a_new_email_is_claimed_by_one_of_eight_users_who_want_it_at_once() -> None:
+def test_of_eight_concurrent_changes_to_one_email_one_succeeds() -> None:
     email = new_email()
     users = [make_user() for _ in range(8)]
     outcomes = at_once([partial(change_email, user.user_id, email) for user in users])
@@ -119,7 +119,7 @@ def test_a_new_email_is_claimed_by_one_of_eight_users_who_want_it_at_once() -> N
             assert get_user_by_email(user.email).user_id == user.user_id
 
 
-def test_one_user_who_changes_the_email_twice_at_once_ends_with_one_claim() -> None:
+def test_two_concurrent_email_changes_of_one_user_leave_one_claim() -> None:
     user = make_user()
     wanted = [new_email() for _ in range(4)]
     at_once([partial(change_email, user.user_id, email) for email in wanted])
@@ -139,7 +139,7 @@ def test_a_role_is_changed_once_with_its_record() -> None:
         change_role(acting_for("usr_none"), "admin")
 
 
-def test_a_profile_changes_a_name_at_a_time(fake_clock: FakeClock) -> None:
+def test_single_names_of_a_profile_change(fake_clock: FakeClock) -> None:
     user = make_user(name="Ada", preferences={"a": 1, "b": 2}, settings={"c": 3})
     fake_clock.advance(seconds=1)
     changed = update_user(
@@ -161,13 +161,13 @@ def test_any_name_can_be_set_and_removed(name: str) -> None:
     assert update_user(user.user_id, {"settings": {name: None}}).settings == {"other": 1}
 
 
-def test_a_map_that_was_emptied_takes_names_again() -> None:
+def test_names_can_be_set_in_an_emptied_map() -> None:
     user = make_user(settings={"a": 1})
     assert update_user(user.user_id, {"settings": None}).settings == {}
     assert update_user(user.user_id, {"settings": {"b": 2}}).settings == {"b": 2}
 
 
-def test_eight_writers_who_set_eight_names_at_once_all_win() -> None:
+def test_eight_concurrent_writers_of_different_names_all_succeed() -> None:
     user = make_user()
     changes = [{"settings": {f"name{number}": number}} for number in range(8)]
     at_once([partial(update_user, user.user_id, change) for change in changes])
@@ -175,7 +175,7 @@ def test_eight_writers_who_set_eight_names_at_once_all_win() -> None:
 
 
 @pytest.mark.parametrize("field", ["preferences", "settings"])
-def test_a_map_of_a_profile_has_a_limit_of_its_own(field: str) -> None:
+def test_each_map_of_a_profile_has_its_own_limit(field: str) -> None:
     user = make_user(**{field: {"a": "x" * 20_000}})
     with pytest.raises(MapTooLarge, match=f"{field} would have 2 names and 40,006 bytes; at most 64 .* 32,768"):
         update_user(user.user_id, {field: {"b": "x" * 20_000}})
@@ -193,7 +193,7 @@ def test_integration_details_have_a_limit() -> None:
     assert len(change_credentials(user.user_id, {"0.0": None, "one.more": "x"}).api_integration_details) == 64
 
 
-def test_two_changes_of_a_map_that_meet_are_both_kept_and_do_not_pass_its_limit() -> None:
+def test_two_concurrent_changes_of_a_map_are_both_kept_within_its_limit() -> None:
     user = make_user(settings={str(number): 0 for number in range(60)})
 
     done = at_once([partial(update_user, user.user_id, {"settings": {f"new {number}": 1}}) for number in range(6)])
@@ -201,7 +201,7 @@ def test_two_changes_of_a_map_that_meet_are_both_kept_and_do_not_pass_its_limit(
     assert len(get_user(user.user_id).settings) == 64
 
 
-def test_all_users_are_listed_from_the_start_in_the_order_of_their_making(empty_table: object) -> None:
+def test_all_users_are_listed_in_the_order_of_their_creation(empty_table: object) -> None:
     assert list_users(10).items == ()
     made = [make_user(name=str(number)) for number in range(3)]
     listed = list_users(10)

@@ -1,4 +1,4 @@
-"""Transactions and batches: all or nothing, done once, and sent again when DynamoDB puts them off."""
+"""Transactions and batches: all or nothing, applied once, and retried when DynamoDB throttles them."""
 
 import json
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @contextmanager
 def answering(operation: str, answers: list[dict[str, Any]], *, doing: bool = False) -> Iterator[None]:
-    """Answer the next requests of an operation with these errors; with `doing`, do the first of them all the same."""
+    """Answer the next requests of an operation with these errors; with `doing`, still perform the first of them."""
     left = iter(answers)
     first = doing
 
@@ -60,7 +60,7 @@ def answering(operation: str, answers: list[dict[str, Any]], *, doing: bool = Fa
 
 @pytest.fixture
 def without_retries() -> Iterator[None]:
-    """A client that tries once, as botocore's own does when its attempts are used up."""
+    """A client without retries, like botocore's once its attempts are used up."""
     before = settings()
     connection.configure(replace(before, max_attempts=1))
     yield
@@ -94,7 +94,7 @@ class TestTransaction:
         parts = ["check", "delete", "create", "update"]
         for failing in [{part} for part in parts] + [{"check", "create"}, {"delete", "update"}, set(parts)]:
             transaction = Transaction()
-            # Added in another order than they are sent in.
+            # Added in a different order than they are sent.
             email_before = "other@example.com" if "update" in failing else user.email
             transaction.update("update", user, [User.role.set("admin")], User.email == email_before)
             transaction.create("create", EmailClaim(email=user.email if "create" in failing else email, user_id="x"))
@@ -111,7 +111,7 @@ class TestTransaction:
             assert str(refusal.value) == ", ".join(sorted(failing))
             assert whole_table() == before
 
-    def test_a_conflict_is_tried_again_under_another_token(self) -> None:
+    def test_a_conflict_is_retried_with_another_token(self) -> None:
         conversation = make_conversation()
         with answering("TransactWriteItems", [cancelled("None", "TransactionConflict")] * 3), recorded() as sent:
             say(conversation, "Hello")
@@ -119,7 +119,7 @@ class TestTransaction:
         assert len(tokens) == len(set(tokens)) == 4
         assert get_conversation(conversation.user_id, conversation.conversation_id).message_count == 1
 
-    def test_conflicts_without_an_end_are_given_up(self) -> None:
+    def test_constant_conflicts_end_in_an_error(self) -> None:
         conversation = make_conversation()
         before = stored(conversation)
         conflicts = [cancelled("TransactionConflict", "None")] * 10
@@ -127,7 +127,7 @@ class TestTransaction:
             say(conversation, "Hello")
         assert stored(conversation) == before
 
-    def test_another_refusal_is_not_tried_again(self) -> None:
+    def test_another_error_is_not_retried(self) -> None:
         conversation = make_conversation()
         with (
             answering("TransactWriteItems", [cancelled("ValidationError", "None")]),
@@ -138,7 +138,7 @@ class TestTransaction:
         assert [each.operation for each in sent] == ["GetItem", "TransactWriteItems"]
 
     @pytest.mark.usefixtures("without_retries")
-    def test_one_that_is_still_running_is_asked_for_under_its_own_token(self) -> None:
+    def test_a_transaction_that_is_still_running_is_retried_with_its_own_token(self) -> None:
         conversation = make_conversation()
         with answering("TransactWriteItems", [IN_PROGRESS] * 3, doing=True), recorded() as sent:
             say(conversation, "Hello")
@@ -178,7 +178,7 @@ class TestBatch:
         assert [each.operation for each in sent] == ["BatchWriteItem"] * requests
         assert not whole_table().keys() & set(keys)
 
-    def test_missing_items_are_no_error(self) -> None:
+    def test_missing_items_are_not_an_error(self) -> None:
         keys = self.keys(2)
         with past_the_models():
             delete_batch(keys)
@@ -186,7 +186,7 @@ class TestBatch:
 
     @contextmanager
     def left_unprocessed(self, times: int) -> Iterator[None]:
-        """Let DynamoDB leave an item of each request, as it does when it is busy."""
+        """Let DynamoDB leave an item of each request unprocessed, as it does under load."""
         left = iter(range(times))
 
         def take_one_out(params: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
@@ -209,19 +209,19 @@ class TestBatch:
                 stack.callback(client().meta.events.unregister, event, handler)
             yield
 
-    def test_what_was_left_unprocessed_is_sent_again(self) -> None:
+    def test_unprocessed_deletes_are_retried(self) -> None:
         keys = self.keys(30)
         with past_the_models(), self.left_unprocessed(times=3):
             delete_batch(keys)
         assert not whole_table().keys() & set(keys)
 
-    def test_what_is_never_processed_is_an_error(self) -> None:
+    def test_deletes_that_are_never_processed_are_an_error(self) -> None:
         keys = self.keys(1)
         with past_the_models(), self.left_unprocessed(times=1000), pytest.raises(Contended):
             delete_batch(keys)
 
 
-def test_a_lost_answer_to_a_batch_is_no_error() -> None:
+def test_a_lost_response_to_a_batch_is_not_an_error() -> None:
     made = append(make_conversation(), [Draft("user", "x")] * 3)
     keys = [(message.PK, message.SK) for message in made]
     with past_the_models(), lost_answers("BatchWriteItem") as lost:
@@ -230,7 +230,7 @@ def test_a_lost_answer_to_a_batch_is_no_error() -> None:
     assert not whole_table().keys() & set(keys)
 
 
-def test_a_check_needs_its_item_to_be_there() -> None:
+def test_a_check_needs_an_existing_item() -> None:
     email = new_email()
     transaction = Transaction()
     transaction.check("user", User.from_key(user_id="usr_none"), is_active())

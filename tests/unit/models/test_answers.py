@@ -1,4 +1,4 @@
-"""Answers of DynamoDB's are read as botocore reads them, whatever they hold."""
+"""DynamoDB's responses are parsed as botocore parses them, whatever they contain."""
 
 import base64
 import json
@@ -82,7 +82,7 @@ def test_a_batch(found: list[dict[str, Any]], left: list[dict[str, Any]]) -> Non
         ("DescribeTable", 200, b'{"Table": {"CreationDateTime": 1795000000.5, "TableStatus": "ACTIVE"}}'),
     ],
 )
-def test_every_other_answer_is_left_to_botocore(operation: str, status: int, body: bytes) -> None:
+def test_every_other_response_is_left_to_botocore(operation: str, status: int, body: bytes) -> None:
     try:
         expected = both(operation, body, status)[1]
     except Exception as refused:
@@ -92,7 +92,7 @@ def test_every_other_answer_is_left_to_botocore(operation: str, status: int, bod
     assert both(operation, body, status)[0] == expected
 
 
-def test_a_client_of_a_prepared_session_reads_so() -> None:
+def test_a_client_of_a_prepared_session_uses_the_parser() -> None:
     session = Session()
     answers.prepare(session)
     client = session.create_client("dynamodb", "us-east-1", aws_access_key_id="a", aws_secret_access_key="b")
@@ -113,5 +113,5 @@ def test_a_client_of_a_prepared_session_reads_so() -> None:
     assert sent == [session.user_agent().encode()]
 
 
-def test_the_client_of_the_models_is_of_such_a_session() -> None:
+def test_the_models_client_uses_the_parser() -> None:
     assert client_of_the_models().meta.config.user_agent == Session().user_agent()

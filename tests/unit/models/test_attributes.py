@@ -1,4 +1,4 @@
-"""What is put into an attribute comes out of it again."""
+"""What is stored in an attribute reads back unchanged."""
 
 import json
 from datetime import UTC, datetime
@@ -23,7 +23,7 @@ JSON = st.recursive(
 
 
 @given(JSON)
-def test_any_json_value_comes_back(value: object) -> None:
+def test_any_json_value_reads_back(value: object) -> None:
     attribute = JsonAttribute()
     assert attribute.deserialize(attribute.serialize(value)) == value
 
@@ -42,13 +42,13 @@ def test_a_large_integer_keeps_its_digits() -> None:
         ({"deep": [{"\ude00": 1}]}, "value.deep.0"),
     ],
 )
-def test_half_of_a_surrogate_pair_is_refused_where_it_stands(value: object, field: str) -> None:
+def test_half_of_a_surrogate_pair_is_refused_with_its_path(value: object, field: str) -> None:
     with pytest.raises(InvalidValue, match="half of a surrogate pair") as refusal:
         JsonAttribute().serialize(value)
     assert refusal.value.field == field
 
 
-def test_half_of_a_surrogate_pair_that_an_older_version_stored_is_read_as_what_can_be_sent_on() -> None:
+def test_half_of_a_surrogate_pair_that_an_older_version_stored_is_read_as_a_replacement_character() -> None:
     stored = json.dumps({"cut": "a\ud83d", "\ude00": ["\U0001f600", 2**70, 0.1]})
     assert JsonAttribute().deserialize(stored) == {"cut": "a\ufffd", "\ufffd": ["\U0001f600", 2**70, 0.1]}
     named = JsonMapAttribute().deserialize({"\ud83d": {"S": stored}})
@@ -58,13 +58,13 @@ def test_half_of_a_surrogate_pair_that_an_older_version_stored_is_read_as_what_c
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), [1, {"a": float("-inf")}]])
-def test_what_json_does_not_have_is_refused(value: object) -> None:
+def test_numbers_that_json_does_not_have_are_refused(value: object) -> None:
     with pytest.raises(ValueError, match="JSON has no NaN"):
         JsonAttribute().serialize(value)
 
 
 @given(st.dictionaries(st.text(min_size=1), JSON, max_size=5))
-def test_a_map_comes_back_name_by_name(value: dict[str, object]) -> None:
+def test_a_map_reads_back_name_by_name(value: dict[str, object]) -> None:
     attribute = JsonMapAttribute()
     stored = attribute.serialize(value)
     assert all(list(entry) == ["S"] for entry in stored.values())
@@ -72,7 +72,7 @@ def test_a_map_comes_back_name_by_name(value: dict[str, object]) -> None:
 
 
 @given(st.datetimes(timezones=st.just(UTC)))
-def test_a_moment_comes_back(moment: datetime) -> None:
+def test_a_time_reads_back(moment: datetime) -> None:
     attribute = TimestampAttribute()
     assert attribute.deserialize(attribute.serialize(moment)) == moment
 
@@ -92,7 +92,7 @@ def test_a_moment_comes_back(moment: datetime) -> None:
         ([10**5000], "value.0"),
     ],
 )
-def test_what_would_come_back_as_something_else_is_refused_by_its_path(value: Any, path: str) -> None:
+def test_a_value_that_would_not_read_back_unchanged_is_refused_by_its_path(value: Any, path: str) -> None:
     for serialize in (JsonAttribute().serialize, LongJsonAttribute().text_of):
         with pytest.raises(InvalidValue) as refusal:
             serialize(value)
@@ -105,13 +105,13 @@ def test_what_would_come_back_as_something_else_is_refused_by_its_path(value: An
     assert refusal.value.field == path.replace("value", "preferences.name", 1)
 
 
-def test_a_map_of_numbers_is_no_map_of_json() -> None:
+def test_a_map_with_numbers_as_names_is_refused() -> None:
     for use in (JsonMapAttribute().serialize, lambda value: merge(User.preferences, value)):
         with pytest.raises(InvalidValue, match="must be strings"):
             use({1: "a", "1": "b"})
 
 
-def test_what_holds_itself_or_has_no_bottom_is_refused() -> None:
+def test_a_value_that_contains_itself_or_is_nested_too_deeply_is_refused() -> None:
     ring: list[Any] = []
     ring.append({"again": ring})
     deep: Any = 1
@@ -125,7 +125,7 @@ def test_what_holds_itself_or_has_no_bottom_is_refused() -> None:
 
 
 @given(st.integers(-(10**4000), 10**4000) | st.floats(allow_nan=False, allow_infinity=False), st.booleans())
-def test_a_number_comes_back_exactly(number: float, nested: bool) -> None:
+def test_a_number_reads_back_exactly(number: float, nested: bool) -> None:
     value = {"a": [number]} if nested else number
     attribute = JsonAttribute()
     found = attribute.deserialize(attribute.serialize(value))

@@ -1,4 +1,4 @@
-"""A partial update touches what was asked for and nothing else, whatever the names and the values look like."""
+"""A partial update changes only what was requested, whatever the names and values look like."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ def rendered(*actions: Any) -> tuple[str, dict[str, str], dict[str, Any]]:
 
 
 @given(st.text(min_size=1))
-def test_any_name_of_a_map_is_one_name(name: str) -> None:
+def test_any_name_of_a_map_is_a_single_name(name: str) -> None:
     expression, names, values = rendered(*merge(User.settings, {name: 1}))
     assert expression == ("SET #0.#0 = :0" if name == "settings" else "SET #0.#1 = :0")
     assert list(names.values()) == list(dict.fromkeys(["settings", name]))

@@ -1,4 +1,4 @@
-"""Times have one form that sorts as time does, and a clock that goes backwards disturbs no order."""
+"""Times have one format that sorts chronologically, and a clock that goes backwards does not break the order."""
 
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -13,14 +13,14 @@ MOMENTS = st.datetimes(timezones=st.just(UTC))
 
 
 @given(MOMENTS)
-def test_a_timestamp_is_27_characters_and_leads_back(moment: datetime) -> None:
+def test_a_timestamp_has_27_characters_and_reads_back(moment: datetime) -> None:
     text = clock.to_timestamp(moment)
     assert len(text) == 27
     assert clock.from_timestamp(text) == moment
 
 
 @given(MOMENTS, MOMENTS)
-def test_timestamps_sort_as_their_moments_do(one: datetime, other: datetime) -> None:
+def test_timestamps_sort_chronologically(one: datetime, other: datetime) -> None:
     assert (clock.to_timestamp(one) < clock.to_timestamp(other)) == (one < other)
 
 
@@ -34,7 +34,7 @@ def test_a_time_without_a_zone_is_refused() -> None:
         clock.to_timestamp(datetime(2026, 1, 1))  # noqa: DTZ001 - the point of the test
 
 
-def test_a_time_that_utc_does_not_have_is_refused() -> None:
+def test_a_time_that_is_out_of_range_in_utc_is_refused() -> None:
     with pytest.raises(ValueError, match="year 1"):
         clock.to_timestamp(datetime.min.replace(tzinfo=timezone(timedelta(hours=2))))
 
@@ -42,17 +42,17 @@ def test_a_time_that_utc_does_not_have_is_refused() -> None:
 @pytest.mark.parametrize(
     "text", ["", "2026-01-01", "2026-01-01T00:00:00Z", "2026-01-01T00:00:00.000000", "2026-01-01T00:00:00.000+00:00"]
 )
-def test_another_form_is_refused(text: str) -> None:
+def test_another_format_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="timestamp"):
         clock.from_timestamp(text)
 
 
-def test_the_present_is_taken_where_it_is_later(fake_clock: FakeClock) -> None:
+def test_the_current_time_is_used_if_it_is_later(fake_clock: FakeClock) -> None:
     assert clock.strictly_after(None) == fake_clock.moment
     assert clock.strictly_after(fake_clock.moment - timedelta(seconds=1)) == fake_clock.moment
 
 
-def test_moments_keep_growing_when_the_clock_stands_still_or_goes_backwards(fake_clock: FakeClock) -> None:
+def test_times_increase_even_if_the_clock_stops_or_goes_backwards(fake_clock: FakeClock) -> None:
     moments = [clock.strictly_after(None)]
     for step in (0, 0, -300, -300, 400, 0, 1000):
         fake_clock.advance(seconds=step)
@@ -63,7 +63,7 @@ def test_moments_keep_growing_when_the_clock_stands_still_or_goes_backwards(fake
     assert moments[-1] == fake_clock.moment
 
 
-def test_setting_a_clock_gives_back_the_one_before() -> None:
+def test_setting_a_clock_returns_the_previous_one() -> None:
     mine = FakeClock()
     before = clock.set_clock(mine)
     assert clock.now() == mine.moment

@@ -1,4 +1,4 @@
-"""Every access pattern is declared once, completely, and in the models' own words."""
+"""Every access pattern is declared once, completely, and with the models' own key templates."""
 
 import importlib
 import inspect
@@ -16,7 +16,7 @@ from models.table.indexes import INDEXES
 from models.table.keys import Key
 from models.user import User
 
-# What patterns are made of: what they send, they send as a part of one.
+# Parts of patterns: their requests belong to the pattern that calls them.
 PARTS = {
     "audit_records",
     "orphans",
@@ -32,7 +32,7 @@ MODULES = [
     for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
     if module.name.removeprefix(f"{package.__name__}.") not in PARTS
 ]
-# Public functions that build a part of a request or look at what was read, and send nothing by themselves.
+# Public functions that build part of a request or evaluate a result, and send nothing themselves.
 NOT_PATTERNS = {
     "access_pattern",
     "activity",
@@ -76,7 +76,7 @@ def test_ids_and_titles_and_questions_are_unique() -> None:
         assert len(values) == len(set(values))
 
 
-def test_an_id_cannot_be_taken_twice() -> None:
+def test_an_id_cannot_be_declared_twice() -> None:
     taken = patterns()[0]
     with pytest.raises(TypeError, match=taken.id):
 
@@ -161,7 +161,7 @@ def test_the_outermost_pattern_is_the_current_one() -> None:
     assert pattern in patterns()
 
 
-def test_a_pattern_that_fails_is_current_no_longer() -> None:
+def test_a_failed_pattern_is_no_longer_current() -> None:
     for pattern in patterns():
         if pattern.id == "AP-11":
             with pytest.raises(ValueError, match="agent_id"):

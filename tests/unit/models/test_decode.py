@@ -1,4 +1,4 @@
-"""A reader sees each item as what it is, or not at all; what is passed over unknown is not passed over in silence."""
+"""A reader sees each item as its own type, or not at all; items of unknown types are skipped and logged."""
 
 import logging
 from datetime import timedelta
@@ -36,7 +36,7 @@ def test_a_mixed_page_is_decoded_item_by_item() -> None:
     assert [type(decode(raw(each))) for each in (message(), conversation())] == [Message, Conversation]
 
 
-def test_an_item_comes_back_as_it_went() -> None:
+def test_an_item_reads_back_unchanged() -> None:
     before = message(attributes={"call_id": "c1", "deep": {"a": [1, None]}}, turn_id="turn_1")
     after = decode(raw(before))
     assert isinstance(after, Message)
@@ -44,14 +44,12 @@ def test_an_item_comes_back_as_it_went() -> None:
     assert (after.ts, after.conversation_id, after.attributes) == (before.ts, "conv_1", before.attributes)
 
 
-def test_an_attribute_of_a_newer_version_does_not_disturb() -> None:
+def test_an_unknown_attribute_of_a_newer_version_is_harmless() -> None:
     assert isinstance(decode(raw(message(), reactions={"SS": ["+1"]})), Message)
 
 
 @pytest.mark.parametrize("entity", [{"S": "Reaction"}, {"S": ""}, None])
-def test_an_unknown_type_is_passed_over_and_logged(
-    entity: dict[str, str] | None, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_an_unknown_type_is_skipped_and_logged(entity: dict[str, str] | None, caplog: pytest.LogCaptureFixture) -> None:
     item = raw(message())
     del item["entity"]
     with caplog.at_level(logging.WARNING, "models"):
@@ -62,7 +60,7 @@ def test_an_unknown_type_is_passed_over_and_logged(
     assert "Hello" not in record.getMessage()
 
 
-def test_an_expired_item_is_hidden_from_the_second_on(fake_clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_item_is_hidden_from_the_second_it_expires(fake_clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
     ends = fake_clock.moment + timedelta(seconds=10)
     item = raw(message(expires_at=expiry(ends)))
     assert decode(item) is not None
@@ -74,7 +72,7 @@ def test_an_expired_item_is_hidden_from_the_second_on(fake_clock: FakeClock, cap
     assert not caplog.records
 
 
-def test_expiry_is_rounded_up_so_that_nothing_goes_early(fake_clock: FakeClock) -> None:
+def test_expiry_is_rounded_up_so_that_nothing_expires_early(fake_clock: FakeClock) -> None:
     moment = fake_clock.moment.replace(microsecond=1)
     seconds = expiry(moment)
     assert seconds is not None
@@ -91,7 +89,7 @@ def test_an_item_whose_removal_has_begun_is_hidden() -> None:
         assert decode(raw(item, status={"S": DELETING})) is None
 
 
-def test_an_index_entry_gives_what_its_keys_say() -> None:
+def test_an_index_entry_has_the_fields_of_its_keys() -> None:
     before = conversation(status="archived", title="T")
     names = {"PK", "SK", "user_id", "user_activity", "agent_id", "title", "started_at"}
     after = decode({name: value for name, value in raw(before).items() if name in names}, Conversation)
@@ -101,7 +99,7 @@ def test_an_index_entry_gives_what_its_keys_say() -> None:
 
 @pytest.mark.parametrize("entity", Item.entities().values(), ids=lambda entity: entity.ENTITY)
 @pytest.mark.parametrize("part", ["whole", "keys alone", "with nulls"])
-def test_an_entity_is_made_as_pynamodb_makes_it(entity: type[Item], part: str) -> None:
+def test_an_entity_is_decoded_like_pynamodb_does(entity: type[Item], part: str) -> None:
     given = dict(sample_of(entity).serialize())
     if part == "keys alone":
         given = {name: value for name, value in given.items() if name in ("PK", "SK")}
@@ -117,7 +115,7 @@ def test_a_value_of_another_type_is_refused_as_pynamodb_refuses_it() -> None:
         decode(raw(message(), message_id={"N": "1"}))
 
 
-def test_what_is_made_anew_for_each_item_is_not_shared() -> None:
+def test_default_values_are_not_shared_between_items() -> None:
     first, second = (decode({"entity": {"S": "Conversation"}}) for _ in range(2))
     assert isinstance(first, Conversation)
     assert isinstance(second, Conversation)

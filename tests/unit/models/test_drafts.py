@@ -1,4 +1,4 @@
-"""A draft that no model could be told is refused before it is stored: every later turn would meet it."""
+"""A draft that no model could accept is refused before it is stored, because it would break every later turn."""
 
 from typing import Any
 
@@ -32,7 +32,7 @@ CALL = {"call_id": "c1", "function_name": "look"}
     ],
     ids=str,
 )
-def test_what_is_no_message_is_refused_and_the_field_named(draft: dict[str, Any], field: str) -> None:
+def test_an_invalid_message_is_refused_and_the_field_is_named(draft: dict[str, Any], field: str) -> None:
     with pytest.raises(InvalidDraft, match="must be") as refused:
         Draft(**{"sender": "agent", "content": "{}", **draft})
     assert refused.value.field == field
@@ -50,5 +50,5 @@ def test_what_is_no_message_is_refused_and_the_field_named(draft: dict[str, Any]
     ],
     ids=str,
 )
-def test_what_a_model_may_say_is_kept(draft: dict[str, Any]) -> None:
+def test_a_valid_message_is_kept(draft: dict[str, Any]) -> None:
     assert Draft(**{"sender": "agent", **draft}).content == draft["content"]

@@ -1,4 +1,4 @@
-"""Emails: one form for each, by one function, and nothing made into what it only looks like."""
+"""Emails: one function converts each to one normal form, and look-alikes stay different."""
 
 import pytest
 from hypothesis import assume, given
@@ -17,7 +17,7 @@ def test_an_email_has_one_form(written: str) -> None:
 
 
 @pytest.mark.parametrize("written", REFUSED, ids=ascii)
-def test_what_is_none_is_refused_in_words(written: str) -> None:
+def test_an_invalid_email_is_refused_with_a_reason(written: str) -> None:
     with pytest.raises(InvalidKeyField) as refusal:
         normalise_email(written)
     assert refusal.value.field == "email"
@@ -26,7 +26,7 @@ def test_what_is_none_is_refused_in_words(written: str) -> None:
 
 
 @given(st.text(max_size=80) | st.builds("{}@{}.{}".format, st.text(), st.text(), st.text()) | st.emails())
-def test_whatever_comes_it_is_refused_or_has_a_form_that_stays(written: str) -> None:
+def test_any_text_is_refused_or_has_a_stable_normal_form(written: str) -> None:
     try:
         normal = normalise_email(written)
     except InvalidKeyField:
@@ -38,13 +38,13 @@ def test_whatever_comes_it_is_refused_or_has_a_form_that_stays(written: str) -> 
 
 
 @given(st.emails())
-def test_what_a_library_takes_for_an_email_is_one(written: str) -> None:
+def test_an_email_that_a_library_accepts_is_accepted(written: str) -> None:
     assert normalise_email(written) == written.lower()
 
 
 @given(st.characters(min_codepoint=128), st.sampled_from(["{}nn@example.com", "ann@exam{}le.com", "ann@{}.com"]))
-def test_no_other_character_stands_for_an_ascii_one(character: str, place: str) -> None:
-    """A name of another script is a domain of its own; it is never one that is written in ASCII alone."""
+def test_no_non_ascii_character_becomes_ascii(character: str, place: str) -> None:
+    """A name in another script is a separate domain, and never equals one that is written in ASCII."""
     try:
         normal = normalise_email(place.format(character))
     except InvalidKeyField:
@@ -60,6 +60,6 @@ def test_each_email_has_a_claim_of_its_own(one: str, other: str) -> None:
     assert EmailClaim.of(one).PK != EmailClaim.of(other).PK
 
 
-def test_claims_that_were_written_before_are_found() -> None:
+def test_claims_of_an_older_version_are_found() -> None:
     for email in ("ann@example.com", "a%b+c.d_e-f@example.com"):
         assert f"EMAIL#{email}" == EmailClaim.of(email).PK

@@ -1,4 +1,4 @@
-"""Each entity has the attributes that the design gives it, under their names, and stores nothing twice."""
+"""Each entity has the attributes of the design, under their names, and stores nothing twice."""
 
 import pytest
 
@@ -90,7 +90,7 @@ def test_every_entity_has_type_and_ttl(entity: type[Item]) -> None:
 
 
 @pytest.mark.parametrize("entity", ENTITIES)
-def test_a_field_that_lives_in_the_keys_alone_stands_in_a_key_of_the_table(entity: type[Item]) -> None:
+def test_a_field_that_is_stored_only_in_keys_is_in_a_key_of_the_table(entity: type[Item]) -> None:
     attributes = entity.get_attributes()
     in_keys = {field for each in attributes.values() if isinstance(each, Key) for field in each.template.fields}
     alone = {name for name, each in attributes.items() if isinstance(each, KeyField | KeyMoment)}
@@ -105,6 +105,6 @@ def test_the_fields_of_every_key_are_attributes(entity: type[Item]) -> None:
             assert set(each.template.fields) <= attributes.keys()
 
 
-def test_a_name_cannot_be_taken_by_two_entities() -> None:
+def test_two_entities_cannot_have_the_same_name() -> None:
     with pytest.raises(TypeError, match="Message"):
         type("Another", (Item,), {"ENTITY": "Message"})

@@ -1,4 +1,4 @@
-"""What the data layer refuses is said in a sentence: whoever prints an error alone has to understand it."""
+"""The data layer's errors are sentences that can be understood on their own."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -11,7 +11,7 @@ from models.table.errors import TableError
 from models.turn import Turn
 
 TURN = Turn(user_id="usr_1", turn_id="turn_1")
-# Those that take a sentence, or name a field and say what is allowed, are read where they are raised.
+# Errors that take a sentence, or a field and what is allowed, are reviewed where they are raised.
 GIVEN: dict[type[TableError], tuple[Any, ...]] = {
     errors.InvalidValue: ("value.a", "must be a string"),
     errors.InvalidKeyField: ("email", "must be an email address"),
@@ -48,7 +48,7 @@ def test_every_error_is_here() -> None:
 
 
 @pytest.mark.parametrize("kind", GIVEN, ids=lambda kind: kind.__name__)
-def test_an_error_is_a_sentence_and_not_a_value_alone(kind: type[TableError]) -> None:
+def test_an_error_is_a_sentence_and_not_just_a_value(kind: type[TableError]) -> None:
     said = str(kind(*GIVEN[kind]))
     assert len(said.split()) >= 4
     assert said not in map(str, GIVEN[kind]) or issubclass(kind, errors.Contended)

@@ -1,4 +1,4 @@
-"""Ids say what they name, sort by time, and lead back to the microsecond of their making."""
+"""Ids say what they identify, sort by time, and contain their creation time to the microsecond."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -15,24 +15,24 @@ PREFIXES = st.sampled_from(["usr", "agt", "conv", "msg", "turn", "key"])
 
 
 @given(MOMENTS, PREFIXES)
-def test_an_id_leads_back_to_its_exact_moment(moment: datetime, prefix: str) -> None:
+def test_an_id_contains_its_exact_creation_time(moment: datetime, prefix: str) -> None:
     assert moment_of(new_id(prefix, moment), prefix) == moment
 
 
 @given(MOMENTS, st.timedeltas(timedelta(microseconds=1), timedelta(days=10)))
-def test_ids_sort_by_the_time_of_their_making(moment: datetime, later: timedelta) -> None:
+def test_ids_sort_by_creation_time(moment: datetime, later: timedelta) -> None:
     assert new_id("msg", moment) < new_id("msg", moment + later)
 
 
 @given(MOMENTS, PREFIXES)
-def test_an_id_may_stand_in_a_key(moment: datetime, prefix: str) -> None:
+def test_an_id_is_allowed_in_a_key(moment: datetime, prefix: str) -> None:
     identifier = new_id(prefix, moment)
     assert checked("id", identifier) == identifier
     assert identifier.startswith(f"{prefix}_")
     assert len(identifier) == len(prefix) + 27
 
 
-def test_two_ids_of_one_moment_differ() -> None:
+def test_two_ids_with_the_same_time_differ() -> None:
     moment = datetime(2026, 1, 2, tzinfo=UTC)
     assert len({new_id("msg", moment) for _ in range(1000)}) == 1000
 
@@ -53,10 +53,10 @@ def test_two_ids_of_one_moment_differ() -> None:
         "msg_7zzzzzzzzzzzzzzzzzzzzzzzzz",
     ],
 )
-def test_what_is_no_id_of_this_kind_has_no_moment(identifier: str) -> None:
+def test_another_text_has_no_creation_time(identifier: str) -> None:
     assert moment_of(identifier, "msg") is None
 
 
 @given(st.text(max_size=40))
-def test_any_text_can_be_asked_for_its_moment(text: str) -> None:
+def test_moment_of_accepts_any_text(text: str) -> None:
     assert moment_of(text, "msg") is None

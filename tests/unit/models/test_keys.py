@@ -1,4 +1,4 @@
-"""Each key is one rendering of the item's fields: it leads back to them, and no two sets of fields share it."""
+"""Each key is rendered from the item's fields and parses to them, and no two sets of fields share a key."""
 
 import pytest
 from hypothesis import given
@@ -32,7 +32,7 @@ def templates_with_fields(draw: st.DrawFn, sets: int = 1) -> tuple[KeyTemplate, 
 
 
 @given(templates_with_fields())
-def test_a_key_leads_back_to_its_fields(case: tuple[KeyTemplate, list[dict[str, str]]]) -> None:
+def test_a_key_parses_to_its_fields(case: tuple[KeyTemplate, list[dict[str, str]]]) -> None:
     template, (fields,) = case
     assert template.parse(template.render(**fields)) == fields
 
@@ -79,7 +79,7 @@ def test_no_two_entities_share_the_keys_of_an_item(values: list[str]) -> None:
         "ü" * 513,
     ],
 )
-def test_what_may_not_stand_in_a_key_is_refused_by_the_name_of_its_field(text: str, value: object) -> None:
+def test_a_value_that_is_not_allowed_in_a_key_is_refused_by_field_name(text: str, value: object) -> None:
     template = KeyTemplate(text)
     for field in template.fields:
         fields: dict[str, object] = {**dict.fromkeys(template.fields, "fine"), field: value}
@@ -91,7 +91,7 @@ def test_what_may_not_stand_in_a_key_is_refused_by_the_name_of_its_field(text: s
             assert refusal.value.field == field
 
 
-def test_a_refusal_keeps_the_value_to_itself() -> None:
+def test_a_refusal_does_not_quote_the_value() -> None:
     with pytest.raises(InvalidKeyField) as refusal:
         KeyTemplate("EMAIL#{email}").render(email="secret#person@example.com")
     assert "secret" not in str(refusal.value)
@@ -102,7 +102,7 @@ def test_a_missing_field_is_refused() -> None:
         KeyTemplate("USER#{user_id}").render()
 
 
-def test_a_key_is_as_long_as_dynamodb_takes_it() -> None:
+def test_a_key_cannot_be_longer_than_dynamodb_allows() -> None:
     longest = "x" * (MAX_KEY_BYTES - len("USER#"))
     assert len(KeyTemplate("USER#{user_id}").render(user_id=longest)) == MAX_KEY_BYTES
     with pytest.raises(InvalidKeyField, match="1024 bytes"):
@@ -137,12 +137,12 @@ def test_reading_a_key_fills_its_fields() -> None:
     assert (message.conversation_id, message.ts) == ("conv_1", moment)
 
 
-def test_reading_a_key_of_another_form_is_an_error() -> None:
+def test_reading_a_key_with_another_format_is_an_error() -> None:
     with pytest.raises(ValueError, match="does not match"):
         Message().SK = "THREAD"
 
 
-def test_an_index_key_is_left_out_until_all_its_fields_have_a_value() -> None:
+def test_an_index_key_is_absent_until_all_its_fields_have_a_value() -> None:
     conversation = Conversation(conversation_id="conv_1", user_id="usr_1")
     assert conversation.user_activity is None
     assert conversation.user_agent is None

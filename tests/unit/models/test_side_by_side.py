@@ -1,4 +1,4 @@
-"""Reads side by side: at once where there are threads, all the same where there are none, and never left behind."""
+"""Parallel reads: in parallel if threads are free, complete even without threads, and never left running."""
 
 import subprocess
 import sys
@@ -41,12 +41,12 @@ def no_thread_free() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, AT_ONCE + 1])
-def test_they_are_all_under_way_at_once(count: int) -> None:
+def test_all_reads_run_in_parallel(count: int) -> None:
     together = Barrier(count)
     assert sorted(side_by_side([lambda: together.wait(_PATIENCE)] * count)) == list(range(count))
 
 
-def test_what_they_return_comes_in_their_order() -> None:
+def test_results_are_in_the_given_order() -> None:
     second_is_done = Event()
 
     def first() -> str:
@@ -61,27 +61,27 @@ def test_what_they_return_comes_in_their_order() -> None:
     assert side_by_side([lambda number=number: number for number in range(9)]) == list(range(9))  # type: ignore[misc]
 
 
-def test_one_alone_takes_no_thread() -> None:
+def test_a_single_read_uses_no_thread() -> None:
     assert side_by_side([current_thread]) == [current_thread()]
 
 
-def test_the_last_is_done_by_who_asks() -> None:
+def test_the_caller_does_the_last_read() -> None:
     other, own = both(current_thread, current_thread)
     assert own is current_thread()
     assert own is other or other.name.startswith(THREAD_NAME)
 
 
 @pytest.mark.usefixtures("no_thread_free")
-def test_with_no_thread_free_who_asks_does_them_all() -> None:
+def test_without_a_free_thread_the_caller_does_all_reads() -> None:
     assert side_by_side([current_thread] * 5) == [current_thread()] * 5
 
 
 @pytest.mark.usefixtures("no_thread_free")
-def test_reads_that_have_parts_wait_for_no_thread_either() -> None:
+def test_nested_reads_do_not_wait_for_a_thread() -> None:
     assert both(lambda: both(lambda: 1, lambda: 2), lambda: both(lambda: 3, lambda: 4)) == ((1, 2), (3, 4))
 
 
-def test_more_of_them_with_parts_than_there_are_threads_come_to_an_end() -> None:
+def test_more_nested_reads_than_threads_do_not_deadlock() -> None:
     def nested(depth: int) -> int:
         return sum(both(lambda: nested(depth - 1), lambda: nested(depth - 1))) if depth else 1
 
@@ -89,7 +89,7 @@ def test_more_of_them_with_parts_than_there_are_threads_come_to_an_end() -> None
         assert list(callers.map(nested, [4] * AT_ONCE * 2)) == [16] * AT_ONCE * 2
 
 
-def test_each_has_the_context_of_who_asks_and_none_changes_it() -> None:
+def test_each_read_has_a_copy_of_the_callers_context() -> None:
     token = colour.set("red")
 
     def repaint() -> str:
@@ -105,7 +105,7 @@ def test_each_has_the_context_of_who_asks_and_none_changes_it() -> None:
 
 
 class TestOneThatFails:
-    def test_the_first_error_in_their_order_is_raised_whichever_came_first(self) -> None:
+    def test_the_first_error_in_the_given_order_is_raised(self) -> None:
         later = Event()
 
         def first() -> None:
@@ -119,7 +119,7 @@ class TestOneThatFails:
         with pytest.raises(KeyError, match="first"):
             both(first, second)
 
-    def test_none_is_under_way_any_more_when_it_is_raised(self) -> None:
+    def test_all_reads_have_ended_when_the_error_is_raised(self) -> None:
         begun, go_on, over = Event(), Event(), Event()
 
         def slow() -> None:
@@ -136,7 +136,7 @@ class TestOneThatFails:
             both(slow, fail)
         assert over.is_set()
 
-    def test_nor_when_who_asks_is_stopped(self) -> None:
+    def test_all_reads_have_ended_when_the_caller_is_interrupted(self) -> None:
         begun, go_on, over = Event(), Event(), Event()
 
         def slow() -> None:
@@ -154,12 +154,12 @@ class TestOneThatFails:
         assert over.is_set()
 
     @pytest.mark.usefixtures("no_thread_free")
-    def test_it_is_told_without_threads_too(self) -> None:
+    def test_the_error_is_also_raised_without_threads(self) -> None:
         with pytest.raises(KeyError):
             side_by_side([failing(KeyError(1)), failing(ValueError()), lambda: None])
 
 
-def test_in_turn_each_begins_when_the_one_before_has_ended() -> None:
+def test_in_turn_each_read_begins_after_the_previous_one_ends() -> None:
     order: list[str] = []
 
     def read(name: str) -> Callable[[], object]:
@@ -191,7 +191,7 @@ assert together()
 """
 
 
-def test_a_forked_process_has_threads_of_its_own() -> None:
-    """As gunicorn forks its workers: a thread of the parent's is not in the child, and would be waited for in vain."""
+def test_a_forked_process_has_its_own_threads() -> None:
+    """As gunicorn forks its workers: the child has none of the parent's threads, and would wait for them forever."""
     done = subprocess.run([sys.executable, "-c", _FORKED], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr

@@ -21,7 +21,7 @@ from models.table.sizes import item_size, read_units, value_size, write_units
         ({"B": b"\x00\x01\x02"}, 3),
         ({"BOOL": False}, 1),
         ({"NULL": True}, 1),
-        # About one byte for two significant digits, and one; zeros at either end do not count; a minus sign does.
+        # One byte for two significant digits, plus one; zeros at either end do not count; a minus sign does.
         ({"N": "0"}, 1),
         ({"N": "7"}, 2),
         ({"N": "42"}, 2),
@@ -31,7 +31,7 @@ from models.table.sizes import item_size, read_units, value_size, write_units
         ({"N": "0.0025"}, 2),
         ({"N": "1767225600"}, 5),
         ({"N": "1234567890"}, 6),
-        # Three bytes for a list or map, even an empty one, and one more for each thing in it.
+        # Three bytes for a list or map, even an empty one, and one more for each element.
         ({"L": []}, 3),
         ({"M": {}}, 3),
         ({"L": [{"S": "a"}, {"BOOL": True}]}, 3 + (1 + 1) + (1 + 1)),
@@ -43,7 +43,7 @@ def test_the_size_of_a_value(value: dict[str, Any], size: int) -> None:
     assert value_size(value) == size
 
 
-def test_an_item_is_its_names_and_its_values() -> None:
+def test_an_items_size_is_that_of_its_names_and_values() -> None:
     assert item_size({"shirt-color": {"S": "R"}, "shirt-size": {"S": "M"}}) == 23
     assert item_size({}) == 0
 

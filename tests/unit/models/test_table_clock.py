@@ -1,4 +1,4 @@
-"""Leases are judged by DynamoDB's clock, however wrong the host's own is."""
+"""Lease expiry is decided by DynamoDB's clock, however wrong the host's clock is."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -21,20 +21,20 @@ def ahead(request: pytest.FixtureRequest) -> Iterator[timedelta]:
     clock.set_clock(before)
 
 
-def test_the_date_of_an_answer_tells_the_time(ahead: timedelta) -> None:
+def test_the_date_header_of_a_response_sets_the_clock(ahead: timedelta) -> None:
     clock.observe(format_datetime(NOON, usegmt=True))
     assert clock.now() == NOON + ahead
     assert abs(clock.table_now() - NOON) <= HALF
 
 
-def test_a_clock_that_was_set_right_is_right_again(ahead: timedelta) -> None:
+def test_a_corrected_clock_is_used_again(ahead: timedelta) -> None:
     clock.observe(format_datetime(NOON, usegmt=True))
     clock.observe(format_datetime(NOON + ahead, usegmt=True))
     assert clock.table_now() == clock.now()
 
 
 @pytest.mark.parametrize("seconds", [-1, 0, 1])
-def test_what_the_header_cannot_tell_is_no_difference(seconds: int) -> None:
+def test_a_difference_within_the_headers_precision_is_ignored(seconds: int) -> None:
     before = clock.set_clock(lambda: NOON, measured=True)
     clock.observe(format_datetime(NOON + timedelta(seconds=seconds), usegmt=True))
     assert clock.table_now() == NOON
@@ -42,7 +42,7 @@ def test_what_the_header_cannot_tell_is_no_difference(seconds: int) -> None:
 
 
 @pytest.mark.parametrize("date", [None, "", "yesterday", "Mon, 99 Jan 2030 12:00:00 GMT"])
-def test_an_answer_without_a_date_teaches_nothing(ahead: timedelta, date: str | None) -> None:
+def test_a_response_without_a_date_is_ignored(ahead: timedelta, date: str | None) -> None:
     clock.observe(date)
     assert clock.table_now() == clock.now()
 

@@ -1,6 +1,6 @@
-"""Ten thousand ids, as people and attackers write them: no key that is made from one leaves its owner's prefix.
+"""Ten thousand ids, as people and attackers write them: every key rendered from one keeps its owner's prefix.
 
-Seeded, so that a failure can be played again.
+Seeded, so that a failure can be reproduced.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ COUNT = 10_000
 
 _PIECES = (
     *("usr_01k9zc3v9te8rbt8w4mhkt5m2x", "conv_01k9zc3v9te8rbt8w4mhkt5m2x", "agt_1", "key_1", "me", "x", "0", "-", "_"),
-    # What stands in our keys.
+    # Parts of our keys.
     *(
         "#",
         "USER#",
@@ -34,9 +34,9 @@ _PIECES = (
         "##",
         "{user_id}",
     ),
-    # What looks like it: full-width, small and combined number signs, a Cyrillic U, a Greek Rho.
+    # Look-alikes: full-width, small and combined number signs, a Cyrillic U, a Greek Rho.
     *("\uff03", "\ufe5f", "#\u20e3", "\u266f", "\u0405ER", "US\u0395R#", "\u0410GENT", "\u200b#", "\u2060"),
-    # Controls, halves of characters, other planes, right to left, what case folding makes longer.
+    # Control characters, surrogate halves, other planes, right-to-left text, characters that case folding lengthens.
     *("\x00", "\n", "\r\n", "\t", "\x1b", "\x7f", "\x85", "\u2028", "\ud800", "\udfff", "\U0001f600", "\U0010ffff"),
     *(
         "\u202e",
@@ -93,7 +93,7 @@ def test_there_are_ten_thousand_of_every_kind() -> None:
 
 
 @pytest.mark.parametrize("text", TEMPLATES)
-def test_no_key_leaves_its_owners_prefix(text: str) -> None:
+def test_every_key_has_its_owners_prefix(text: str) -> None:
     template = KeyTemplate(text)
     owner = dict.fromkeys(template.fields, "fine")
     others = [KeyTemplate(other) for other in TEMPLATES if other != text]
@@ -108,10 +108,10 @@ def test_no_key_leaves_its_owners_prefix(text: str) -> None:
                 continue
             made += 1
             assert key.startswith(before)
-            # It is read as what it was made from, so nothing of it was taken for a part of the key ...
+            # It parses to the fields that it was rendered from, so no part of a field became a part of the key ...
             assert template.parse(key) == values
             assert key.count("#") == text.count("#")
-            # ... and for a key of no other kind, unless that is written alike.
+            # ... and it matches no other template, unless that has the same text.
             for other in others:
                 if other.prefix != template.prefix and (found := other.parse(key)) is not None:
                     assert other.render(**found) == key
@@ -119,7 +119,7 @@ def test_no_key_leaves_its_owners_prefix(text: str) -> None:
     assert made > 1000 * len(template.fields)
 
 
-def test_an_identifier_makes_a_key_exactly_if_it_may_stand_in_one() -> None:
+def test_an_identifier_makes_a_key_exactly_if_it_is_allowed_in_one() -> None:
     template = KeyTemplate("USER#{user_id}")
     for identifier in IDENTIFIERS:
         sound = (

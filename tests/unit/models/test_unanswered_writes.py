@@ -1,4 +1,4 @@
-"""Writes to which DynamoDB gave no answer, or none yet: what is not known is not told as known."""
+"""Writes without a response from DynamoDB: an unknown outcome is not reported as known."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ IN_PROGRESS = ClientError({"Error": {"Code": "TransactionInProgressException", "
 
 
 def failing(monkeypatch: pytest.MonkeyPatch, cause: Exception) -> list[str]:
-    """Let every try of a transaction end in this error; return the tokens of the tries."""
+    """Make every attempt of a transaction fail with this error; return the tokens of the attempts."""
     tokens: list[str] = []
 
     def send(_: Transaction, token: str) -> Any:
@@ -28,7 +28,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, cause: Exception) -> list[str]:
 
 
 @pytest.mark.parametrize("cause", UNANSWERED)
-def test_a_transaction_that_is_never_answered_ends_in_what_the_application_knows(
+def test_a_transaction_without_a_response_ends_in_an_error_that_the_application_handles(
     cause: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tokens = failing(monkeypatch, cause)
@@ -38,7 +38,7 @@ def test_a_transaction_that_is_never_answered_ends_in_what_the_application_knows
 
 
 @pytest.mark.parametrize("patience", ["attempts", "seconds"])
-def test_a_transaction_whose_first_try_still_runs_is_not_told_as_unwritten(
+def test_a_transaction_whose_first_attempt_still_runs_is_not_reported_as_unwritten(
     patience: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def pause(_: int) -> None:
@@ -54,7 +54,7 @@ def test_a_transaction_whose_first_try_still_runs_is_not_told_as_unwritten(
 
 @pytest.mark.parametrize("cause", [*UNANSWERED, None])
 @pytest.mark.parametrize("error", [PutError, UpdateError])
-def test_a_write_that_was_not_answered_has_not_failed_its_condition(
+def test_a_write_without_a_response_has_not_failed_its_condition(
     error: type[PynamoDBException], cause: Exception | None
 ) -> None:
     assert not condition_failed(error("no", cause))
