@@ -1,7 +1,7 @@
 """State: any JSON value that a bot needs to remember, under a key, for a user or for a conversation.
 
-`session` state is for the current session and often has a TTL; `application` state is permanent. The sort key's prefix,
-`KV#`, sorts before `MSG#`, so state is never between a conversation's messages and its header.
+`session` state is for the current session and often has a TTL; `application` state is long-lived. The sort key's
+prefix, `KV#`, sorts before `MSG#`, so state is never between a conversation's messages and its header.
 """
 
 import re

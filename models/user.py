@@ -67,7 +67,8 @@ class EmailClaim(Item):
     def of(cls, email: str, user_id: str | None = None) -> Self:
         """Return the claim of an email in its normal form; to write it, pass the `user_id`.
 
-        `#` separates the fields of a key but is allowed in an email, so the key has a backslash instead, which is not.
+        `#` separates the fields of a key but is allowed in an email. In the key it is replaced by a backslash, which is
+        not allowed in an email.
         """
         claim: Self = cls(email=email.replace("#", "\\"), user_id=user_id)
         return claim

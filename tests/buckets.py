@@ -16,7 +16,7 @@ from tests.which_engine import engine_name
 
 @contextmanager
 def new_bucket() -> Iterator[BlobSettings]:
-    """Make a bucket with a name of its own, point the items at it, and take it away in the end."""
+    """Create a bucket with a unique name, point the items at it, and remove it at the end."""
     before = blobs.settings()
     with ExitStack() as stack:
         endpoint = os.environ["TEST_DYNAMODB_ENDPOINT"] if engine_name() == "localstack" else None
@@ -31,7 +31,7 @@ def new_bucket() -> Iterator[BlobSettings]:
 
 
 def s3_of(settings: BlobSettings) -> Any:
-    """Return a client of the test's own."""
+    """Return a separate client for the test."""
     return boto3.client(
         "s3",
         region_name=settings.region,

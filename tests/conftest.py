@@ -1,4 +1,4 @@
-"""What all tests share: a real DynamoDB engine, tables of their own on it, and a clock that stands still."""
+"""Fixtures of all tests: a real DynamoDB engine with separate tables, and a fake clock."""
 
 import os
 import uuid
@@ -26,17 +26,17 @@ from tests.which_engine import engine_name
 
 pytest_plugins = ["tests.engine_neutral", "tests.engines", "tests.chaos.run"]
 
-# A busy machine makes no promise about the time that an example takes.
+# On a busy machine, an example may take any time.
 hypothesis.settings.register_profile("turntable", deadline=None)
 hypothesis.settings.load_profile("turntable")
 
-# botocore parses its descriptions of services, megabytes of JSON, for each session anew; tests make hundreds of them.
+# botocore parses its service descriptions, megabytes of JSON, for each session, and tests create hundreds of sessions.
 botocore.session.create_loader = cache(botocore.session.create_loader)
 
 
 @pytest.fixture(scope="session")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a DynamoDB engine: of `TEST_DYNAMODB_ENDPOINT`, or the embedded one, one for each xdist worker."""
+    """The address of a DynamoDB engine: `TEST_DYNAMODB_ENDPOINT`, or an embedded one for each xdist worker."""
     given = os.environ.get("TEST_DYNAMODB_ENDPOINT")
     if given:
         yield given
@@ -47,7 +47,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @contextmanager
 def new_table(engine: str) -> Iterator[TableSettings]:
-    """Make a table with a name of its own, point the items at it, and drop it in the end."""
+    """Create a table with a unique name, point the items at it, and drop it at the end."""
     before = settings()
     configure(
         TableSettings(
@@ -69,11 +69,10 @@ def new_table(engine: str) -> Iterator[TableSettings]:
 
 
 def _without_a_stream(table: TableSettings) -> None:
-    """Turn a table's stream off where it makes each write slower than the one before.
+    """Disable a table's stream on an engine where it makes each write slower than the previous one.
 
-    DynamoDB Local keeps the stream records of all tables in one SQLite table, also those of tables that are gone, and
-    goes through them for each write, which takes longer with each record. The tests of the stream make tables of their
-    own.
+    DynamoDB Local keeps the stream records of all tables, even deleted ones, in one SQLite table and scans them for
+    each write. The tests of the stream create their own tables.
     """
     if engine_name() in ("localstack", "dynamodb-local"):
         with past_the_models():

@@ -1,7 +1,7 @@
-"""Holds every request that the tests make through the models against the declared access patterns.
+"""Checks every request that the tests make through the models against the declared access patterns.
 
-Requests that a test makes past the models are told apart explicitly: with `past_the_models()`, or with a client of the
-test's own. Everything else that is not declared fails the test in which it happened.
+Requests that a test makes without the models are marked with `past_the_models()`, or sent with a separate client. Any
+other undeclared request fails the test in which it was sent.
 """
 
 import re
@@ -24,7 +24,7 @@ ANY_ROUTE = "every authenticated route"
 
 @contextmanager
 def past_the_models() -> Iterator[None]:
-    """Let a test look at the table itself, or change it, as no access pattern does."""
+    """Let a test read or change the table directly, without an access pattern."""
     token = _past.set(True)
     try:
         yield
@@ -33,7 +33,7 @@ def past_the_models() -> Iterator[None]:
 
 
 class Watch:
-    """What was seen that is against the contract, and which patterns ran."""
+    """The violations of the contract, and the patterns that ran."""
 
     def __init__(self) -> None:
         self.broken: list[str] = []
@@ -45,7 +45,7 @@ class Watch:
         stack.enter_context(watched(client, answered=self.note))
 
     def note(self, exchange: Exchange) -> None:
-        """Take a request that was answered."""
+        """Check an answered request."""
         if _past.get():
             return
         self.broken += broken_by(exchange)
@@ -53,7 +53,7 @@ class Watch:
             self._of_call.setdefault(id(exchange.call), []).append(exchange)
 
     def end(self, call: Call) -> None:
-        """Take a call of a pattern that has ended."""
+        """Check a completed call of a pattern."""
         exchanges = self._of_call.pop(id(call), [])
         self.used.add(call.pattern.id)
         self.broken += over_count(call, exchanges) + beside_alone(call, exchanges)
@@ -64,18 +64,18 @@ class Watch:
             )
 
     def take(self) -> list[str]:
-        """Return what was broken since the last time."""
+        """Return the violations since the last call."""
         broken, self.broken = self.broken, []
         return list(dict.fromkeys(broken))
 
     def check(self) -> None:
-        """Fail if anything was broken since the last time."""
+        """Fail if there were violations since the last call."""
         broken = self.take()
         assert not broken, "the access-pattern contract is broken:\n  " + "\n  ".join(broken)
 
     @contextmanager
     def expecting(self) -> Iterator[list[str]]:
-        """Collect what is broken inside, instead of failing for it."""
+        """Collect the violations inside the block instead of failing."""
         before, self.broken = self.broken, []
         found: list[str] = []
         try:
@@ -86,14 +86,14 @@ class Watch:
 
 
 def _route() -> str | None:
-    """Return the route of the API that is being answered, as declarations name it."""
+    """Return the route of the current API request, in the form of the declarations."""
     if not flask.has_request_context() or flask.request.url_rule is None:
         return None
     return f"{flask.request.method} " + re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", flask.request.url_rule.rule)
 
 
 def declares_route(call: Call, route: str) -> bool:
-    """Whether a pattern names a route; what stands behind the path in a declaration is a remark."""
+    """Whether a pattern names a route; the text after the path in a declaration is a remark."""
     declared = {re.split(r"\?| with ", each)[0] for each in call.pattern.routes}
     return route in declared or ANY_ROUTE in declared
 
@@ -103,7 +103,7 @@ WATCH = Watch()
 
 @pytest.fixture(scope="session", autouse=True)
 def _contract_watch() -> Iterator[None]:
-    """Watch every client that the models make in this session."""
+    """Watch every client that the models create in this session."""
     connect = connection._connect
     with ExitStack() as stack:
 
@@ -122,13 +122,13 @@ def _contract_watch() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def contract(_contract_watch: None) -> Iterator[Watch]:
-    """Fail a test in which the contract was broken."""
+    """Fail a test that violates the contract."""
     yield WATCH
     WATCH.check()
 
 
 @pytest.fixture
 def building_blocks() -> Iterator[None]:
-    """For tests of what access patterns are built from, called without one."""
+    """For tests of the parts of access patterns, which are called outside a pattern."""
     with past_the_models():
         yield

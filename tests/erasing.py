@@ -14,12 +14,12 @@ LEASE = timedelta(seconds=30)
 
 
 def hold() -> Hold:
-    """Return the hold of a worker that nobody else is."""
+    """Return the lease of a new worker."""
     return Hold(new_id("worker"), LEASE)
 
 
 def _through(ask: Callable[[Hold], Erasure]) -> Erasure:
-    """Go on with what is asked for to its end; a job that somebody else goes on with is left to them."""
+    """Run the requested job to its end, unless another worker runs it."""
     mine = hold()
     job: Erasure | None = ask(mine)
     assert job is not None
@@ -41,12 +41,12 @@ def delete_user(user_id: UserId) -> Erasure:
 
 
 def ask_for_user(user_id: UserId) -> tuple[Erasure, Hold]:
-    """Make a user unreachable; return the job that is to be done."""
+    """Make a user unreachable; return the unfinished job."""
     mine = hold()
     return erasure.delete_user(user_id, asked_by=user_id, hold=mine), mine
 
 
 def dead_job(user_id: UserId) -> str:
-    """Make a user unreachable, by a worker that dies; return the id of the job."""
+    """Make a user unreachable with a worker that dies; return the id of the job."""
     dead = Hold(new_id("worker"), timedelta(seconds=-1))
     return str(erasure.delete_user(user_id, asked_by=user_id, hold=dead).erasure_id)

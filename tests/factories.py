@@ -1,4 +1,4 @@
-"""Things to test with, made through the access patterns; each call makes a new one."""
+"""Factories of test data, through the access patterns; each call creates new items."""
 
 import random
 import string
@@ -17,7 +17,7 @@ from models.user import User
 
 
 def new_email() -> str:
-    """Return an email that nobody has."""
+    """Return an unused email."""
     return f"{uuid.uuid4()}@example.com"
 
 
@@ -39,13 +39,13 @@ def make_conversation(agent: Agent | None = None, **details: Any) -> Conversatio
 
 
 def say(conversation: Conversation, *contents: str) -> list[Message]:
-    """Append messages of the user's with these contents, as many transactions as it takes."""
+    """Append user messages with these contents, in as many transactions as needed."""
     drafts = [Draft("user", content) for content in contents]
     return append(conversation, drafts)
 
 
 def append(conversation: Conversation, drafts: Sequence[Draft]) -> list[Message]:
-    """Append drafts, as many transactions as it takes."""
+    """Append drafts, in as many transactions as needed."""
     stored: list[Message] = []
     for start in range(0, len(drafts), MAX_APPEND):
         part = drafts[start : start + MAX_APPEND]
@@ -54,7 +54,7 @@ def append(conversation: Conversation, drafts: Sequence[Draft]) -> list[Message]
 
 
 def noise(size: int, seed: int = 1) -> str:
-    """Return a text of so many bytes that compression makes little smaller: to some five sixths."""
+    """Return a text of this many bytes that hardly compresses, to about five sixths."""
     letters = string.ascii_letters + string.digits + string.punctuation + " "
     of_byte = "".join(letters[byte % len(letters)] for byte in range(256)).encode()
     # Without these, each letter stands for as many bytes as any other.

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 
 class FakeClock:
-    """For `clock.set_clock`. It starts at the present, so that no engine takes what it dates for expired."""
+    """For `clock.set_clock`. It starts at the current time, so that no engine considers its items expired."""
 
     def __init__(self) -> None:
         self.moment = datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""A user with an item of every entity that there is: for what must be true of all that is a user's."""
+"""A user with an item of every entity, for tests of everything that belongs to a user."""
 
 from models.access_patterns import erasure
 from models.access_patterns.agents import create_agent
@@ -47,7 +47,7 @@ def make_one_of_each(others: Agent) -> User:
 
 
 def _answer(owner: UserId, conversation_id: str, *contents: str) -> None:
-    """Run a turn that streams; without a message to answer, it fails, and only its entry leads to it."""
+    """Run a streamed turn; without a message to answer, it fails, and only its entry leads to it."""
 
     def compose(_earlier: object) -> list[Draft]:
         return [Draft("user", content) for content in contents]

@@ -17,7 +17,7 @@ def table(engine: str) -> Iterator[TableSettings]:
 
 @pytest.fixture(autouse=True)
 def _at_the_table(request: pytest.FixtureRequest) -> None:
-    """Point the models at it again where the tests of another folder have pointed them elsewhere."""
+    """Point the models at it again, because tests of another folder may have pointed them elsewhere."""
     if "table" in request.fixturenames:
         table: TableSettings = request.getfixturevalue("table")
         if settings() != table:

@@ -1,4 +1,4 @@
-"""The table past the models: items as they are stored, and changes that another version of the program might make."""
+"""The table without the models: stored items, and changes that another version of the program might make."""
 
 from typing import Any
 
@@ -16,14 +16,14 @@ HIDINGS: dict[str, tuple[str, dict[str, str]]] = {
 
 
 def hide(item: Item, how: str) -> None:
-    """Make an item disappear from readers, in the table itself."""
+    """Hide an item from readers by changing it in the table."""
     name, value = HIDINGS[how]
     change(item, name, value)
 
 
 @past_the_models()
 def change(item: Item, name: str, value: dict[str, Any]) -> None:
-    """Write an attribute of an item past the models, as another version of the program might."""
+    """Write an attribute of an item without the models, as another version of the program might."""
     with past_the_models():
         client().update_item(
             TableName=settings().name,

@@ -1,4 +1,4 @@
-"""Several workers at the same moment: threads of this process, and processes of their own."""
+"""Concurrent workers in threads of this process."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 def at_once(works: Sequence[Callable[[], T]]) -> list[T | Exception]:
-    """Do all of the work at once, a thread each; return in the same order what came of it, errors too."""
+    """Do all of the work in parallel, each in a thread; return the results or errors in the same order."""
     barrier = Barrier(len(works))
 
     def start(work: Callable[[], T]) -> T | Exception:

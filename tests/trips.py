@@ -1,6 +1,6 @@
-"""Trips to DynamoDB, held: each goes on only when all of its requests are under way, so that no clock is needed.
+"""Checks round trips to DynamoDB without a clock: each one is held back until all its requests have been sent.
 
-Requests that wait for each other cannot pass as one trip: the first of them would wait for the second for ever.
+Requests that depend on each other cannot pass as one round trip: the first would wait for the second for ever.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,21 +12,21 @@ import flask
 
 from models.table.connection import client
 
-# After this time a request that should be sent beside another one will not come any more.
+# After this time, a missing request of a round trip is not expected any more.
 _PATIENCE = 20.0
 _NOTE = "turntable_trip"
 
 
 class NotTogether(Exception):
-    """A request waited for others of its trip, which were not sent."""
+    """A request waited for others of its round trip, which were not sent."""
 
 
 class _Held:
-    """The requests of a call of the API, as they come."""
+    """The requests of one API call, in the order in which they are sent."""
 
     def __init__(self, trips: Sequence[int]) -> None:
         self._lock = Lock()
-        # One barrier before the requests of a trip go out, and one before their answers go on.
+        # One barrier before the requests of a round trip are sent, and one before their responses are returned.
         self._sent = [Barrier(count) for count in trips]
         self._answered = [Barrier(count) for count in trips]
         self._places = [number for number, count in enumerate(trips) for _ in range(count)]
@@ -71,9 +71,9 @@ class _Held:
 
 @contextmanager
 def held_to(trips: Sequence[int]) -> Iterator[None]:
-    """Fail unless the requests of the API call inside go to DynamoDB in exactly these trips.
+    """Fail unless the API call inside sends its requests to DynamoDB in exactly these round trips.
 
-    What other threads of the application send on their own is none of the call's.
+    Requests of the application's background threads do not count.
     """
     held = _Held(trips)
     events = client().meta.events

@@ -1,4 +1,4 @@
-"""The wire to DynamoDB: what goes out on it, and what can go wrong on the way."""
+"""The connection to DynamoDB: recorded requests, and injected failures."""
 
 import json
 import threading
@@ -20,7 +20,7 @@ from models.table.connection import client
 
 @dataclass(frozen=True)
 class Sent:
-    """One request as it went out; `pattern` is the id of the access pattern that made it."""
+    """One request as it was sent; `pattern` is the id of the access pattern that sent it."""
 
     pattern: str | None
     operation: str
@@ -29,9 +29,9 @@ class Sent:
 
 @contextmanager
 def recorded() -> Iterator[list[Sent]]:
-    """Note every request that goes out, repeated ones too.
+    """Record every request that is sent, including retries.
 
-    What looks after the turns that run sends its own now and then: how many depends on the machine, not on the call.
+    The application's background threads are left out: how many requests they send depends on the machine.
     """
     sent: list[Sent] = []
 
@@ -52,9 +52,9 @@ def recorded() -> Iterator[list[Sent]]:
 
 @contextmanager
 def lost_answers(operation: str, times: int = 1) -> Iterator[list[str]]:
-    """Let the first requests of an operation be done by DynamoDB, and the connection break before the answer is read.
+    """Let DynamoDB execute the first requests of an operation, but break the connection before the response is read.
 
-    Yields the list of what was lost, to show that it was.
+    Yields the list of lost responses.
     """
     lost: list[str] = []
     sender = client()._endpoint.http_session
@@ -84,9 +84,9 @@ REFUSALS = {
 
 @contextmanager
 def refusals(operation: str, refusal: str, times: int = 1, *, done: bool = False) -> Iterator[list[str]]:
-    """Answer the first requests of an operation with one of `REFUSALS`, without doing them, or `done` all the same.
+    """Answer the first requests of an operation with one of `REFUSALS`; with `done`, still execute them.
 
-    Yields the list of what was refused, to show that it was.
+    Yields the list of error codes that were returned.
     """
     refused: list[str] = []
     status, code = REFUSALS[refusal]
@@ -112,7 +112,7 @@ def refusals(operation: str, refusal: str, times: int = 1, *, done: bool = False
 
 @contextmanager
 def others_come_first(operation: str, act: Callable[[], object], times: int = 1000) -> Iterator[None]:
-    """Let somebody else act right before a request of an operation goes out, when it is too late to look again."""
+    """Run a concurrent change right before each request of an operation is sent."""
     acting = False
     left = times
 
@@ -120,7 +120,7 @@ def others_come_first(operation: str, act: Callable[[], object], times: int = 10
         nonlocal acting, left
         if not acting and left:
             acting, left = True, left - 1
-            # Somebody else is not part of the access pattern that runs here.
+            # The concurrent change is not part of the access pattern that runs here.
             Context().run(act)
             acting = False
 
@@ -139,7 +139,7 @@ class Cut(Exception):
 
 @contextmanager
 def cut_off(after: int) -> Iterator[None]:
-    """Let so many writes go out, and fail before the next, as if the process had been killed there."""
+    """Let a number of writes be sent, and fail before the next, as if the process had been killed there."""
     left = iter(range(after))
 
     def cut(event_name: str, **_: Any) -> None:

@@ -165,7 +165,7 @@ def _ask(
     reachable: Condition,
     ours: Callable[[Any], bool] = lambda _found: True,
 ) -> Erasure:
-    """Mark the head item and write the job, both or neither; if it is marked already, return the job that did so."""
+    """Mark the head item and write the job, both or neither; if it is already marked, return the existing job."""
     entity: Any = type(head)
     transaction = Transaction()
     marks = [entity.status.set(DELETING), entity.erasure_id.set(job.erasure_id), *actions]

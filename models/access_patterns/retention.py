@@ -1,7 +1,7 @@
 """Retention: how long the content of a conversation is kept, enforced by DynamoDB's TTL.
 
 Each item (a message, a turn's record, a state value) expires a number of days after it was written. The header expires
-with its newest item: each message extends its TTL in the same update that counts the message. If a conversation
+with its newest item: each message extends the header's TTL in the update that counts the message. If a conversation
 contains an item that never expires, its header never expires either.
 
 The number of days is stored on the header: the shorter of the deployment's and the agent's, as of the beginning of the

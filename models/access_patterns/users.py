@@ -146,7 +146,7 @@ def get_user_by_email(email: str) -> User:
     """Return the user who has this email.
 
     Raises:
-        ItemNotFound: nobody has.
+        ItemNotFound: no user has it.
         InvalidKeyField: it is not an email.
     """
     key = EmailClaim.of(normalise_email(email)).email

@@ -56,10 +56,10 @@ class FlagAttribute(BooleanAttribute):
     """True or False; other truthy or falsy values are rejected."""
 
     def serialize(self, value: Any) -> bool:
-        """Return what is stored.
+        """Return the value that is stored.
 
         Raises:
-            InvalidValue: it is neither.
+            InvalidValue: it is not a bool.
         """
         if not isinstance(value, bool):
             raise InvalidValue(self.attr_name or "flag", f"must be true or false, not {type(value).__name__}")

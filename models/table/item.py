@@ -208,8 +208,8 @@ class Item(Model):
 def decode(raw: Mapping[str, Any], entity: type[Item] | None = None, *, including_hidden: bool = False) -> Item | None:
     """Return a raw item as an instance of its entity, or None if its type is unknown (logged) or it is hidden.
 
-    `entity` is for items of an index that does not carry the type; `including_hidden` is for callers that must know why
-    an item is missing.
+    `entity` is for index entries, which do not have the type; `including_hidden` is for callers that must know why an
+    item is missing.
     """
     name = raw.get("entity", {}).get("S", "")
     entity = entity or Item._types.get(name)

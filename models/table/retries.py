@@ -1,4 +1,4 @@
-"""Retries of requests that DynamoDB throttled or left unprocessed: how many, for how long, with which backoff."""
+"""Retries after conflicts, throttling and unprocessed items: how many, for how long, with which backoff."""
 
 import random
 import time
@@ -36,5 +36,5 @@ def pause(attempt: int) -> None:
     """
     since = _since.get()
     if since is not None and time.monotonic() - since > PATIENCE:
-        raise Contended("DynamoDB kept throttling this; try again.")
+        raise Contended(f"It did not succeed within {PATIENCE:g} seconds of retries; try again.")
     time.sleep(random.uniform(0, min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**attempt)))  # noqa: S311 - not a secret
