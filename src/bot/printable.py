@@ -1,29 +1,29 @@
-"""Text of users, of models and of other services, made harmless to a terminal before a person is shown it.
+"""Escapes text from users, models and other services before it is printed in a terminal.
 
-A terminal acts upon control characters: it sets titles and colours, moves the cursor over what was written, and some
-answer as if somebody had typed. Bidirectional overrides show a text in another order than it has. Each such character
-is shown by its code point, `\\u001b`, and nothing is left out. This is done character by character, so it does not
-matter where a stream cuts a sequence in two.
+A terminal interprets control characters: they set titles and colours, overwrite earlier output, and can even make some
+terminals send input. Bidirectional overrides show a text in a different order. Each such character is shown as its code
+point, `\\u001b`; nothing is left out. This works character by character, so it does not matter where a stream splits a
+sequence.
 
-For text that people read. What programs read, such as JSON Lines, stays as it is.
+Use it for text that people read. Output for programs, such as JSON Lines, stays unchanged.
 """
 
 import re
 
-# C0 but for the tab and the newline, DEL, C1, the separators of lines and paragraphs, and what embeds, overrides or
-# isolates a direction (Unicode Standard Annex 9); and halves of characters, which cannot be printed at all.
+# C0 except tab and newline, DEL, C1, the line and paragraph separators, the characters that embed, override or isolate
+# a direction (Unicode Standard Annex 9), and surrogates, which cannot be printed.
 _ACTED_UPON = r"\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff"
 _TEXT = re.compile(f"[{_ACTED_UPON}]")
 _LINE = re.compile(f"[{_ACTED_UPON}\\t\\n]")
 
 
 def printable(text: str) -> str:
-    """Return a text of any number of lines as it may be printed; a line's end may be `\\r\\n`."""
+    """Return a text of any number of lines, safe to print; lines may end with `\\r\\n`."""
     return _TEXT.sub(_shown, text.replace("\r\n", "\n"))
 
 
 def printable_line(text: str) -> str:
-    """Return a text as it may be printed within one line: the ends of its own lines are shown by their code points."""
+    """Return a text, safe to print within one line: its own line ends are shown as code points."""
     return _LINE.sub(_shown, text)
 
 

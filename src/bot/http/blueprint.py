@@ -31,20 +31,20 @@ SECURITY_SCHEMES: dict[str, Any] = {
 
 
 class Resource(APIBlueprint):
-    """A blueprint whose part of the OpenAPI document is made when somebody asks for it.
+    """A blueprint whose part of the OpenAPI document is generated on demand.
 
-    flask-openapi makes it while the routes are declared: that is a fifth of the time in which the application is
-    imported, for a document that most processes never show.
+    flask-openapi generates it when the routes are declared, which takes a fifth of the application's import time, for a
+    document that most processes never serve.
     """
 
     def __init__(self, name: str, import_name: str, **options: Any) -> None:
-        """Take what `APIBlueprint` takes."""
+        """Take the arguments of `APIBlueprint`."""
         super().__init__(name, import_name, **options, doc_ui=False)
         self._made_of = (name, import_name, options)
         self._routes: list[tuple[str, str, dict[str, Any], Callable[..., Any]]] = []
 
     def documented(self) -> APIBlueprint:
-        """Return a blueprint of the same routes with their documentation, which nobody serves from."""
+        """Return a blueprint with the same routes and their documentation, which is never served."""
         name, import_name, options = self._made_of
         twin = APIBlueprint(name, import_name, **options)
         for method, rule, given, function in self._routes:

@@ -10,7 +10,7 @@ _MOST = 767
 # Python parses no longer integers, and takes quadratic time for these.
 _LONGEST_WHOLE = 4300
 _NOT_DIGITS = re.compile(r"[eE].*|\D")
-TOO_EXACT = f"a number with a fraction has at most {_KEPT} digits, or those of a double; send more as a string"
+TOO_EXACT = f"a number with a fraction may have {_KEPT} digits, or exactly those of a double; send others as a string"
 
 
 class Rounded(float):

@@ -23,12 +23,12 @@ class Application(OpenAPI):
     """The application with its OpenAPI document."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        """Take what `OpenAPI` takes."""
+        """Take the arguments of `OpenAPI`."""
         super().__init__(*args, **options)
         self._making = Lock()
 
     def generate_spec_json(self) -> None:
-        """Make the document, once: flask-openapi asks for it with the first request for it, from any thread."""
+        """Generate the document once; flask-openapi calls this for the first request for it, from any thread."""
         with self._making:
             if not self.spec_json:
                 self._generate()
@@ -54,7 +54,7 @@ class Application(OpenAPI):
                 schema["propertyNames"] = {"pattern": MAP_NAME}
 
     def _collect(self) -> None:
-        """Have the resources document their routes, which they do not do when they are registered."""
+        """Collect the documentation of the resources' routes, which they do not add when they are registered."""
         for each in self.blueprints.values():
             if isinstance(each, Resource):
                 documented = each.documented()

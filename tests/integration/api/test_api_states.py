@@ -137,7 +137,7 @@ def test_values_stored_under_dots_earlier_can_be_read_and_deleted(ann: Caller, o
     assert [each["key"] for each in ann.get(owner)["data"]] == ["cart"]
 
 
-TOO_EXACT = "a number with a fraction has at most 17 digits, or those of a double; send more as a string"
+TOO_EXACT = "a number with a fraction may have 17 digits, or exactly those of a double; send others as a string"
 
 
 @pytest.mark.parametrize("number", ["0.1234567890123456789", "1e-400", "3.14159265358979323846"])
