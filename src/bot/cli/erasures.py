@@ -52,7 +52,7 @@ def run(settings: Settings) -> None:
     service = Erasures(settings.lease)
     jobs = list(service.remaining(_report))
     for job in jobs:
-        click.echo(f"{job.erasure_id}  {'completed' if job.completed else 'put off'}  {_counts(job)}")
+        click.echo(f"{job.erasure_id}  {'completed' if job.completed else 'postponed'}  {_counts(job)}")
     if not all(job.completed for job in jobs):
         raise SystemExit(1)
 
