@@ -17,11 +17,11 @@ from models.access_patterns import AccessPatternFilter
 FORMAT = "%(asctime)s %(levelname)-7s %(name)s %(access_pattern)s %(message)s"
 LogFormat = Literal["text", "json"]
 # These log too much at INFO, and whole requests at DEBUG.
-_TALKATIVE = ("botocore", "boto3", "urllib3", "httpx", "httpx2", "httpcore", "httpcore2", "openai", "pynamodb")
+_VERBOSE = ("botocore", "boto3", "urllib3", "httpx", "httpx2", "httpcore", "httpcore2", "openai", "pynamodb")
 # Redacting a shorter secret of the deployment would mangle ordinary words.
-_SHORTEST = 8
+_SHORTEST_SECRET = 8
 # The attributes of every record; any other comes from `extra=`.
-_PLAIN = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"}
+_STANDARD = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"}
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ class Redacting(logging.Formatter):
         """Take the formatter that makes the lines, and secrets to redact besides those recognized by their form."""
         super().__init__()
         self._wrapped = wrapped
-        self._secrets = tuple(secret for secret in secrets if len(secret) >= _SHORTEST)
+        self._secrets = tuple(secret for secret in secrets if len(secret) >= _SHORTEST_SECRET)
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
@@ -62,7 +62,7 @@ class JsonLines(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        found |= {name: value for name, value in vars(record).items() if name not in _PLAIN and value != ""}
+        found |= {name: value for name, value in vars(record).items() if name not in _STANDARD and value != ""}
         if record.exc_info:
             found["exception"] = self.formatException(record.exc_info)
         return json.dumps(found, default=str, ensure_ascii=False)
@@ -80,7 +80,7 @@ def log_to_stderr(level: str, form: LogFormat = "text", secrets: tuple[str, ...]
     handler.addFilter(AccessPatternFilter())
     handler.setFormatter(Redacting(JsonLines() if form == "json" else TextLines(FORMAT), secrets))
     logging.basicConfig(handlers=[handler], level=level, force=True)
-    for name in _TALKATIVE:
+    for name in _VERBOSE:
         logging.getLogger(name).setLevel(logging.WARNING)
     # Python would write uncaught exceptions and warnings to standard error, bypassing the log.
     logging.captureWarnings(capture=True)

@@ -153,23 +153,23 @@ class _Hooks:
         self.on_tick = on_tick
         self.on_worker_stop = on_worker_stop
         self.ready = False
-        self._heard, self._said = os.pipe()
+        self._ready_read, self._ready_write = os.pipe()
 
     def worker_is_up(self, _worker: object) -> None:
         """Called in the worker when its application exists and the socket is listening."""
         # Ctrl-C and SIGHUP reach the whole process group. The master handles them and stops its workers in order.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        os.write(self._said, b".")
+        os.write(self._ready_write, b".")
 
     def worker_stops(self, _master: object, worker: Any) -> None:
         """Called in the worker when it stops; it may have no application yet."""
         if self.on_worker_stop and getattr(worker, "wsgi", None):
             self.on_worker_stop(worker.wsgi)
 
-    def heard(self, patience: float) -> bool:
+    def wait_ready(self, patience: float) -> bool:
         """Wait at most `patience` seconds for the first worker; return whether one is up."""
-        return bool(select.select([self._heard], [], [], patience)[0])
+        return bool(select.select([self._ready_read], [], [], patience)[0])
 
 
 class _Application(BaseApplication):  # type: ignore[misc]
@@ -223,7 +223,7 @@ class _Master(Arbiter):  # type: ignore[misc]
     def wait_for_signals(self, timeout: float = 1.0) -> list[int]:
         """Wait as gunicorn does; meanwhile call `on_ready` for the first worker, and then `on_tick`."""
         if not self._hooks.ready:
-            if self._hooks.heard(0.05):
+            if self._hooks.wait_ready(0.05):
                 self._hooks.ready = True
                 if self._hooks.on_ready:
                     self._hooks.on_ready()

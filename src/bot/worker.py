@@ -30,12 +30,12 @@ _REST_SECONDS = 30.0
 _BODY_SILENCE = 30.0
 _REST_SILENCE = 5.0
 # How many seconds a client that has sent everything may take to close its side.
-_GOODBYE = 2.0
+_CLOSE_SILENCE = 2.0
 # How many bytes of the rest are read and discarded, so that the client gets to read its answer.
 _REST_BYTES = 64 * 1024 * 1024
 # If less than this is left of a body of known length, the connection is kept alive.
-_SOON = 32 * 1024
-_PIECE = 64 * 1024
+_LITTLE = 32 * 1024
+_CHUNK = 64 * 1024
 
 
 class _Unreader(SocketUnreader):  # type: ignore[misc]
@@ -71,39 +71,39 @@ class _Unreader(SocketUnreader):  # type: ignore[misc]
 class _Body(Body):  # type: ignore[misc]
     """A request's body; a client that waits for a 100 gets it at the first read."""
 
-    def __init__(self, reader: Any, unreader: Any, *, asks: bool) -> None:
+    def __init__(self, reader: Any, unreader: Any, *, expects_continue: bool) -> None:
         super().__init__(reader)
         self._unreader = unreader
-        self._asks = asks
-        self._wanted = False
+        self._expects_continue = expects_continue
+        self._reading = False
 
     def _read_reader(self, size: int) -> Any:
-        if not self._wanted:
-            self._wanted = True
+        if not self._reading:
+            self._reading = True
             self._unreader.allow(_BODY_SECONDS, _BODY_SILENCE)
-            if self._asks and not self._ended:
+            if self._expects_continue and not self._received:
                 self._unreader.sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
         return super()._read_reader(size)
 
-    def forgo(self) -> None:
+    def discard_rest(self) -> None:
         """Send no 100 any more: what is read from now on is discarded, only to keep the connection usable."""
-        self._wanted = True
+        self._reading = True
         self._unreader.allow(_REST_SILENCE, _REST_SILENCE)
 
     @property
-    def _ended(self) -> bool:
+    def _received(self) -> bool:
         """Whether all of it has been received, as far as is known without reading on."""
         # The reader of a body of known length counts down; a chunked one drops its parser after the last chunk.
         left = getattr(self.reader, "length", None)
         return not (getattr(self.reader, "parser", None) if left is None else left)
 
     @property
-    def over(self) -> bool:
+    def reusable(self) -> bool:
         """Whether another request can be read after it: all has been received, or little is left and on its way."""
-        if self.failed or self._ended:
+        if self.failed or self._received:
             return not self.failed
         # If the client still waits for a 100, it may or may not send the body.
-        return getattr(self.reader, "length", _SOON) < _SOON and (self._wanted or not self._asks)
+        return getattr(self.reader, "length", _LITTLE) < _LITTLE and (self._reading or not self._expects_continue)
 
 
 class _Request(Request):  # type: ignore[misc]
@@ -115,13 +115,13 @@ class _Request(Request):  # type: ignore[misc]
     def set_body_reader(self) -> None:
         """Choose how the body is read."""
         super().set_body_reader()
-        self.body = _Body(self.body.reader, self.unreader, asks=self._expected_100_continue)
+        self.body = _Body(self.body.reader, self.unreader, expects_continue=self._expected_100_continue)
         # Otherwise gunicorn would send the 100 before the application has seen the request.
         self._expected_100_continue = False
 
     def should_close(self) -> bool:
         """Whether this is the last request of its connection; called for the answer's head, and again after it."""
-        return bool(super().should_close() or not self.body.over)
+        return bool(super().should_close() or not self.body.reusable)
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]
@@ -140,13 +140,13 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         kept = super().handle(conn)
         if not kept:
             request = conn.parser.mesg
-            _part(conn.sock, _GOODBYE if request and request.body.over else _REST_SILENCE)
+            _lingering_close(conn.sock, _CLOSE_SILENCE if request and request.body.reusable else _REST_SILENCE)
         return kept
 
     def handle_request(self, req: Any, conn: Any) -> Any:
         """Let the application answer a request; return whether the connection can be kept."""
         kept = super().handle_request(req, conn)
-        req.body.forgo()
+        req.body.discard_rest()
         return kept
 
     def finish_request(self, conn: Any, fs: Any) -> None:
@@ -158,7 +158,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             conn.close()
 
 
-def _part(sock: socket.socket, silence: float) -> None:
+def _lingering_close(sock: socket.socket, silence: float) -> None:
     """Shut down our side, drain until the client closes its own so that it can read the answer, and close.
 
     `silence` is how many seconds may pass without a byte.
@@ -169,7 +169,7 @@ def _part(sock: socket.socket, silence: float) -> None:
         sock.shutdown(socket.SHUT_WR)
         while left > 0 and (seconds := until - time.monotonic()) > 0:
             sock.settimeout(min(silence, seconds))
-            received = len(sock.recv(_PIECE))
+            received = len(sock.recv(_CHUNK))
             if not received:
                 break
             left -= received

@@ -100,19 +100,19 @@ class Child:
     def _readiness(self, process: subprocess.Popen[bytes], timeout: float) -> dict[str, Any]:
         """Wait for the child's readiness line and return its content."""
         assert process.stdout is not None
-        said = b""
+        output = b""
         deadline = time.monotonic() + timeout
-        while not said.endswith(b"\n"):
+        while not output.endswith(b"\n"):
             if not select.select([process.stdout], [], [], max(0.0, deadline - time.monotonic()))[0]:
                 raise EmbeddedUnavailable(f"{self.name} was not ready within {timeout:g} seconds; see {self.log}")
             chunk = os.read(process.stdout.fileno(), 65536)
             if not chunk:
-                how = _how(process.wait())
+                reason = _exit_reason(process.wait())
                 raise EmbeddedUnavailable(
-                    f"{self.name} ended while starting ({how}){self._last_line()}; see {self.log}"
+                    f"{self.name} ended while starting ({reason}){self._last_line()}; see {self.log}"
                 )
-            said += chunk
-        facts: dict[str, Any] = json.loads(said)
+            output += chunk
+        facts: dict[str, Any] = json.loads(output)
         if "error" in facts:
             raise EmbeddedUnavailable(str(facts["error"]))
         return facts
@@ -122,11 +122,11 @@ class Child:
         with self.log.open("rb") as log:
             log.seek(self._log_start)
             lines = log.read().decode(errors="replace").split("\n")
-        said = next((line.strip() for line in reversed(lines) if line.strip()), "")
-        return f": {said}" if said else ""
+        line = next((line.strip() for line in reversed(lines) if line.strip()), "")
+        return f": {line}" if line else ""
 
 
-def _how(returncode: int) -> str:
+def _exit_reason(returncode: int) -> str:
     return f"status {returncode}" if returncode >= 0 else f"killed by {signal.Signals(-returncode).name}"
 
 

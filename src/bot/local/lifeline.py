@@ -26,14 +26,14 @@ class Announcement:
 
     def ready(self, **facts: object) -> None:
         """Tell the parent that the child is ready; `facts` are what the parent needs to reach it."""
-        self._say(facts)
+        self._write(facts)
 
     def refuse(self, reason: str) -> NoReturn:
         """Tell the parent, in a sentence for the user, why this child cannot serve, and exit with status 1."""
-        self._say({"error": reason})
+        self._write({"error": reason})
         sys.exit(1)
 
-    def _say(self, facts: dict[str, object]) -> None:
+    def _write(self, facts: dict[str, object]) -> None:
         os.write(self._fd, json.dumps(facts).encode() + b"\n")
         os.close(self._fd)
 

@@ -63,8 +63,8 @@ class LeaseKeeper:
         self._thread: threading.Thread | None = None
         # These start their threads when needed.
         self._renewals = ThreadPoolExecutor(RENEWALS_AT_ONCE, thread_name_prefix=f"{THREAD_NAME}-renewal")
-        self._looks = ThreadPoolExecutor(1, thread_name_prefix=f"{THREAD_NAME}-look")
-        self._looking = False
+        self._checks = ThreadPoolExecutor(1, thread_name_prefix=f"{THREAD_NAME}-check")
+        self._checking = False
 
     def hold(self, lease: Lease) -> Held:
         """Keep renewing a lease until `release`."""
@@ -99,7 +99,7 @@ class LeaseKeeper:
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
-        for pool in (self._renewals, self._looks):
+        for pool in (self._renewals, self._checks):
             pool.shutdown(wait=False, cancel_futures=True)
 
     def _run(self) -> None:
@@ -114,13 +114,13 @@ class LeaseKeeper:
                     held.renewing = True
                     self._renewals.submit(self._renew, held)
             longer = [held for held in running if now - held.since >= self._beat]
-            if longer and not self._looking:
-                self._looking = True
-                self._looks.submit(self._listen, longer)
+            if longer and not self._checking:
+                self._checking = True
+                self._checks.submit(self._check_cancelled, longer)
 
     def _renew(self, held: Held) -> None:
         try:
-            if not self._holds(held):
+            if not self._still_held(held):
                 return
             started = time.monotonic()
             renew_lease(held.lease, self.duration)
@@ -128,18 +128,18 @@ class LeaseKeeper:
             held.renewed = started
         except LeaseLost:
             # A turn that ended during the renewal has released its lease itself.
-            if self._holds(held):
+            if self._still_held(held):
                 held.lost.set()
         except Exception:  # there are more beats before the lease expires
             log.exception("could not renew the lease of %s", held.lease.turn_id)
         finally:
             held.renewing = False
 
-    def _holds(self, held: Held) -> bool:
+    def _still_held(self, held: Held) -> bool:
         with self._lock:
             return self._held.get(held.lease.turn_id) is held
 
-    def _listen(self, running: list[Held]) -> None:
+    def _check_cancelled(self, running: list[Held]) -> None:
         try:
             shall_stop = cancelled_turns([held.lease.conversation.conversation_id for held in running])
             for held in running:
@@ -148,4 +148,4 @@ class LeaseKeeper:
         except Exception:
             log.warning("could not check for cancelled turns", exc_info=True)
         finally:
-            self._looking = False
+            self._checking = False

@@ -53,9 +53,9 @@ class TurnStreams:
         Raises:
             Overloaded: it cannot run; the reservation is released.
         """
-        passed_on: queue.SimpleQueue[TurnEvent | BaseException | None] = queue.SimpleQueue()
-        self._submit(events, passed_on)
-        return _take(passed_on)
+        output: queue.SimpleQueue[TurnEvent | BaseException | None] = queue.SimpleQueue()
+        self._submit(events, output)
+        return _events_of(output)
 
     def close(self) -> None:
         """Wait for the running turns, and start no more."""
@@ -64,13 +64,13 @@ class TurnStreams:
     def _submit(
         self,
         events: Generator[TurnEvent, None, None],
-        passed_on: "queue.SimpleQueue[TurnEvent | BaseException | None] | None",
+        output: "queue.SimpleQueue[TurnEvent | BaseException | None] | None",
     ) -> None:
         def done(_: "Future[None]") -> None:
             self.release()
 
         try:
-            running = self._pool.submit(_run, events, passed_on)
+            running = self._pool.submit(_run, events, output)
         except RuntimeError as error:
             # No thread can be started, or the process is shutting down.
             self.release()
@@ -80,25 +80,25 @@ class TurnStreams:
 
 def _run(
     events: Generator[TurnEvent, None, None],
-    passed_on: "queue.SimpleQueue[TurnEvent | BaseException | None] | None",
+    output: "queue.SimpleQueue[TurnEvent | BaseException | None] | None",
 ) -> None:
     try:
         for event in events:
-            if passed_on is not None:
-                passed_on.put(event)
+            if output is not None:
+                output.put(event)
     except BaseException as error:
         log.exception("a turn failed")
-        if passed_on is not None:
-            passed_on.put(error)
+        if output is not None:
+            output.put(error)
     finally:
-        if passed_on is not None:
-            passed_on.put(None)
+        if output is not None:
+            output.put(None)
 
 
-def _take(passed_on: "queue.SimpleQueue[TurnEvent | BaseException | None]") -> Iterator[TurnEvent | None]:
+def _events_of(output: "queue.SimpleQueue[TurnEvent | BaseException | None]") -> Iterator[TurnEvent | None]:
     while True:
         try:
-            event = passed_on.get(timeout=KEEP_ALIVE_SECONDS)
+            event = output.get(timeout=KEEP_ALIVE_SECONDS)
         except queue.Empty:
             yield None
             continue
