@@ -1,4 +1,4 @@
-"""A bucket for large texts: LocalStack's where the tests run on LocalStack, else moto's, in this process."""
+"""A bucket for large texts: LocalStack's if the tests run on LocalStack, else moto's, in this process."""
 
 import os
 import uuid

@@ -81,21 +81,21 @@ def _without_a_stream(table: TableSettings) -> None:
 
 @pytest.fixture(scope="module")
 def table(engine: str) -> Iterator[TableSettings]:
-    """A table for the tests of a module, kept apart by fresh users and conversations."""
+    """A table for the tests of a module, isolated from each other by new users and conversations."""
     with new_table(engine) as made:
         yield made
 
 
 @pytest.fixture
 def empty_table(table: TableSettings) -> TableSettings:
-    """The module's table without an item in it, for a test that looks at all of it."""
+    """The module's table, emptied, for a test that reads all of it."""
     wipe()
     return table
 
 
 @pytest.fixture
 def fake_clock() -> Iterator[FakeClock]:
-    """The data layer's clock, standing still until the test moves it."""
+    """The data layer's clock, which only the test advances."""
     fake = FakeClock()
     before = models_clock.set_clock(fake)
     yield fake

@@ -41,7 +41,7 @@ class Watch:
         self._of_call: dict[int, list[Exchange]] = {}
 
     def client(self, client: Any, stack: ExitStack) -> None:
-        """Watch a client from now on."""
+        """Start watching a client."""
         stack.enter_context(watched(client, answered=self.note))
 
     def note(self, exchange: Exchange) -> None:

@@ -53,7 +53,7 @@ def paths() -> dict[Path, str]:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Take the option that leaves them out."""
+    """Add the option that skips them."""
     parser.addoption(
         "--skip-engine-neutral",
         action="store_true",
@@ -62,5 +62,5 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave them out where the option says so."""
+    """Skip them if the option is set."""
     return True if config.getoption("--skip-engine-neutral") and collection_path in paths() else None

@@ -21,7 +21,7 @@ CONFORMANCE = Path(__file__).parent / "conformance"
 
 
 class Engines:
-    """The pytest plugin: it applies the marker, and writes down what the conformance tests found."""
+    """The pytest plugin: it applies the marker, and saves the results of the conformance tests."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -56,7 +56,7 @@ class Engines:
         return {"outcome": "yes" if report.passed else "no", "reason": "" if report.passed else "it failed"}
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        # This also runs where xdist brings the reports together.
+        # This also runs in the xdist controller, which collects the reports.
         for name, finding in report.user_properties:
             if name == "conformance":
                 self.found[promise_of(report.nodeid)] = finding

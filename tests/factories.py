@@ -22,7 +22,7 @@ def new_email() -> str:
 
 
 def make_user(**details: Any) -> User:
-    """Return a new user with an email of its own."""
+    """Return a new user with a unique email."""
     return create_user(**{"email": new_email(), **details})
 
 
@@ -57,7 +57,7 @@ def noise(size: int, seed: int = 1) -> str:
     """Return a text of this many bytes that hardly compresses, to about five sixths."""
     letters = string.ascii_letters + string.digits + string.punctuation + " "
     of_byte = "".join(letters[byte % len(letters)] for byte in range(256)).encode()
-    # Without these, each letter stands for as many bytes as any other.
+    # Without these, all characters have the same number of bytes.
     too_many = bytes(range(256 - 256 % len(letters), 256))
     drawn = random.Random(seed)
     text = b""

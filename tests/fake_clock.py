@@ -1,4 +1,4 @@
-"""A clock that stands still until a test moves it."""
+"""A clock that only the test advances."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -13,6 +13,6 @@ class FakeClock:
         return self.moment
 
     def advance(self, **duration: float) -> datetime:
-        """Move by `seconds=`, `minutes=` …, also backwards; return the new moment."""
+        """Move by `seconds=`, `minutes=` …, also backwards; return the new time."""
         self.moment += timedelta(**duration)
         return self.moment

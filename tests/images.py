@@ -1,4 +1,4 @@
-"""Images for tests: of the four formats as far as their first bytes, and of any size."""
+"""Images for tests: the first bytes of the four formats, padded to any size."""
 
 import base64
 import random
@@ -13,7 +13,7 @@ MAGIC = {
 
 
 def image(size: int = 100, media_type: str = "image/jpeg", seed: int = 1) -> bytes:
-    """Return so many bytes that begin as such an image, and that no compression makes smaller."""
+    """Return this many bytes that begin like such an image and do not compress."""
     magic = MAGIC[media_type]
     return magic + random.Random(seed).randbytes(size - len(magic))
 
@@ -23,7 +23,7 @@ def data_url(content: bytes, media_type: str = "image/jpeg") -> str:
 
 
 def image_part(size: int = 100, media_type: str = "image/jpeg", seed: int = 1, **more: Any) -> dict[str, Any]:
-    """Return a part of a message that is an image of so many bytes."""
+    """Return a message part with an image of this many bytes."""
     return {"type": "image_url", "image_url": {"url": data_url(image(size, media_type, seed), media_type), **more}}
 
 

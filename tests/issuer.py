@@ -1,4 +1,4 @@
-"""An OpenID Connect issuer on loopback, with keys of its own, that can be told to turn, to lie and to be away."""
+"""An OpenID Connect issuer on loopback that can rotate its keys, give wrong answers and be unavailable."""
 
 import json
 import time
@@ -34,7 +34,7 @@ def _registry(algorithm: str) -> JWSRegistry:
 
 
 class LocalIssuer:
-    """Signs tokens, and serves the keys to check them by. `asked` counts the requests for each path."""
+    """Signs tokens, and serves the keys that verify them. `asked` counts the requests for each path."""
 
     def __init__(self, port: int) -> None:
         self.url = f"http://127.0.0.1:{port}"
@@ -59,7 +59,7 @@ class LocalIssuer:
         self.published.append(self.public(self.key))
 
     def claims(self, **changes: Any) -> dict[str, Any]:
-        """Return claims that are in order; a change to None leaves one out."""
+        """Return valid claims; a change to None leaves one out."""
         now = int(time.time())
         claims = {"iss": self.url, "sub": "ann", "aud": AUDIENCE, "exp": now + 600, "iat": now, "nbf": now, **changes}
         return {name: value for name, value in claims.items() if value is not None}
@@ -88,7 +88,7 @@ class LocalIssuer:
 
 @contextmanager
 def local_issuer() -> Iterator[LocalIssuer]:
-    """Serve an issuer on a free port of loopback."""
+    """Serve an issuer on a free loopback port."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

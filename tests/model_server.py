@@ -40,14 +40,14 @@ class ModelServer:
         return self
 
     def stop(self) -> None:
-        # A request that llmock holds up would hold up the end as well.
+        # A request that llmock delays would delay the shutdown, too.
         if self._server._server is not None:
             self._server._server.force_exit = True
         self._server.stop()
 
     @property
     def base_url(self) -> str:
-        """What `OPENAI_BASE_URL` wants: `http://127.0.0.1:…/v1`."""
+        """The value for `OPENAI_BASE_URL`: `http://127.0.0.1:…/v1`."""
         return str(self._server.base_url("openai"))
 
     def reset(self) -> None:
@@ -109,7 +109,7 @@ class ModelServer:
         return self
 
     def pace(self, chunk_delay_ms: int) -> "ModelServer":
-        """Leave that much time between chunks, until `reset`."""
+        """Set the time between chunks, until `reset`."""
         self._server.state.stream_chaos = StreamChaos(chunk_delay_ms=chunk_delay_ms)
         return self
 
@@ -122,7 +122,7 @@ class ModelServer:
         return list(self._server.state.journal.records(wait=2.0))
 
     def in_flight(self) -> int:
-        """Return how many requests are being answered at this moment."""
+        """Return the number of requests in progress."""
         return int(self._server.state.journal.in_flight)
 
     def headers(self) -> list[dict[str, str]]:

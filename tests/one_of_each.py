@@ -23,7 +23,7 @@ from tests.factories import new_email
 
 
 def make_one_of_each(others: Agent) -> User:
-    """Return a new user; `others` is somebody else's agent, which is shared with them."""
+    """Return a new user; `others` is another user's agent, shared with them."""
     identity = create_identity("https://auth.example.com/", new_id("subject"), email=new_email())
     owner = acting_for(str(identity.user_id))
     key = create_api_key(owner, key_hash=new_id("hash"), hint="abcd", role="user")
@@ -35,7 +35,7 @@ def make_one_of_each(others: Agent) -> User:
     kept, deleted, going = (create_conversation(owner, agent.agent_id).conversation_id for _ in range(3))
     put_state(Owner(owner, kept), "session", "trip", 1)
     _answer(owner, kept, "Hello")
-    # One that no message names.
+    # An object that no message names.
     _answer(owner, kept)
     _answer(owner, deleted, "Goodbye")
     delete_conversation(owner, deleted)

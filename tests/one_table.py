@@ -1,4 +1,4 @@
-"""Fixtures for the conftest of a folder whose tests share one table, kept apart by fresh users."""
+"""Fixtures for the conftest of a folder whose tests share one table, isolated by new users."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Processes as the operating system sees them: whether one lives, what it listens on, what it was given."""
+"""Processes as the operating system sees them: whether they run, what they listen on, and their environment."""
 
 import socket
 import subprocess
@@ -14,13 +14,13 @@ only_linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 
 def lives(pid: int) -> bool:
-    """Whether the process runs; one that ended and waits to be collected does not."""
+    """Whether the process runs; a zombie does not."""
     state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True).stdout.strip()
     return bool(state) and not state.startswith("Z")
 
 
 def wait_until(condition: Callable[[], object], timeout: float = 60) -> None:
-    """Wait for something that will happen; fail if it does not."""
+    """Wait for a condition; fail if it does not become true."""
     deadline = time.monotonic() + timeout
     while not condition():
         assert time.monotonic() < deadline, "it did not happen"

@@ -36,7 +36,7 @@ def change(item: Item, name: str, value: dict[str, Any]) -> None:
 
 @past_the_models()
 def stored(item: Item) -> dict[str, Any]:
-    """Return an item as it is in the table."""
+    """Return an item as it is stored."""
     with past_the_models():
         found = client().get_item(
             TableName=settings().name, Key={"PK": {"S": item.PK}, "SK": {"S": item.SK}}, ConsistentRead=True
@@ -46,7 +46,7 @@ def stored(item: Item) -> dict[str, Any]:
 
 @past_the_models()
 def whole_table() -> dict[tuple[str, str], dict[str, Any]]:
-    """Return every item of the table as it is, by its keys."""
+    """Return every item of the table as stored, by its keys."""
     items: dict[tuple[str, str], dict[str, Any]] = {}
     with past_the_models():
         for page in client().get_paginator("scan").paginate(TableName=settings().name, ConsistentRead=True):

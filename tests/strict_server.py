@@ -53,7 +53,7 @@ def alternate(body: Body) -> str | None:
 
 
 def order(body: Body) -> str | None:
-    """As at Mistral, and at Anthropic after the results have become a user's."""
+    """As at Mistral, and at Anthropic once results have become user messages."""
     allowed = {None: ("user",), "user": ("assistant",), "assistant": ("user", "tool"), "tool": ("tool", "assistant")}
     before = None
     for message in spoken(body):
@@ -141,7 +141,7 @@ def own_ids(body: Body) -> str | None:
 
 
 def plain_texts(body: Body) -> str | None:
-    """Text is one text where there is no image, and only a user shows one."""
+    """Content is a string unless it has an image, and only users send images."""
     for position, message in enumerate(body["messages"]):
         if isinstance(message.get("content"), list) and not (message["role"] == "user" and images(message)):
             return f"messages[{position}].content: must be a string"
@@ -181,7 +181,7 @@ def no_system(body: Body) -> str | None:
 
 
 def no_system_counted(body: Body) -> str | None:
-    """As in the templates of Mistral's first models, where the system message is one of those that alternate."""
+    """As in the templates of Mistral's first models, where the system message takes part in the alternation."""
     return "Conversation roles must alternate user/assistant/user/assistant/..." if no_system(body) else None
 
 
@@ -219,7 +219,7 @@ def thoughts(body: Body) -> str | None:
 
 
 def reasoning_back(body: Body) -> str | None:
-    """As at DeepSeek and Kimi, some of whose models refuse an empty one too."""
+    """As at DeepSeek and Kimi; some of their models also refuse an empty one."""
     for position, message in enumerate(body["messages"]):
         if message["role"] == "assistant" and not message.get("reasoning_content"):
             return f"Missing `reasoning_content` field in the assistant message at message index {position}"
@@ -261,7 +261,7 @@ LEARNT: dict[str, Rule] = {
 
 
 class StrictServer:
-    """What it keeps, says and has been asked."""
+    """The server's rules, its scripted answers and its requests."""
 
     def __init__(self, rules: Iterable[str]) -> None:
         known = RULES | LEARNT
@@ -285,11 +285,11 @@ class StrictServer:
         self._answers.append(answer)
 
     def fail(self, status: int = 502) -> None:
-        """Let the next request that keeps the rules fail."""
+        """Make the next valid request fail."""
         self._answers.append(lambda exchange: exchange.answer(status, {"error": {"message": "It is on fire"}}))
 
     def forget(self) -> None:
-        """Let go of answers that nobody asked for."""
+        """Drop the unused answers."""
         self._answers.clear()
 
     def __call__(self, exchange: Exchange) -> None:

@@ -10,7 +10,7 @@ EMBEDDED = "embedded"
 
 @cache
 def engine_name() -> str:
-    """Return the name of the engine that the tests run on; TEST_DYNAMODB_ENGINE says it where asking does not help."""
+    """Return the name of the tests' engine; TEST_DYNAMODB_ENGINE gives it if it cannot be detected."""
     if named := os.environ.get("TEST_DYNAMODB_ENGINE"):
         return named
     endpoint = os.environ.get("TEST_DYNAMODB_ENDPOINT")

@@ -134,7 +134,7 @@ def others_come_first(operation: str, act: Callable[[], object], times: int = 10
 
 
 class Cut(Exception):
-    """The worker died here."""
+    """Simulates the death of a worker."""
 
 
 @contextmanager

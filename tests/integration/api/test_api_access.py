@@ -142,7 +142,7 @@ def other(app: OpenAPI) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("route", EVERY_ROUTE)
-def test_a_full_key_gets_its_users_own_and_nobody_elses(app: OpenAPI, route: Route, other: dict[str, str]) -> None:
+def test_a_full_key_reaches_only_its_users_data(app: OpenAPI, route: Route, other: dict[str, str]) -> None:
     caller = asker(app, route)
     things = things_of(caller)
     for slot in slots_of(route):
@@ -192,7 +192,7 @@ def test_a_read_only_key_reads_and_changes_nothing(app: OpenAPI, route: Route, o
 
 
 @pytest.mark.parametrize("route", EVERY_ROUTE)
-def test_a_key_of_one_agent_reaches_that_and_its_conversations_alone(
+def test_a_key_of_one_agent_reaches_only_that_agent_and_its_conversations(
     app: OpenAPI, route: Route, other: dict[str, str]
 ) -> None:
     caller = asker(app, route)

@@ -180,7 +180,7 @@ def test_reading_or_renaming_a_conversation_does_not_move_it(ann: Caller, fake_c
     assert [each["id"] for each in ann.get("/conversations")["data"]] == [second, first]
 
 
-def test_a_deleted_conversation_is_gone_with_all_that_is_in_it(ann: Caller) -> None:
+def test_a_deleted_conversation_is_gone_with_its_contents(ann: Caller) -> None:
     conversation_id = ann.conversation()
     message_id = ann.say(conversation_id, "Hello")
     turn = ann.make(f"/conversations/{conversation_id}/turns")["turn"]

@@ -221,7 +221,7 @@ def test_a_cursor_of_one_list_does_not_fit_another_filter_of_it(ann: Caller) -> 
     assert ann.call("GET", listing.path, query_string=f"limit=7&cursor={cursor}").status_code == 200
 
 
-def test_somebody_elses_cursor_is_refused(ann: Caller, bob: Caller) -> None:
+def test_another_users_cursor_is_refused(ann: Caller, bob: Caller) -> None:
     for (path, query), cursor in _cursors(bob).items():
         if path in ("/agents", "/conversations", "/api-keys", "/users/me/state"):
             assert_cursor_refused(ann, path, query, cursor)

@@ -84,7 +84,7 @@ def what_is_told(answer: TestResponse) -> tuple[int, Any, dict[str, str]]:
     return answer.status_code, body, headers
 
 
-def test_somebody_elses_id_answers_exactly_like_a_missing_one(app: OpenAPI, ann: Caller, bob: Caller) -> None:
+def test_another_users_id_answers_exactly_like_a_missing_one(app: OpenAPI, ann: Caller, bob: Caller) -> None:
     bobs, anns = things_of(bob), things_of(ann)
     # The last character of an id is random, so an id that differs there was never issued.
     missing = {slot: value[:-1] + ("0" if value[-1] != "0" else "1") for slot, value in bobs.items()}
@@ -115,7 +115,7 @@ def test_bobs_data_is_unchanged_after_anns_attempts(app: OpenAPI, ann: Caller, b
     assert bob.get(f"/turns/{bobs['turn_id']}")["status"] == "completed"
 
 
-def test_a_conversation_with_somebody_elses_agent_cannot_be_started(ann: Caller, bob: Caller) -> None:
+def test_a_conversation_with_another_users_agent_cannot_be_started(ann: Caller, bob: Caller) -> None:
     bobs = bob.agent()
     missing = bobs[:-1] + ("0" if bobs[-1] != "0" else "1")
     answers = [ann.call("POST", "/conversations", {"agent_id": agent_id}) for agent_id in (bobs, missing)]

@@ -296,9 +296,7 @@ def test_a_user_is_created_on_first_use_and_found_again(app: OpenAPI, issuer: Lo
 
 
 @pytest.mark.parametrize("said", [{}, {"email_verified": False}, {"email_verified": "no"}, {"email_verified": 1.5}])
-def test_an_email_that_nobody_verified_is_not_taken_over(
-    app: OpenAPI, issuer: LocalIssuer, said: dict[str, Any]
-) -> None:
+def test_an_unverified_email_is_not_stored(app: OpenAPI, issuer: LocalIssuer, said: dict[str, Any]) -> None:
     assert me(app, issuer.token(email=new_email(), **said))["email"] is None
 
 

@@ -73,7 +73,7 @@ def every_post(app: OpenAPI) -> Iterator[Route]:
     yield from (route for route in routes(app) if route.method == "POST")
 
 
-def test_every_post_is_here(app: OpenAPI) -> None:
+def test_every_post_has_a_case(app: OpenAPI) -> None:
     assert set(every_post(app)) == POSTS.keys() | IDEMPOTENT_BY_ITSELF
 
 
@@ -195,7 +195,7 @@ def test_without_the_header_nothing_is_looked_up_and_nothing_more_is_written(ann
     [{"content": "Hello"}, {"content": "Hello", "background": True}, {"content": "Hello", "reply": False}],
     ids=["plain", "background", "stored"],
 )
-def test_a_message_that_is_sent_again_is_there_once(ann: Caller, body: Any) -> None:
+def test_a_repeated_message_is_stored_once(ann: Caller, body: Any) -> None:
     path = f"/conversations/{ann.conversation()}/messages"
     first = post(ann, path, body, "k")
     answers = [post(ann, path, body, "k") for _ in range(3)]

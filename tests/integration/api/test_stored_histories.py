@@ -272,7 +272,7 @@ def test_a_servers_rule_is_learnt_once(table: TableSettings, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("ending", [fails, ends("failed"), ends("cancelled"), ends("interrupted")])
-def test_the_model_is_told_that_a_message_got_no_answer(table: TableSettings, tmp_path: Path, ending: Any) -> None:
+def test_the_context_notes_that_a_message_got_no_answer(table: TableSettings, tmp_path: Path, ending: Any) -> None:
     with talking(table, tmp_path, ALL) as new:
         talk = new()
         ending(talk)

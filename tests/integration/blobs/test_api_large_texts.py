@@ -49,7 +49,7 @@ def lose(ann: Caller, conversation: str, message_id: str) -> None:
     blobs.delete([found.blob.key])
 
 
-def test_a_large_message_is_delivered_whole_everywhere(ann: Caller, conversation: str) -> None:
+def test_a_large_message_is_complete_everywhere(ann: Caller, conversation: str) -> None:
     made = ann.make(f"{conversation}/messages", content=LARGE, reply=False)["input"][0]
     shown = [
         made,
@@ -152,7 +152,7 @@ def test_large_state_is_returned_and_deleted(ann: Caller, state: str, stored: Ca
     assert stored() == {}
 
 
-def test_an_export_has_every_text_whole_however_many_large_ones_there_are(ann: Caller, conversation: str) -> None:
+def test_an_export_has_all_large_texts_complete(ann: Caller, conversation: str) -> None:
     conversation_id = conversation.removeprefix("/conversations/")
     texts = [noise(700_000, seed=number) for number in range(14)]
     for text in texts:

@@ -75,14 +75,14 @@ class TestMessages:
         assert [message.content, opened.messages[0].content, read.content] == [text] * 3
         assert [each.content for each in page(conversation)] == [text]
 
-    def test_a_short_text_is_readable_on_the_table_and_a_long_one_is_small(self, conversation: Conversation) -> None:
+    def test_a_short_text_is_stored_in_clear_and_a_long_one_compressed(self, conversation: Conversation) -> None:
         short, longest, packed, large = say(conversation, "Hello", "x" * MAX_PLAIN, "x" * 100_000, LARGE)
         assert [where(each) for each in (short, longest, packed, large)] == ["content", "content", "packed", "blob"]
         assert raw.stored(short)["content"] == {"S": "Hello"}
         assert raw.stored(short).keys() == raw.stored(longest).keys()
         assert len(raw.stored(packed)["packed"]["B"]) < 500
 
-    def test_an_object_is_the_compressed_text_and_its_item_says_what_it_is(
+    def test_an_object_is_the_compressed_text_and_its_item_describes_it(
         self, conversation: Conversation, stored: Stored
     ) -> None:
         (message,) = say(conversation, LARGE)
@@ -114,13 +114,13 @@ class TestMessages:
         delete_message(owner_of(conversation), conversation.conversation_id, message.message_id)
         assert page(conversation) == []
 
-    def test_many_large_ones_at_once(self, conversation: Conversation, stored: Stored) -> None:
+    def test_many_large_texts_at_once(self, conversation: Conversation, stored: Stored) -> None:
         texts = [noise(100_000, seed=number) for number in range(40)]
         append(conversation, [Draft("user", text) for text in texts])
         assert len(stored()) == 40
         assert [each.content for each in page(conversation)] == texts
 
-    def test_the_arguments_and_the_result_of_a_function_call_may_be_as_large(self, conversation: Conversation) -> None:
+    def test_the_arguments_and_the_result_of_a_function_call_may_be_large_too(self, conversation: Conversation) -> None:
         drafts = [
             Draft(
                 "agent",
@@ -142,7 +142,7 @@ class TestFiftyOf350KB:
         texts = [noise(350_000, seed=number) for number in range(50)]
         return append(conversation, [Draft("user", text) for text in texts])
 
-    def test_opening_reads_one_page_of_items_and_8_mb_of_text(
+    def test_opening_reads_one_page_of_items_and_8_mb_of_texts(
         self, conversation: Conversation, full: list[Message]
     ) -> None:
         with wire.recorded() as sent:
@@ -173,7 +173,7 @@ class TestFiftyOf350KB:
         read = get_message(owner_of(conversation), conversation.conversation_id, full[0].message_id)
         assert read.content == noise(350_000, seed=0)
 
-    def test_appending_and_deleting_cost_what_they_cost_anywhere(
+    def test_appending_and_deleting_cost_the_same_as_in_any_conversation(
         self, conversation: Conversation, full: list[Message], stored: Stored
     ) -> None:
         with wire.recorded() as sent:
@@ -184,7 +184,7 @@ class TestFiftyOf350KB:
         ]  # fmt: skip
         assert len(stored()) == 49
 
-    def test_without_a_bucket_they_are_read_too_a_megabyte_in_a_request(self, conversation: Conversation) -> None:
+    def test_without_a_bucket_they_are_read_a_megabyte_per_request(self, conversation: Conversation) -> None:
         blobs.configure(None)
         for _ in range(12):
             say(conversation, LARGE)
@@ -207,7 +207,7 @@ class TestFiftyOf350KB:
     ],
     ids=["open", "list", "list the newest", "a message", "list state", "state"],
 )
-def test_what_is_somebody_elses_is_not_fetched(
+def test_another_users_texts_are_not_fetched(
     read: Callable[[UserId, str, Message], object], conversation: Conversation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fetched: list[str] = []
@@ -228,7 +228,7 @@ def test_what_is_somebody_elses_is_not_fetched(
     assert len(fetched) == 1
 
 
-def test_small_items_that_hold_large_texts_do_not_fill_the_memory(conversation: Conversation) -> None:
+def test_small_items_with_large_texts_do_not_fill_the_memory(conversation: Conversation) -> None:
     append(conversation, [Draft("user", "x" * 3_000_000) for _ in range(5)])
     found = page(conversation)
     assert [each.unavailable is None for each in found] == [True, True, False, False, False]
@@ -236,7 +236,7 @@ def test_small_items_that_hold_large_texts_do_not_fill_the_memory(conversation: 
 
 
 class TestWhatGoesWrong:
-    def test_a_missing_object_is_a_matter_of_its_message_alone(self, conversation: Conversation) -> None:
+    def test_a_missing_object_affects_only_its_message(self, conversation: Conversation) -> None:
         _, lost, _ = say(conversation, "before", LARGE, "after")
         blobs.delete([lost.blob.key])
         found = page(conversation)
@@ -265,7 +265,7 @@ class TestWhatGoesWrong:
         assert found.unavailable.lasting
         assert "checksum" in str(found.unavailable)
 
-    def test_a_bucket_out_of_reach_is_no_error_for_the_page_and_nothing_is_written(
+    def test_an_unreachable_bucket_is_no_error_for_a_page_and_nothing_is_written(
         self, conversation: Conversation, bucket: BlobSettings
     ) -> None:
         say(conversation, "before", LARGE)
@@ -277,7 +277,7 @@ class TestWhatGoesWrong:
             say(conversation, LARGE)
         assert len(page(conversation)) == 2
 
-    def test_without_the_bucket_what_lies_there_is_unavailable(self, conversation: Conversation) -> None:
+    def test_without_the_bucket_its_texts_are_unavailable(self, conversation: Conversation) -> None:
         say(conversation, LARGE)
         blobs.configure(None)
         (found,) = page(conversation)
@@ -293,7 +293,7 @@ class TestWhatGoesWrong:
             put_state(owner, "session", "key", LARGE, if_version=7)
         assert stored() == {}
 
-    def test_a_writer_that_comes_second_leaves_one_object(
+    def test_a_write_retried_after_a_conflict_leaves_one_object(
         self, conversation: Conversation, stored: Stored, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         extend, rival = messages.extend, [True]
@@ -315,7 +315,7 @@ class TestWhatGoesWrong:
         assert [each.content for each in page(conversation)] == [LARGE]
         assert len(stored()) == 1
 
-    def test_a_batch_of_which_one_is_refused_by_the_bucket_leaves_nothing(
+    def test_a_batch_with_one_object_refused_by_the_bucket_leaves_nothing(
         self, conversation: Conversation, stored: Stored, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         put, left = blobs._put, [2]
@@ -364,7 +364,7 @@ class TestKeys:
         assert blobs.item_of(key) == ("CONV#conv_1", sort)
 
     @pytest.mark.parametrize("key", ["", "a", "a/b", "a/b/", "/b/c", "a/b/c/d"])
-    def test_what_is_not_ours_leads_nowhere(self, key: str) -> None:
+    def test_a_foreign_key_leads_to_no_item(self, key: str) -> None:
         assert blobs.item_of(key) is None
 
     def test_an_item_without_an_object_names_none(self, conversation: Conversation) -> None:
@@ -372,7 +372,7 @@ class TestKeys:
         assert key_of(raw.stored(message)) is None
 
 
-def test_the_objects_of_a_partition_stand_together_with_those_that_no_item_names(
+def test_a_prefix_lists_all_objects_of_a_partition_even_unnamed_ones(
     conversation: Conversation, stored: Stored
 ) -> None:
     say(conversation, LARGE, noise(40_000))
@@ -383,7 +383,7 @@ def test_the_objects_of_a_partition_stand_together_with_those_that_no_item_names
     assert found == sorted(key for key in stored() if blobs.item_of(key)[0] == conversation.PK)
 
 
-def test_the_items_say_which_objects_they_name(conversation: Conversation) -> None:
+def test_items_list_the_objects_that_they_name(conversation: Conversation) -> None:
     (message,) = say(conversation, LARGE)
     state = put_state(Owner(owner_of(conversation)), "session", "key", LARGE)
     lost = blobs.new_key(message.PK, message.SK)
@@ -395,12 +395,12 @@ def test_the_items_say_which_objects_they_name(conversation: Conversation) -> No
     assert named_objects(["foreign"]) == set()
 
 
-def test_a_plain_text_of_1200_characters_costs_what_it_has_always_cost(conversation: Conversation) -> None:
+def test_a_text_of_1200_characters_is_stored_as_it_is(conversation: Conversation) -> None:
     (message,) = say(conversation, "é" * 600 + "x" * 600)
     assert raw.stored(message).keys() == {"PK", "SK", "entity", "message_id", "sender", "role", "type", "content"}
 
 
-def test_with_a_conversation_and_with_a_user_go_all_their_objects(conversation: Conversation, stored: Stored) -> None:
+def test_deleting_a_conversation_or_user_deletes_its_objects(conversation: Conversation, stored: Stored) -> None:
     owner = owner_of(conversation)
     say(conversation, LARGE)
     put_state(Owner(owner, conversation.conversation_id), "session", "key", LARGE)
@@ -417,7 +417,7 @@ def test_with_a_conversation_and_with_a_user_go_all_their_objects(conversation: 
 
 
 @pytest.mark.parametrize("deleted", [False, True])
-def test_objects_are_counted_once_wherever_a_removal_is_cut_short(
+def test_objects_are_counted_once_wherever_a_removal_is_interrupted(
     deleted: bool, stored: Stored, fake_clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At each page of two objects, right before S3 deletes it, or right after."""
@@ -447,9 +447,7 @@ def test_objects_are_counted_once_wherever_a_removal_is_cut_short(
         assert (receipt.removed[OBJECT], receipt.removed["Message"], stored()) == (5, 5, {}), after
 
 
-def test_with_objects_nothing_is_counted_twice_whatever_write_was_the_last(
-    stored: Stored, fake_clock: FakeClock
-) -> None:
+def test_with_objects_nothing_is_counted_twice_after_any_last_write(stored: Stored, fake_clock: FakeClock) -> None:
     for after in range(20):
         conversation = make_conversation()
         say(conversation, *[noise(40_000)] * 2)
@@ -467,7 +465,7 @@ def test_with_objects_nothing_is_counted_twice_whatever_write_was_the_last(
     assert 4 <= after < 19
 
 
-def test_an_erasure_that_the_bucket_refuses_is_gone_on_with_later(
+def test_an_erasure_that_the_bucket_refuses_is_resumed_later(
     conversation: Conversation, bucket: BlobSettings, stored: Stored
 ) -> None:
     owner = owner_of(conversation)
@@ -498,7 +496,7 @@ class TestPynamodbMethods:
         with past_the_models():
             return Message.get(message.PK, message.SK, consistent_read=True)
 
-    def test_a_text_in_s3_says_how_to_have_it(self, conversation: Conversation) -> None:
+    def test_a_text_in_s3_says_how_to_load_it(self, conversation: Conversation) -> None:
         (message,) = say(conversation, LARGE)
         read = self.read(message)
         with pytest.raises(ContentUnavailable, match=r"long_text\.load"):
@@ -507,7 +505,7 @@ class TestPynamodbMethods:
         assert read.content == LARGE
 
     @pytest.mark.parametrize("loaded", [True, False])
-    def test_it_stays_where_it_is_when_the_item_is_saved(
+    def test_it_stays_in_s3_when_the_item_is_saved(
         self, conversation: Conversation, stored: Stored, loaded: bool
     ) -> None:
         (message,) = say(conversation, LARGE)
@@ -522,7 +520,7 @@ class TestPynamodbMethods:
         assert [(each.content, each.turn_id) for each in page(conversation)] == [(LARGE, "turn_1")]
 
     @pytest.mark.parametrize("text", ["short", "long " * 1000, noise(100_000, seed=9)])
-    def test_another_text_takes_its_place_on_the_item(self, conversation: Conversation, text: str) -> None:
+    def test_another_text_replaces_it_on_the_item(self, conversation: Conversation, text: str) -> None:
         (message,) = say(conversation, LARGE)
         read = self.read(message)
         read.content = text

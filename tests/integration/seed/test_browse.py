@@ -115,7 +115,7 @@ def test_json_gives_items_as_they_are(run: Browse) -> None:
     assert json.loads(line)["SK"] == {"S": "THREAD"}
 
 
-def test_a_long_value_is_cut_unless_it_is_asked_for_whole(run: Browse) -> None:
+def test_a_long_value_is_truncated_by_default(run: Browse) -> None:
     conversation = make_conversation()
     say(conversation, "x" * 500)
     arguments = ("--pk", f"CONV#{conversation.conversation_id}", "--prefix", "MSG#")

@@ -26,7 +26,7 @@ def texts(plan: Plan) -> list[tuple[str, list[str]]]:
     return sorted(found)
 
 
-def test_it_writes_as_much_as_was_asked_for() -> None:
+def test_it_writes_the_requested_amount() -> None:
     assert write(SMALL) == Written(users=2, agents=4, conversations=4, messages=20)
 
     assert [len(messages) for _, messages in texts(SMALL)] == [5] * 4
@@ -59,7 +59,7 @@ def test_the_progress_adds_up_to_the_plan() -> None:
     assert (first, sum(steps)) == (SMALL.steps, SMALL.steps)
 
 
-def test_many_messages_go_out_in_batches_and_nothing_is_scanned() -> None:
+def test_many_messages_are_written_in_batches_and_nothing_is_scanned() -> None:
     with recorded() as sent:
         write(Plan(users=1, conversations=1, messages=200, seed=1, provider="echo", model="echo"))
 
@@ -69,7 +69,7 @@ def test_many_messages_go_out_in_batches_and_nothing_is_scanned() -> None:
     assert "Scan" not in operations
 
 
-def test_every_user_has_agents_that_answer_here() -> None:
+def test_every_user_has_working_agents() -> None:
     write(SMALL)
 
     user = get_user_by_email(person(SMALL.seed, 0)[0])
@@ -92,7 +92,7 @@ def test_the_same_seed_gives_the_same_texts_on_another_table() -> None:
     assert texts(SMALL) == first
 
 
-def test_another_seed_gives_other_people() -> None:
+def test_another_seed_gives_other_users() -> None:
     write(SMALL)
     other = Plan(users=2, conversations=2, messages=5, seed=8, provider="echo", model="echo")
 

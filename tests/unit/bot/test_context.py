@@ -279,7 +279,7 @@ def test_the_messages_that_a_turn_answers() -> None:
     assert asked_of([], []) == frozenset()
 
 
-def test_images_of_the_past_are_named_where_only_those_asked_about_are_shown() -> None:
+def test_earlier_images_become_text_if_only_current_ones_are_shown() -> None:
     image = {"type": "image_url", "image_url": {"url": "https://a.test/cat.png"}}
     old, new = parts(image, turn="t1"), parts({"type": "text", "text": "And this?"}, image)
     (message,) = context([old], new, shown=[new.message_id])

@@ -39,7 +39,7 @@ def test_a_sealed_value_reveals_nothing_and_is_never_the_same_twice(vault: Vault
 @pytest.mark.parametrize(
     ("user_id", "name"), [("usr_2", "openai"), ("usr_1", "other"), ("usr_1#openai", ""), ("", "usr_1#openai")]
 )
-def test_what_is_sealed_opens_for_nobody_else_and_under_no_other_name(vault: Vault, user_id: str, name: str) -> None:
+def test_a_sealed_value_opens_for_no_other_user_or_name(vault: Vault, user_id: str, name: str) -> None:
     sealed = vault.seal("usr_1", "openai", DETAILS)
     with pytest.raises(ValueError, match=CANNOT):
         vault.open(user_id, name, sealed)
