@@ -166,7 +166,7 @@ class ConversationClosed(Conflict):
 
 
 class IdempotencyInProgress(Conflict):
-    """The first request with this `Idempotency-Key` is still running; ask again later for its result."""
+    """The first request with this `Idempotency-Key` is still running; retry later for its result."""
 
     code = "idempotency_in_progress"
     title = "The first request with this Idempotency-Key is still running"
