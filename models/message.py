@@ -1,8 +1,8 @@
-"""Message: one thing that was said, in a conversation's item collection. One item a message."""
+"""Message: one thing that was said, in a conversation's item collection. One item each, and one for its reasoning."""
 
 from typing import Any, Literal
 
-from models.table.attributes import JsonMapAttribute, TextAttribute
+from models.table.attributes import FlagAttribute, JsonMapAttribute, TextAttribute
 from models.table.keys import Key, KeyField, KeyMoment
 from models.table.long_text import PREVIEW, LongItem, LongTextAttribute
 from models.table.values import from_json
@@ -22,6 +22,9 @@ class Message(LongItem):
     `content` is the text; for `parts` the JSON of the list of typed parts; for a `function_call` the JSON of its
     arguments as the model wrote them; for a `function_result` what the function gave back. `attributes` holds the rest:
     `is_function_call`, `function_name`, `call_id`, `finish_reason` …
+
+    `reasoned` says that a `MessageReasoning` has the model's reasoning. Few readers want it: those that do set
+    `reasoning`, which is not stored here (`models.access_patterns.reasoning`).
     """
 
     ENTITY = "Message"
@@ -41,11 +44,32 @@ class Message(LongItem):
     attributes = JsonMapAttribute(null=True)
     turn_id = TextAttribute(null=True)
     llm_response_id = TextAttribute(null=True)
+    reasoned = FlagAttribute(null=True)
+
+    reasoning: "MessageReasoning | None" = None
 
     def preview(self, text: str) -> str:
         """Return the beginning of the text; of parts their texts, with `[image]` for an image."""
         parts = parts_in(text) if self.type == "parts" else None
         return text if parts is None else " ".join(str(part.get("text", "[image]"))[:PREVIEW] for part in parts)
+
+
+class MessageReasoning(LongItem):
+    """What a model reasoned before it gave an answer. It has the `ts` of the answer's first message, and its expiry.
+
+    Its sort key comes before those of all messages, so no read of messages pays for it.
+    """
+
+    ENTITY = "MessageReasoning"
+    LONG = "text"
+    WRITER = "models.access_patterns.turns.end_turn"
+
+    PK = Key("CONV#{conversation_id}", hash_key=True)
+    SK = Key("MESSAGE_REASONING#{ts}", range_key=True)
+
+    conversation_id = KeyField()
+    ts = KeyMoment()
+    text = LongTextAttribute(null=True)
 
 
 def parts_in(text: str) -> list[dict[str, Any]] | None:

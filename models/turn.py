@@ -1,7 +1,7 @@
 """Turn: one run of an agent: its status, its tokens, and the partial text if it did not complete."""
 
 from datetime import timedelta
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from models.table.attributes import JsonAttribute, TextAttribute, TimestampAttribute, WholeNumberAttribute
 from models.table.item import Item
@@ -18,6 +18,21 @@ EVENTS_KEPT = timedelta(hours=24)
 MOST_UNSTORED = 1000
 """How many events a worker may have sent but not yet stored; the end of an orphaned turn is numbered after them, so
 that no client mistakes it for an event it has already seen."""
+
+
+class EventId(NamedTuple):
+    """An event's place in its turn.
+
+    Texts, like the turn's start and end, are numbered from 1, and have the part 0. Pieces of reasoning are parts, from
+    1, of the event that they follow: a client that does not ask for reasoning sees numbers without a gap.
+    """
+
+    number: int
+    part: int = 0
+
+    def __str__(self) -> str:
+        """Return the id as clients see it: `5`, or `5-2` for a piece of reasoning."""
+        return f"{self.number}-{self.part}" if self.part else str(self.number)
 
 
 class TurnEntry(Item):
@@ -82,15 +97,15 @@ class Turn(Item):
     error = JsonAttribute(null=True)
     partial_text = TextAttribute(null=True)
 
-    def has_event(self, number: int) -> bool:
-        """Whether the stored piece of text with this number belongs to the turn, as far as is known now.
+    def has_event(self, event: EventId) -> bool:
+        """Whether the stored piece with this id belongs to the turn, as far as is known now.
 
         A worker that resumes after its turn was recorded as interrupted may still store pieces, which are no longer
-        part of the turn.
+        part of the turn. Reasoning that follows the last text of such a turn has that text's number: it is shown.
         """
         if self.status != "interrupted" or self.last_event is None:
             return True
-        return number < int(self.last_event) - MOST_UNSTORED
+        return event.number < int(self.last_event) - MOST_UNSTORED
 
     def as_counted(self) -> TurnCount:
         """Return the turn's count, for usage sums."""
@@ -116,9 +131,9 @@ class Turn(Item):
 
 
 class TurnEvents(Item):
-    """Some consecutive pieces of an answer's text, as they were streamed; `last` is the number of the last one.
+    """Some consecutive pieces of an answer's text, or of its reasoning, as they were streamed; `last` is the last one.
 
-    The key holds the last number, so "everything after N" is one condition on it, wherever the pieces were divided.
+    The key holds the last one, so "everything after N" is one condition on it, wherever the pieces were divided.
     """
 
     ENTITY = "TurnEvents"
@@ -131,12 +146,18 @@ class TurnEvents(Item):
     texts = JsonAttribute()
 
     @property
-    def numbered(self) -> list[tuple[int, str]]:
-        """Each piece with its number in the turn."""
-        first = int(self.last) - len(self.texts) + 1
-        return list(enumerate(self.texts, first))
+    def numbered(self) -> list[tuple[EventId, str]]:
+        """Each piece with its id in the turn."""
+        number, _, part = self.last.partition("-")
+        last = EventId(int(number), int(part or 0))
+        before = range(len(self.texts) - 1, -1, -1)
+        if last.part:
+            ids = [EventId(last.number, last.part - back) for back in before]
+        else:
+            ids = [EventId(last.number - back) for back in before]
+        return list(zip(ids, self.texts, strict=True))
 
 
-def event_key(number: int) -> str:
-    """Return an event's number as it is stored in a key: ten digits, so that keys sort like numbers."""
-    return f"{number:010}"
+def event_key(event: EventId) -> str:
+    """Return an event's id as it is stored in a key: with leading zeros, so that keys sort like ids."""
+    return f"{event.number:010}-{event.part:010}" if event.part else f"{event.number:010}"

@@ -17,6 +17,7 @@ from models.access_patterns.users import get_user
 from models.agent import Agent
 from models.table.ids import new_id
 from models.table.tenancy import UserId, acting_for
+from models.turn import EventId
 from models.user import User
 from tests.erasing import LEASE, delete_conversation, hold
 from tests.factories import new_email
@@ -53,8 +54,8 @@ def _answer(owner: UserId, conversation_id: str, *contents: str) -> None:
         return [Draft("user", content) for content in contents]
 
     lease = begin_turn(owner, conversation_id, compose, window=20, lease=LEASE, announced=True).lease
-    append_events(lease.turn_id, 2, ["You ", "said"])
+    append_events(lease.turn_id, EventId(2), ["You ", "said"])
     if contents:
-        end_turn(lease, "completed", [Draft("agent", "You said")], {"last_event": 4})
+        end_turn(lease, "completed", [Draft("agent", "You said", reasoning="They want an echo.")], {"last_event": 4})
     else:
         end_turn(lease, "failed", (), {"last_event": 4})

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from models.access_patterns.declare import Budget, Request, access_pattern
-from models.message import Message
+from models.message import Message, MessageReasoning
 from models.state import ConversationState, UserState
 from models.table.blobs import item_of, key_of
 from models.table.reading import get_raw
@@ -16,7 +16,7 @@ MAX_OBJECTS = 100
     "AP-97",
     "S3 objects in use",
     question="Which of these objects in the bucket are still in use? For the operator.",
-    requests=(Request("BatchGetItem", (Message, ConversationState, UserState), consistent=True),),
+    requests=(Request("BatchGetItem", (Message, MessageReasoning, ConversationState, UserState), consistent=True),),
     budget=Budget(1, 50, 0, "50 objects of items of up to 4 KB"),
 )
 def named_objects(keys: Iterable[str]) -> set[str]:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Any, get_args
@@ -16,7 +16,7 @@ from models.access_patterns.idempotency import Once
 from models.access_patterns.retention import expires_after, header_expires
 from models.conversation import Conversation
 from models.idempotency import IdempotencyRecord
-from models.message import ID_PREFIX, ROLES, Message, MessageType, Sender, parts_in
+from models.message import ID_PREFIX, ROLES, Message, MessageReasoning, MessageType, Sender, parts_in
 from models.table import clock
 from models.table.attributes import to_json
 from models.table.changes import set_or_remove
@@ -29,6 +29,7 @@ from models.table.errors import (
     TooManyWrites,
 )
 from models.table.ids import moment_of, new_id
+from models.table.item import Item
 from models.table.long_text import discard, load
 from models.table.reading import MAX_LIMIT, Page, get, get_many, query
 from models.table.retries import MAX_ATTEMPTS, pause
@@ -50,7 +51,7 @@ _TURN = "turn"
 
 @dataclass(frozen=True)
 class Draft:
-    """A message before it has its place: what is said, by whom.
+    """A message before it has its place: what is said, by whom; of an agent, what its model reasoned before.
 
     Raises:
         InvalidDraft: it is none that a model could be told; a stored one would be met by every later turn.
@@ -64,6 +65,7 @@ class Draft:
     attributes: Mapping[str, Any] | None = None
     turn_id: str | None = None
     llm_response_id: str | None = None
+    reasoning: str | None = None
 
     def __post_init__(self) -> None:
         """Check that it is a message."""
@@ -74,6 +76,10 @@ class Draft:
         if not isinstance(self.content, str):
             raise InvalidDraft("content", "a text; an empty one where nothing was said")
         text_value("content", self.content)
+        if self.reasoning is not None:
+            if self.sender != "agent":
+                raise InvalidDraft("reasoning", "None: only an agent's message has reasoning")
+            text_value("reasoning", self.reasoning)
         if self.attributes is not None:
             checked_map("attributes", self.attributes)
         parts = parts_in(self.content) if self.type == "parts" else []
@@ -85,6 +91,12 @@ class Draft:
             value = (self.attributes or {}).get(name)
             if not isinstance(value, str) or not value.strip():
                 raise InvalidDraft(f"attributes.{name}", f"a text, which a {self.type} needs")
+
+    def without_reasoning(self) -> "Draft":
+        """Return the draft with a note in place of its reasoning, which could not be stored."""
+        if self.reasoning is None:
+            return self
+        return replace(self, reasoning=None, attributes={**(self.attributes or {}), "reasoning_left_out": True})
 
 
 # A result is found by its call's id, and a call without a name cannot be run.
@@ -101,6 +113,7 @@ _NEEDED: dict[str, tuple[str, ...]] = {"function_call": ("call_id", "function_na
             "TransactWriteItems",
             writes=(
                 Write("Put", Message),
+                Write("Put", MessageReasoning, optional=True),
                 Write("Put", IdempotencyRecord, optional=True),
                 Write("Update", Conversation),
             ),
@@ -179,21 +192,24 @@ def place(conversation: Conversation, drafts: Sequence[Draft]) -> list[Message]:
     messages = []
     moment = clock.strictly_after(conversation.last_message_at)
     for draft in drafts:
-        messages.append(
-            Message(
-                conversation_id=conversation.conversation_id,
-                ts=moment,
-                message_id=new_id(ID_PREFIX, moment),
-                sender=draft.sender,
-                role=draft.role or ROLES[draft.sender],
-                type=draft.type,
-                content=draft.content,
-                attributes=dict(draft.attributes) if draft.attributes else None,
-                turn_id=draft.turn_id,
-                llm_response_id=draft.llm_response_id,
-                expires_at=expires_after(conversation, moment),
-            )
+        where: dict[str, Any] = {"conversation_id": conversation.conversation_id, "ts": moment}
+        ends = expires_after(conversation, moment)
+        message = Message(
+            **where,
+            expires_at=ends,
+            message_id=new_id(ID_PREFIX, moment),
+            sender=draft.sender,
+            role=draft.role or ROLES[draft.sender],
+            type=draft.type,
+            content=draft.content,
+            attributes=dict(draft.attributes) if draft.attributes else None,
+            turn_id=draft.turn_id,
+            llm_response_id=draft.llm_response_id,
         )
+        if draft.reasoning:
+            message.reasoned = True
+            message.reasoning = MessageReasoning(**where, expires_at=ends, text=draft.reasoning)
+        messages.append(message)
         moment += clock.MICROSECOND
     return messages
 
@@ -224,6 +240,8 @@ def extend(
         changes.append(Conversation.message_count.add(len(messages)))
     for position, message in enumerate(messages):
         transaction.create(f"message {position}", message)
+        if message.reasoning is not None:
+            transaction.create(f"reasoning {position}", message.reasoning)
     transaction.update("conversation", conversation, changes, condition & unmoved)
 
 
@@ -322,28 +340,32 @@ def _just_before(field: str, moment: datetime) -> str:
     "Message by id",
     question="What exactly was said in this message?",
     requests=(
-        Request("BatchGetItem", (Conversation, Message), consistent=True),
+        Request("BatchGetItem", (Conversation, Message, MessageReasoning), consistent=True),
         Request("GetItem", (Conversation,), consistent=True, alone=True),
     ),
-    budget=Budget(1, 2, 0, "a header and a message of up to 4 KB each"),
+    budget=Budget(1, 2, 0, "a header and a message of up to 4 KB each; its reasoning is read only if asked for"),
     routes=(
         "GET /api/v1/conversations/{conversation_id}/messages/{message_id}",
         'POST /api/v1/conversations/{conversation_id}/messages with "reply": false and an Idempotency-Key again',
     ),
 )
-def get_message(user_id: UserId, conversation_id: str, message_id: str) -> Message:
+def get_message(user_id: UserId, conversation_id: str, message_id: str, *, reasoning: bool = False) -> Message:
     """Return a message of a conversation; its id carries the time in its sort key, so no index is needed.
+
+    With `reasoning`, the message has its reasoning, if there is any.
 
     Raises:
         ItemNotFound: the user has no such conversation, or it has no such message.
     """
-    message = _message(user_id, conversation_id, message_id)
+    message = _message(user_id, conversation_id, message_id, reasoning=reasoning)
     load([message])
+    if message.reasoning is not None:
+        load([message.reasoning])
     return message
 
 
-def _message(user_id: UserId, conversation_id: str, message_id: str) -> Message:
-    """Return a message without a text that lies elsewhere; it and its conversation are read together.
+def _message(user_id: UserId, conversation_id: str, message_id: str, *, reasoning: bool = False) -> Message:
+    """Return a message without texts that are in S3; it, its conversation and its reasoning are read together.
 
     Cost: 1 BatchGetItem, or 1 GetItem where the id cannot be a message's.
     """
@@ -351,16 +373,19 @@ def _message(user_id: UserId, conversation_id: str, message_id: str) -> Message:
     if moment is None:
         get_conversation(user_id, conversation_id)
         raise ItemNotFound("message")
-    wanted = [
+    wanted: list[Item] = [
         Conversation.from_key(conversation_id=conversation_id),
         Message.from_key(conversation_id=conversation_id, ts=moment),
     ]
-    header, found = get_many(wanted, consistent=True, whole=False)
+    if reasoning:
+        wanted.append(MessageReasoning.from_key(conversation_id=conversation_id, ts=moment))
+    header, found, *reasoned = get_many(wanted, consistent=True, whole=False)
     if header is None or header.user_id != user_id:
         raise ItemNotFound("conversation")
     if found is None or found.message_id != message_id:
         raise ItemNotFound("message")
     message: Message = found
+    message.reasoning = reasoned[0] if reasoned else None
     return message
 
 
@@ -371,11 +396,13 @@ def _message(user_id: UserId, conversation_id: str, message_id: str) -> Message:
     requests=(
         Request("BatchGetItem", (Conversation, Message), consistent=True),
         Request("GetItem", (Conversation,), consistent=True, alone=True),
+        Request("GetItem", (MessageReasoning,), consistent=True, optional=True),
         Request(
             "TransactWriteItems",
             writes=(
                 Write("ConditionCheck", Turn, optional=True),
                 Write("Delete", Message),
+                Write("Delete", MessageReasoning, optional=True),
                 Write("Delete", Turn, optional=True),
                 Write("Put", TurnCount, optional=True),
                 Write("Put", TurnEntry, optional=True),
@@ -384,23 +411,27 @@ def _message(user_id: UserId, conversation_id: str, message_id: str) -> Message:
         ),
         Request("GetItem", (Turn,), consistent=True, optional=True),
     ),
-    budget=Budget(3, 3, 8, "a header, a message and its turn of up to 1 KB each"),
+    budget=Budget(4, 3, 8, "a header, a message and its turn of up to 1 KB each; 3 requests if it has no reasoning"),
     routes=("DELETE /api/v1/conversations/{conversation_id}/messages/{message_id}",),
 )
 def delete_message(user_id: UserId, conversation_id: str, message_id: str) -> None:
-    """Delete a message. With it goes the record of its turn, which may quote it, and which it may be the last to name.
+    """Delete a message, its reasoning, and the record of its turn, which may quote it.
 
-    What the turn took stays counted. The record of a turn that runs stays, as its end is written there.
+    The turn's tokens stay counted. The record of a running turn stays, because its end is written there.
 
     Raises:
         ItemNotFound: the user has no such conversation, or it has no such message.
         Contended: other writers kept changing its turn; nothing was deleted.
     """
     message = _message(user_id, conversation_id, message_id)
+    if message.reasoned:
+        message.reasoning = get(MessageReasoning, conversation_id=conversation_id, ts=message.ts, whole=False)
     header = Conversation.from_key(conversation_id=conversation_id)
     for attempt in range(MAX_ATTEMPTS):
         transaction = Transaction()
         transaction.delete("message", message, Message.message_id == message_id)
+        if message.reasoning is not None:
+            transaction.delete("reasoning", message.reasoning)
         if message.turn_id:
             _leave_count(transaction, user_id, message)
         transaction.update("conversation", header, [Conversation.message_count.add(-1)], owned_by(user_id))
@@ -411,7 +442,7 @@ def delete_message(user_id: UserId, conversation_id: str, message_id: str) -> No
                 raise ItemNotFound("message") from error
             pause(attempt)
         else:
-            return discard(message)
+            return discard(message, message.reasoning)
     raise Contended("Other writers kept changing the turn of this message; nothing was deleted.")
 
 

@@ -9,7 +9,7 @@ from models.table.changes import set_or_remove
 from models.table.ids import moment_of
 from models.table.reading import get
 from models.table.writing import Transaction
-from models.turn import ID_PREFIX, MOST_UNSTORED, Turn, TurnEntry
+from models.turn import ID_PREFIX, MOST_UNSTORED, EventId, Turn, TurnEntry
 
 WORKER_STOPPED = "The worker that ran this turn stopped before it ended."
 
@@ -41,9 +41,9 @@ def record_orphan(transaction: Transaction, conversation: Conversation, why: str
         turn = running_turn(conversation)
     turn.status = "interrupted"
     turn.ended_at = clock.now()
-    pieces = streamed(turn_id, 0) if announced else []
-    turn.last_event = (pieces[-1][0] if pieces else 1) + MOST_UNSTORED + 1
-    kept = unfinished("".join(text for _, text in pieces), "turn_interrupted", why)
+    pieces = streamed(turn_id, EventId(0)) if announced else []
+    turn.last_event = (pieces[-1][0].number if pieces else 1) + MOST_UNSTORED + 1
+    kept = unfinished("".join(text for event, text in pieces if not event.part), "turn_interrupted", why)
     turn.error, turn.partial_text = kept["error"], kept["partial_text"]
     if announced:
         names = ("status", "ended_at", "last_event", "error", "partial_text")

@@ -1,4 +1,4 @@
-"""The streamed text of a turn, stored in batches while it runs, so that any process can resume the stream."""
+"""What a turn streams, text and reasoning, stored in batches while it runs: any process can resume the stream."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from models.table.changes import condition_failed
 from models.table.item import expiry
 from models.table.reading import query
 from models.table.values import number_value
-from models.turn import EVENTS_KEPT, Turn, TurnEvents, event_key
+from models.turn import EVENTS_KEPT, EventId, Turn, TurnEvents, event_key
 
 _PAGE = 100
 _FOLLOWED = "GET /api/v1/turns/{turn_id}/events"
@@ -32,12 +32,13 @@ _AGAIN = (
         'POST /api/v1/conversations/{conversation_id}/turns with "stream" or "background"',
     ),
 )
-def append_events(turn_id: str, last: int, texts: Sequence[str]) -> None:
-    """Store consecutive pieces of an answer, the last of which has the number `last`. They expire after a day.
+def append_events(turn_id: str, last: EventId, texts: Sequence[str]) -> None:
+    """Store consecutive pieces of an answer, or of its reasoning, the last of which is `last`. They expire after a day.
 
     An existing batch is this one: only the turn's worker writes its events, so an acknowledgement was lost.
     """
-    number_value("last", last, 1)
+    number_value("last", last.number, 1)
+    number_value("last", last.part, 0)
     until = clock.now() + EVENTS_KEPT
     events = TurnEvents(turn_id=turn_id, last=event_key(last), texts=list(texts), expires_at=expiry(until))
     try:
@@ -64,12 +65,12 @@ def append_events(turn_id: str, last: int, texts: Sequence[str]) -> None:
     budget=Budget(1, 1, 0, "the text of one second of an answer; one more Query for each MB"),
     routes=(_FOLLOWED, *_AGAIN),
 )
-def streamed(turn_id: str, after: int) -> list[tuple[int, str]]:
-    """Return the pieces of a turn's text after the event number `after`, each with its own number.
+def streamed(turn_id: str, after: EventId) -> list[tuple[EventId, str]]:
+    """Return the pieces of a turn's text and reasoning after the event `after`, each with its own id.
 
     It does not check the turn's owner; `models.access_patterns.turn_states.get_turn` does.
     """
-    found: list[tuple[int, str]] = []
+    found: list[tuple[EventId, str]] = []
     while True:
         page = query(
             TurnEvents.PK.template.render(turn_id=turn_id),
@@ -80,7 +81,7 @@ def streamed(turn_id: str, after: int) -> list[tuple[int, str]]:
         for batch in page.items:
             # A batch whose acknowledgement was lost is repeated at the beginning of the next one.
             last = found[-1][0] if found else after
-            found += [(number, text) for number, text in batch.numbered if number > last]
+            found += [(event, text) for event, text in batch.numbered if event > last]
         if not page.more:
             return found
 

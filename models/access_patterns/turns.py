@@ -4,6 +4,7 @@ The window is read first, so the lease is taken on exactly the conversation that
 only if no message was appended and no other turn began in between (see docs/decisions/0002-read-before-accept.md).
 """
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -24,10 +25,10 @@ from models.access_patterns.turn_events import turn_messages
 from models.allowance import PART, Allowance, Claim, Quota, settle_reservation
 from models.conversation import Conversation
 from models.idempotency import IdempotencyRecord
-from models.message import Message
+from models.message import Message, MessageReasoning
 from models.table import clock
 from models.table.changes import condition_failed, set_or_remove
-from models.table.errors import Contended, InvalidValue, ItemNotFound, LeaseLost
+from models.table.errors import Contended, ContentUnavailable, InvalidValue, ItemNotFound, ItemTooLarge, LeaseLost
 from models.table.ids import new_id
 from models.table.reading import MAX_LIMIT, get
 from models.table.retries import MAX_ATTEMPTS, pause
@@ -35,6 +36,8 @@ from models.table.tenancy import UserId
 from models.table.values import number_value, one_of
 from models.table.writing import ConditionFailed, Transaction
 from models.turn import ID_PREFIX, Turn, TurnCount, TurnEnd, TurnEntry
+
+log = logging.getLogger(__name__)
 
 _END_ATTEMPTS = 40
 _LONGEST_LEASE = timedelta(days=1)
@@ -287,6 +290,7 @@ def renew_lease(lease: Lease, duration: timedelta) -> None:
             "TransactWriteItems",
             writes=(
                 Write("Put", Message, optional=True),
+                Write("Put", MessageReasoning, optional=True),
                 Write("Put", Turn, optional=True),
                 Write("Put", TurnEntry, optional=True),
                 Write("Put", TurnCount, optional=True),
@@ -312,7 +316,7 @@ def renew_lease(lease: Lease, duration: timedelta) -> None:
         0,
         8,
         "an answer of 1,200 characters, a header and a turn of up to 1 KB; 2 WCU more if the user's turns are limited, "
-        "2 if the turn's record expires",
+        "2 if the turn's record expires, 2 for each KB of reasoning",
     ),
     routes=(
         "POST /api/v1/conversations/{conversation_id}/messages",
@@ -325,6 +329,8 @@ def end_turn(
     """Store the answer, the turn's record and the counters, settle the claim and free the lease, all or nothing.
 
     If this worker has already stored an end of this turn and only the acknowledgement was lost, that end is returned.
+
+    An answer is never lost to its reasoning: if both cannot be stored, the answer is stored alone, and says so.
 
     Args:
         lease: the turn's lease.
@@ -359,11 +365,11 @@ def end_turn(
             _record(transaction, turn, named=bool(messages))
         if turn.expires_at is not None:
             transaction.put("count", turn.as_counted())
-        extend(transaction, conversation, messages, condition, *_release(record, claim))
         if claim is not None:
             used = sum(record.get(name) or 0 for name in ("input_tokens", "output_tokens"))
             settle_reservation(transaction, lease.user_id, (conversation.conversation_id, lease.turn_id), claim, used)
         try:
+            extend(transaction, conversation, messages, condition, *_release(record, claim))
             # An answer is worth more retries than a question, and all turns of a user settle on one item.
             transaction.commit(_END_ATTEMPTS if claim is not None else MAX_ATTEMPTS)
         except ConditionFailed:
@@ -375,6 +381,11 @@ def end_turn(
             if status == "completed" and conversation.cancel_turn == lease.turn_id:
                 raise CancelRequested(lease.turn_id) from None
             pause(attempt)
+        except (ItemTooLarge, ContentUnavailable) as error:
+            if not any(draft.reasoning for draft in drafts):
+                raise
+            log.warning("the reasoning of turn %s was left out: %s", lease.turn_id, error)
+            drafts = [draft.without_reasoning() for draft in drafts]
         else:
             return turn, messages
     raise Contended("Other writers kept changing this conversation; the turn's end was not written.")

@@ -41,6 +41,7 @@ _RELATIONS = (
     ("Agent", "Conversation", "has n"),
     ("Conversation", "ConversationState", "has n"),
     ("Conversation", "Message", "has n"),
+    ("Message", "MessageReasoning", "has 0 or 1"),
     ("Conversation", "Turn", "has n"),
     ("TurnEntry", "Turn", "leads to 1"),
     ("Turn", "TurnCount", "leaves 1"),

@@ -151,6 +151,11 @@ _OWN: dict[str, dict[str, str]] = {
         "attributes": "Further attributes: `is_function_call`, `function_name`, `call_id`, `finish_reason` …",
         "turn_id": "The turn that it belongs to; absent if it was appended without a turn.",
         "llm_response_id": "The provider's id of the response.",
+        "reasoned": "True if the model's reasoning is kept, in a `MessageReasoning`.",
+    },
+    "MessageReasoning": {
+        "ts": "That of the message.",
+        "text": "The reasoning. If it is over 4 KB, it is in `packed` or `blob` instead.",
     },
     "Turn": {
         "status": "`running`, `completed`, `failed`, `cancelled` or `interrupted`; a plain turn is written at its end.",
@@ -208,8 +213,8 @@ _OWN: dict[str, dict[str, str]] = {
     },
     "PendingErasure": {"erasure_id": "The unfinished erasure."},
     "TurnEvents": {
-        "last": "The number of the last piece, in ten digits.",
-        "texts": "The pieces of text, as JSON.",
+        "last": "The id of the last piece: its number in ten digits, for reasoning followed by `-` and its part.",
+        "texts": "The pieces of text or reasoning, as JSON.",
     },
     "UserState": {
         "kind": "`session` or `application`.",

@@ -22,6 +22,7 @@ _ORDER = (
     "Conversation",
     "ConversationState",
     "Message",
+    "MessageReasoning",
     "Turn",
     "TurnEntry",
     "TurnCount",

@@ -13,12 +13,12 @@ from models.conversation import Conversation, ConversationEntry
 from models.erasure import Erasure, PendingErasure
 from models.idempotency import IdempotencyRecord
 from models.identity import Identity, identity_hash
-from models.message import Message
+from models.message import Message, MessageReasoning
 from models.request_count import RequestCount
 from models.share import AgentGrant, PublishedAgent
 from models.state import ConversationState, UserState
 from models.table.item import Item
-from models.turn import Turn, TurnCount, TurnEntry, TurnEvents, event_key
+from models.turn import EventId, Turn, TurnCount, TurnEntry, TurnEvents, event_key
 from models.user import EmailClaim, User
 
 DynamoItem = Mapping[str, Mapping[str, Any]]
@@ -180,7 +180,17 @@ def samples() -> tuple[Item, ...]:
         ),
         _message(1, "msg_01", "user", "user", "What should we see in Lisbon?", turn_id=ANSWERED),
         _message(
-            1.1, "msg_02", "agent", "assistant", "The castle, early.", turn_id=ANSWERED, llm_response_id="resp_01"
+            1.1,
+            "msg_02",
+            "agent",
+            "assistant",
+            "The castle, early.",
+            turn_id=ANSWERED,
+            llm_response_id="resp_01",
+            reasoned=True,
+        ),
+        MessageReasoning(
+            conversation_id=CONVERSATION, ts=_at(minutes=1.1), text="They travel with children: something short."
         ),
         _message(5, "msg_03", "user", "user", "And in the evening?", turn_id=FAILED),
         _turn(
@@ -196,7 +206,7 @@ def samples() -> tuple[Item, ...]:
         ),
         TurnEvents(
             turn_id=ANSWERED,
-            last=event_key(4),
+            last=event_key(EventId(4)),
             texts=["The castle", ", ", "early."],
             expires_at=int(_at(days=1).timestamp()),
         ),

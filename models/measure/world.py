@@ -28,6 +28,7 @@ from models.user import User
 PAGE = 50
 QUESTION = "What do I have to think of before we go to Lisbon in spring with two children and a dog? ".ljust(300, ".")
 ANSWER = "Book the flat early, take light shoes, and see the castle in the morning. ".ljust(1200, ".")
+REASONING = "They travel with two children and a dog, so the flat needs a lift and a park close by. ".ljust(2000, ".")
 _START = datetime(2030, 1, 7, 9, tzinfo=UTC)
 _BATCH = 25
 

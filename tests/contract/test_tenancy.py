@@ -62,6 +62,7 @@ FOR_NOBODY = {
     "AP-75": "the servers' own, the open jobs of all users",
     "AP-76": "the servers' own",
     "AP-77": "an administrator's and the operator's",
+    "AP-44": "takes messages that were read for their owner",
     "AP-54": "takes a turn that was read for its owner",
     "AP-55": "takes a turn that was read for its owner",
     "AP-56": "writes what this process's own turn says",

@@ -16,7 +16,7 @@ from models.conversation import Conversation, ConversationEntry
 from models.erasure import Erasure, PendingErasure
 from models.idempotency import IdempotencyRecord
 from models.identity import Identity
-from models.message import Message
+from models.message import Message, MessageReasoning
 from models.request_count import RequestCount
 from models.share import AgentGrant, PublishedAgent
 from models.state import ConversationState, UserState
@@ -35,7 +35,7 @@ def _query(*entities: type[Item], sort_key: str) -> Request:
     "Continue an erasure",
     question="Remove what is left of something that is being deleted.",
     requests=(
-        _query(Message, ConversationState, TurnEntry, sort_key="SK < THREAD"),
+        _query(Message, MessageReasoning, ConversationState, TurnEntry, sort_key="SK < THREAD"),
         _query(ConversationEntry, sort_key="begins_with CONV# or CONV#{agent_id}#"),
         _query(ApiKeyEntry, sort_key="begins_with KEY#"),
         _query(Agent, Allowance, ConversationEntry, ApiKeyEntry, UserState, AgentGrant, sort_key="SK < PROFILE"),
@@ -60,6 +60,7 @@ def _query(*entities: type[Item], sort_key: str) -> Request:
                 Write("Delete", entity, optional=True)
                 for entity in (
                     Message,
+                    MessageReasoning,
                     ConversationState,
                     TurnEntry,
                     Turn,

@@ -17,9 +17,10 @@ from models.conversation import Conversation
 from models.erasure import Erasure
 from models.measure.scenario import Act, scenario
 from models.measure.world import World
+from models.message import MessageReasoning
 from models.table.ids import new_id
 from models.table.tenancy import UserId, acting_for
-from models.turn import Turn, TurnCount, TurnEntry, TurnEvents, event_key
+from models.turn import EventId, Turn, TurnCount, TurnEntry, TurnEvents, event_key
 from models.user import User
 
 HOLD = Hold("worker_" + "0" * 26, timedelta(seconds=30))
@@ -137,11 +138,12 @@ def erase_a_user(world: World) -> Act:
                 status="running",
                 started_at=moment,
             ),
-            TurnEvents(turn_id=turn_id, last=event_key(2), texts=["Take ", "light shoes."]),
+            TurnEvents(turn_id=turn_id, last=event_key(EventId(2)), texts=["Take ", "light shoes."]),
         ]
     )
     once = Once(owner, "0" * 64, "0" * 64)
     create_agent(owner, name="Ada", provider="echo", model="echo-1", once=once)
+    world.put([MessageReasoning(conversation_id=conversation.conversation_id, ts=moment, text="Hm.")])
     world.put([TurnCount(user_id=owner, turn_id=new_id("turn"), agent_id=conversation.agent_id)])
     job = _ask_for_user(owner)()
     return lambda: erase(job, HOLD)

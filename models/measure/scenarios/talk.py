@@ -5,11 +5,12 @@ from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 
-from models.access_patterns import conversations, entries, messages
+from models.access_patterns import conversations, entries, messages, reasoning
 from models.access_patterns.messages import Draft
 from models.conversation import Conversation
 from models.measure.scenario import Act, scenario
-from models.measure.world import ANSWER, PAGE, QUESTION, World
+from models.measure.world import ANSWER, PAGE, QUESTION, REASONING, World
+from models.message import Message, MessageReasoning
 from models.table.errors import ItemNotFound
 from models.table.ids import new_id
 from models.table.tenancy import UserId, acting_for
@@ -127,6 +128,12 @@ def append_messages(world: World) -> Act:
     )
 
 
+@scenario("AP-40")
+def append_message_with_reasoning(world: World) -> Act:
+    """An answer with its reasoning, as an import appends it."""
+    return lambda: _said(world, REASONING)
+
+
 @scenario("AP-41")
 def list_messages(world: World) -> Act:
     """A full page, oldest first."""
@@ -157,12 +164,12 @@ def list_messages_between(world: World) -> Act:
     )
 
 
-def _said(world: World) -> tuple[UserId, str, str]:
+def _said(world: World, reasoning: str | None = None) -> tuple[UserId, str, str]:
     conversation = world.long_conversation()
     (message,) = messages.append_messages(
         acting_for(conversation.user_id),
         conversation.conversation_id,
-        [Draft("agent", ANSWER[:600], turn_id="turn_" + "0" * 26)],
+        [Draft("agent", ANSWER[:600], turn_id="turn_" + "0" * 26, reasoning=reasoning)],
     )
     return acting_for(conversation.user_id), conversation.conversation_id, message.message_id
 
@@ -172,6 +179,13 @@ def get_message(world: World) -> Act:
     """An existing message."""
     said = _said(world)
     return lambda: messages.get_message(*said)
+
+
+@scenario("AP-42")
+def get_message_and_its_reasoning(world: World) -> Act:
+    """A message with its reasoning."""
+    said = _said(world, REASONING)
+    return lambda: messages.get_message(*said, reasoning=True)
 
 
 @scenario("AP-42")
@@ -188,9 +202,34 @@ def delete_message(world: World) -> Act:
 
 
 @scenario("AP-43")
+def delete_message_with_reasoning(world: World) -> Act:
+    """A message with its reasoning."""
+    said = _said(world, REASONING)
+    return lambda: messages.delete_message(*said)
+
+
+@scenario("AP-43")
 def delete_no_message(world: World) -> Act:
     """An invalid message id."""
     return partial(_try, messages.delete_message, world.conversation)
+
+
+@scenario("AP-44")
+def read_reasoning(world: World) -> Act:
+    """A page in which each answer has some."""
+    conversation = world.conversation
+    page = messages.list_messages(acting_for(conversation.user_id), conversation.conversation_id, PAGE).items
+    answers = [message for message in page if message.sender == "agent"]
+    world.put(
+        MessageReasoning(conversation_id=message.conversation_id, ts=message.ts, text=REASONING) for message in answers
+    )
+
+    def read() -> None:
+        reasoning.read_reasoning(
+            Message(conversation_id=each.conversation_id, ts=each.ts, reasoned=True) for each in answers
+        )
+
+    return read
 
 
 def _try(act: Callable[[UserId, str, str], object], conversation: Conversation) -> None:

@@ -1,6 +1,7 @@
 """Turns and state."""
 
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
@@ -12,10 +13,11 @@ from models.access_patterns.turns import Begun
 from models.conversation import Conversation
 from models.measure.scenario import Act, scenario
 from models.measure.scenarios.talk import WINDOW
-from models.measure.world import ANSWER, PAGE, QUESTION, World
+from models.measure.world import ANSWER, PAGE, QUESTION, REASONING, World
 from models.table.blobs import new_key
 from models.table.errors import ItemNotFound
 from models.table.tenancy import acting_for
+from models.turn import EventId
 
 LEASE = timedelta(seconds=30)
 # 4 KB of text, in pieces as models send them.
@@ -46,7 +48,7 @@ def _begin(
 def _streamed(world: World) -> Begun:
     """Return a turn that has been streaming for a second."""
     begun = _begin(world.new_conversation(messages=2), announced=True)
-    turn_events.append_events(begun.lease.turn_id, 41, PIECES[:40])
+    turn_events.append_events(begun.lease.turn_id, EventId(41), PIECES[:40])
     return begun
 
 
@@ -110,6 +112,14 @@ def get_turn(world: World) -> Act:
     begun = _begin(world.new_conversation(messages=2))
     turns.end_turn(begun.lease, "completed", _answer(), RECORD)
     return lambda: turn_states.get_turn(begun.lease.user_id, begun.lease.turn_id)
+
+
+@scenario("AP-52")
+def end_turn_of_a_reasoning_model(world: World) -> Act:
+    """An answer with its reasoning."""
+    begun = _begin(world.new_conversation(messages=2))
+    drafts = [replace(draft, reasoning=REASONING) for draft in _answer()]
+    return lambda: turns.end_turn(begun.lease, "completed", drafts, RECORD)
 
 
 @scenario("AP-52")
@@ -195,14 +205,14 @@ def request_cancel(world: World) -> Act:
 def append_events(world: World) -> Act:
     """A batch of 4 KB."""
     begun = _begin(world.new_conversation(messages=2), announced=True)
-    return lambda: turn_events.append_events(begun.lease.turn_id, len(PIECES) + 1, PIECES)
+    return lambda: turn_events.append_events(begun.lease.turn_id, EventId(len(PIECES) + 1), PIECES)
 
 
 @scenario("AP-57")
 def streamed(world: World) -> Act:
     """The text of one second."""
     begun = _streamed(world)
-    return lambda: turn_events.streamed(begun.lease.turn_id, 1)
+    return lambda: turn_events.streamed(begun.lease.turn_id, EventId(1))
 
 
 @scenario("AP-58")

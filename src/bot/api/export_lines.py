@@ -21,6 +21,7 @@ from models.access_patterns.conversations import get_conversation
 from models.access_patterns.entries import list_conversation_entries, list_turn_counts, list_turns
 from models.access_patterns.identities import find_identity
 from models.access_patterns.messages import list_messages
+from models.access_patterns.reasoning import read_reasoning
 from models.access_patterns.states import Owner, State, list_states
 from models.conversation import ConversationEntry
 from models.message import Message
@@ -117,10 +118,12 @@ def _conversation(owner: UserId, entry: ConversationEntry) -> Iterator[Line]:
         yield from _state(Owner(owner, conversation_id), {"conversation_id": conversation_id})
 
         def page(after: Message | None) -> Page[Message]:
-            return list_messages(owner, conversation_id, _PAGE, after=after.ts if after else None)
+            found = list_messages(owner, conversation_id, _PAGE, after=after.ts if after else None)
+            read_reasoning(found.items)
+            return found
 
         for message in _each(page):
-            yield "message", messages.show_message(message).model_dump(mode="json")
+            yield "message", messages.show_message(message, reasoning=True).model_dump(mode="json")
     except ItemNotFound:
         # It has expired, or is being deleted right now: there is nothing more to export.
         return
@@ -148,9 +151,10 @@ def _each(read: Callable[[T | None], Page[T]]) -> Iterator[T]:
 def _whole(items: Iterable[T]) -> Iterator[T]:
     """Yield items with their texts. One that was too large for its page is fetched alone, and dropped afterwards."""
     for item in items:
-        if isinstance(item, LongItem) and item.unavailable is not None and item.unavailable.left_out:
-            load([item])
-            yield item
-            item.drop()
-        else:
-            yield item
+        texts = [each for each in (item, getattr(item, "reasoning", None)) if isinstance(each, LongItem)]
+        large = [each for each in texts if each.unavailable is not None and each.unavailable.left_out]
+        for each in large:
+            load([each])
+        yield item
+        for each in large:
+            each.drop()

@@ -13,7 +13,7 @@ from models.conversation import Conversation, ConversationEntry
 from models.erasure import Erasure, PendingErasure
 from models.idempotency import IdempotencyRecord
 from models.identity import Identity
-from models.message import Message
+from models.message import Message, MessageReasoning
 from models.request_count import RequestCount
 from models.share import AgentGrant, PublishedAgent
 from models.state import ConversationState, UserState
@@ -41,6 +41,7 @@ LEFT_OUT: Mapping[type[Item], str] = {
     EmailClaim: "keeps an email unique; the user's line has the email",
     ConversationEntry: "points to a conversation, which has its own line",
     TurnEntry: "points to a turn, which has its own line",
+    MessageReasoning: "part of its message's line",
     PublishedAgent: "points to an agent, whose line says that it is published",
     AgentGrant: "points to another user's agent; the owner's export says with whom it is shared",
     TurnEvents: "the chunks of a streamed answer, kept for a day; the text is in its message or in its turn",

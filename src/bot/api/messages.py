@@ -1,6 +1,7 @@
 """Messages: sent, read, deleted. A new one makes the agent answer, unless `reply` is false."""
 
 from datetime import datetime
+from functools import partial
 from typing import Any, Literal
 
 from flask import Response
@@ -15,10 +16,11 @@ from bot.http.blueprint import answers, resource
 from bot.http.idempotency import once, repeatable
 from bot.http.paging import Listing, list_of
 from bot.http.requests import caller
-from bot.http.types import ConversationId, MessageId, MomentIn, PageQuery, Parameters
+from bot.http.types import ConversationId, Included, MessageId, MomentIn, PageQuery, Parameters
 from bot.turns.service import Question
 from bot.turns.tools import ToolResult
 from models.access_patterns import messages
+from models.access_patterns.reasoning import read_reasoning
 from models.idempotency import IdempotencyRecord
 from models.message import Message
 from models.table.errors import ItemTooLarge
@@ -26,7 +28,7 @@ from models.table.errors import ItemTooLarge
 api = resource("messages", "The messages of a conversation.")
 
 
-class MessageQuery(PageQuery):
+class MessageQuery(PageQuery, Included):
     """Which messages, in which order."""
 
     order: Literal["asc", "desc"] = Field("asc", description="`asc`: oldest first; `desc`: newest first.")
@@ -60,19 +62,19 @@ def send(path: ConversationPath, query: TurnQuery, body: MessageCreate) -> Any:
     """
     body.check()
     try:
-        return _sent(path.conversation_id, query.wait, body)
+        return _sent(path.conversation_id, query, body)
     except ItemTooLarge as error:
         raise body.blame(error) from error
 
 
-def _sent(conversation_id: str, wait: float, body: MessageCreate) -> Any:
+def _sent(conversation_id: str, query: TurnQuery, body: MessageCreate) -> Any:
     draft = body.draft()
     if not body.reply:
         drafts = [draft] if draft else []
         return _stored(messages.append_messages(caller().user_id, conversation_id, drafts, once=once()))
     results = [ToolResult(result.call_id, result.content) for result in body.results]
     question = Question(draft, results)
-    return answer_turn(conversation_id, question, wait, stream=body.stream, background=body.background)
+    return answer_turn(conversation_id, question, query, stream=body.stream, background=body.background)
 
 
 def _stored(stored: list[Message]) -> tuple[dict[str, Any], int]:
@@ -103,7 +105,10 @@ def list_all(path: ConversationPath, query: MessageQuery) -> dict[str, Any]:
         since=query.since,
         until=query.until,
     )
-    return listing.answer(page, show_message, lambda message: [message.ts.isoformat()])
+    if query.reasoning:
+        read_reasoning(page.items)
+    show = partial(show_message, reasoning=query.reasoning)
+    return listing.answer(page, show, lambda message: [message.ts.isoformat()])
 
 
 @api.get(
@@ -111,12 +116,12 @@ def list_all(path: ConversationPath, query: MessageQuery) -> dict[str, Any]:
     responses=answers({200: MessageView}, 404),
     summary="Read a message",
 )
-def read(path: MessagePath) -> dict[str, Any]:
+def read(path: MessagePath, query: Included) -> dict[str, Any]:
     """One message by its id."""
-    message = messages.get_message(caller().user_id, path.conversation_id, path.message_id)
+    message = messages.get_message(caller().user_id, path.conversation_id, path.message_id, reasoning=query.reasoning)
     if message.unavailable is not None:
         raise message.unavailable
-    return show_message(message).model_dump(mode="json")
+    return show_message(message, reasoning=query.reasoning).model_dump(mode="json")
 
 
 @api.delete(

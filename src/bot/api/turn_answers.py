@@ -14,21 +14,23 @@ from bot.http.blueprint import answers
 from bot.http.context import services
 from bot.http.idempotency import once
 from bot.http.requests import agent_read_with_key, caller
-from bot.http.types import Parameters
+from bot.http.types import Included
 from bot.turns import following
 from bot.turns.events import TurnEnded
 from bot.turns.service import Question
+from bot.turns.streams import without_reasoning
+from models.access_patterns.reasoning import read_reasoning
 from models.access_patterns.turn_events import turn_messages
 from models.idempotency import IdempotencyRecord
 from models.message import Message
-from models.turn import Turn
+from models.turn import EventId, Turn
 
 # How many seconds a repeated request waits for the first one to end.
 _REPLAY_WAIT_SECONDS = 30.0
 
 
-class TurnQuery(Parameters):
-    """What to do if the conversation is busy."""
+class TurnQuery(Included):
+    """What to do if the conversation is busy, and what the answer contains."""
 
     wait: float = Field(
         0, ge=0, le=60, allow_inf_nan=False, description="Seconds to wait while another turn is running; then 409."
@@ -41,7 +43,7 @@ TURN_ANSWERS = answers({201: TurnResult, 202: TurnResult, **STREAM_DOCUMENT}, 40
 def replay_turn(
     record: IdempotencyRecord,
     path: ConversationPath,  # noqa: ARG001 - a replay gets what the route gets
-    query: TurnQuery,  # noqa: ARG001
+    query: TurnQuery,
     body: MessageCreate | TurnCreate,
 ) -> Any:
     """Answer for a turn that an earlier request with this key started; join it while it runs.
@@ -56,17 +58,18 @@ def replay_turn(
     user_id = caller().user_id
     turn = following.find_turn(user_id, record.effect_id)
     if body.stream:
-        return turn_stream(following.follow_turn(turn, 0))
+        followed = following.follow_turn(turn, EventId(0), reasoning=query.reasoning)
+        return turn_stream(followed, reasoning=query.reasoning)
     if body.background:
         begun = [message for message in turn_messages(turn) if message.sender != "agent"]
         return _accepted(turn.as_begun(), begun)
     turn = following.await_end(turn, _REPLAY_WAIT_SECONDS)
     if turn.status == "running":
         raise IdempotencyInProgress("The first request with this key is still running; ask again.", retry_after=2)
-    return answer_end(following.ended_event(turn)), 201
+    return answer_end(following.ended_event(turn, reasoning=query.reasoning), reasoning=query.reasoning), 201
 
 
-def answer_turn(conversation_id: str, question: Question, wait: float, *, stream: bool, background: bool) -> Any:
+def answer_turn(conversation_id: str, question: Question, query: TurnQuery, *, stream: bool, background: bool) -> Any:
     """Run a turn for the current request, and answer it: with the result, with a stream, or at once."""
     turns, streams = services().turns, services().streams
     user_id = caller().user_id
@@ -77,7 +80,7 @@ def answer_turn(conversation_id: str, question: Question, wait: float, *, stream
         streams.reserve()
     try:
         announced = followed or key is not None
-        begun = turns.begin(user_id, conversation_id, question, agent, announced=announced, wait=wait, once=key)
+        begun = turns.begin(user_id, conversation_id, question, agent, announced=announced, wait=query.wait, once=key)
     except BaseException:
         if followed:
             streams.release()
@@ -88,19 +91,22 @@ def answer_turn(conversation_id: str, question: Question, wait: float, *, stream
             streams.start(events)
             return _accepted(begun.lease.turn, begun.messages)
         if stream:
-            return turn_stream(streams.follow(events))
+            live = streams.follow(events)
+            return turn_stream(live if query.reasoning else without_reasoning(live), reasoning=query.reasoning)
     except Overloaded:
         turns.abandon(begun)
         raise
     (ended,) = (event for event in events if isinstance(event, TurnEnded))
-    return answer_end(ended), 201
+    if query.reasoning:
+        read_reasoning(ended.output)
+    return answer_end(ended, reasoning=query.reasoning), 201
 
 
 def _accepted(turn: Turn, begun: Sequence[Message]) -> Any:
     return show_result(turn, begun).model_dump(mode="json"), 202, {"Location": f"/api/v1/turns/{turn.turn_id}"}
 
 
-def answer_end(ended: TurnEnded) -> dict[str, Any]:
+def answer_end(ended: TurnEnded, *, reasoning: bool = False) -> dict[str, Any]:
     """Return the result of a turn that completed.
 
     Raises:
@@ -109,4 +115,4 @@ def answer_end(ended: TurnEnded) -> dict[str, Any]:
     if ended.error is not None:
         ended.error.extra |= {"turn": show_turn(ended.turn).model_dump(mode="json")}
         raise ended.error
-    return show_result(ended.turn, ended.input, ended.output).model_dump(mode="json")
+    return show_result(ended.turn, ended.input, ended.output, reasoning=reasoning).model_dump(mode="json")

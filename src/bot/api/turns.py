@@ -1,9 +1,10 @@
 """Turns, in which the agent answers: run, read while running or later, followed from any process, cancelled."""
 
-from typing import Any
+import re
+from typing import Annotated, Any
 
 from flask import Response, request
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from bot.api.shapes.bodies import Cancellation, TurnCreate
 from bot.api.shapes.conversations import ConversationPath
@@ -15,15 +16,17 @@ from bot.http.blueprint import answers, resource
 from bot.http.context import services
 from bot.http.idempotency import repeatable
 from bot.http.requests import caller
-from bot.http.types import Parameters, TurnId
+from bot.http.types import Included, Parameters, TurnId
 from bot.turns import following
 from bot.turns.service import Question
+from models.turn import EventId
 
 api = resource("turns", "Single runs of an agent: status, streamed text, result.")
 
 # How many seconds to wait for a cancelled turn to stop: its worker learns of it within a second.
 _CANCEL_WAIT_SECONDS = 5.0
-_LONGEST_EVENT_ID = 10
+_EVENT_ID = r"[0-9]{1,10}(-[0-9]{1,10})?"
+_NOT_AN_ID = "must be the id of an event, such as 5 or 5-2"
 
 
 class TurnPath(Parameters):
@@ -32,10 +35,21 @@ class TurnPath(Parameters):
     turn_id: TurnId
 
 
-class EventsQuery(Parameters):
-    """Where to resume."""
+def _an_event_id(text: str) -> str:
+    if not re.fullmatch(_EVENT_ID, text):
+        raise ValueError(_NOT_AN_ID)
+    return text
 
-    after: int = Field(0, ge=0, le=9_999_999_999, description="The id of the last event received, or 0.")
+
+class EventsQuery(Included):
+    """Where to resume, and what the stream contains."""
+
+    after: Annotated[str, AfterValidator(_an_event_id)] = Field(
+        "0",
+        description="The id of the last event received, or 0.",
+        examples=["5", "5-2"],
+        json_schema_extra={"pattern": f"^{_EVENT_ID}$"},
+    )
 
 
 @api.post("/conversations/<conversation_id>/turns", responses=TURN_ANSWERS, summary="Run a turn")
@@ -43,7 +57,7 @@ class EventsQuery(Parameters):
 def run(path: ConversationPath, query: TurnQuery, body: TurnCreate) -> Any:
     """The agent answers the conversation as it is, without a new message."""
     body.check()
-    return answer_turn(path.conversation_id, Question(), query.wait, stream=body.stream, background=body.background)
+    return answer_turn(path.conversation_id, Question(), query, stream=body.stream, background=body.background)
 
 
 @api.get("/turns/<turn_id>", responses=answers({200: TurnView}, 404), summary="Read a turn")
@@ -65,23 +79,28 @@ def events(path: TurnPath, query: EventsQuery) -> Response:
 
     `Last-Event-ID`, which browsers send when they reconnect, is equivalent to `after`; the higher one counts.
     """
-    after = max(query.after, _last_event_id())
+    after = max(_event_id(query.after), _last_event_id())
     user_id = caller().user_id
     turn = following.find_turn(user_id, path.turn_id)
     if not following.has_more(turn, after):
         # 204 stops an EventSource, which would otherwise reconnect forever.
         return Response(status=204)
-    return turn_stream(following.follow_turn(turn, after))
+    return turn_stream(following.follow_turn(turn, after, reasoning=query.reasoning), reasoning=query.reasoning)
 
 
-def _last_event_id() -> int:
+def _event_id(text: str) -> EventId:
+    number, _, part = text.partition("-")
+    return EventId(int(number), int(part or 0))
+
+
+def _last_event_id() -> EventId:
     given = request.headers.get("Last-Event-ID", "0")
-    if not (given.isascii() and given.isdigit() and len(given) <= _LONGEST_EVENT_ID):
+    if not re.fullmatch(_EVENT_ID, given):
         raise ValidationFailed(
-            "Last-Event-ID: must be the id of an event.",
-            fields=(FieldError("Last-Event-ID", "must be the id of an event"),),
+            f"Last-Event-ID: {_NOT_AN_ID}.",
+            fields=(FieldError("Last-Event-ID", _NOT_AN_ID),),
         )
-    return int(given)
+    return _event_id(given)
 
 
 @api.post(

@@ -2,7 +2,7 @@
 
 import re
 from datetime import UTC, date, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, PlainSerializer
 
@@ -138,6 +138,19 @@ def _whole(value: object) -> object:
 
 # JSON has one kind of number: 5.0 is an integer. Must come after the limits, or the OpenAPI document loses them.
 WHOLE = BeforeValidator(_whole)
+
+
+class Included(Parameters):
+    """What the answer contains beyond the usual."""
+
+    include: Literal["reasoning"] | None = Field(
+        None, description="`reasoning`: also what the model reasoned before its answers, if it gave that."
+    )
+
+    @property
+    def reasoning(self) -> bool:
+        """Whether the reasoning is asked for."""
+        return self.include == "reasoning"
 
 
 class PageQuery(Parameters):

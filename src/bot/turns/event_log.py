@@ -7,10 +7,11 @@ most that much with it.
 
 import logging
 import time
+from itertools import groupby
 from typing import Protocol
 
 from models.access_patterns.turn_events import append_events
-from models.turn import MOST_UNSTORED
+from models.turn import MOST_UNSTORED, EventId
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +23,7 @@ _MOST_PIECES = 200
 class EventLog(Protocol):
     """Where the pieces of an answer go, each with the next number."""
 
-    def add(self, number: int, text: str) -> None:
+    def add(self, event: EventId, text: str) -> None:
         """Take the next piece."""
 
     def tick(self) -> None:
@@ -35,7 +36,7 @@ class EventLog(Protocol):
 class NoLog:
     """For a plain turn: nobody can follow it, and it costs nothing."""
 
-    def add(self, number: int, text: str) -> None:
+    def add(self, event: EventId, text: str) -> None:
         """Forget it."""
 
     def tick(self) -> None:
@@ -51,42 +52,44 @@ class TableLog:
     def __init__(self, turn_id: str) -> None:
         """Begin the log of a turn."""
         self._turn_id = turn_id
-        self._texts: list[str] = []
+        self._pieces: list[tuple[EventId, str]] = []
         self._size = 0
-        self._last = 0
         self._since = 0.0
 
-    def add(self, number: int, text: str) -> None:
+    def add(self, event: EventId, text: str) -> None:
         """Take the next piece, and write the batch if it is large or old enough."""
-        if not self._texts:
+        if not self._pieces:
             self._since = time.monotonic()
-        self._texts.append(text)
+        self._pieces.append((event, text))
         self._size += len(text.encode())
-        self._last = number
-        if self._size >= LARGEST_BYTES or len(self._texts) >= _MOST_PIECES:
+        if self._size >= LARGEST_BYTES or len(self._pieces) >= _MOST_PIECES:
             self._write()
         else:
             self.tick()
 
     def tick(self) -> None:
         """Write the batch if it is old enough."""
-        if self._texts and time.monotonic() - self._since >= OLDEST_SECONDS:
+        if self._pieces and time.monotonic() - self._since >= OLDEST_SECONDS:
             self._write()
 
     def close(self) -> None:
         """Write what is left."""
-        if self._texts:
+        if self._pieces:
             self._write()
 
     def _write(self) -> None:
         try:
-            append_events(self._turn_id, self._last, self._texts)
+            # A batch has pieces of one kind, numbered without a gap. A turn changes from reasoning to text about once.
+            for _, run in groupby(self._pieces[:], key=lambda piece: piece[0].part and piece[0].number):
+                batch = list(run)
+                append_events(self._turn_id, batch[-1][0], [text for _, text in batch])
+                del self._pieces[: len(batch)]
         except Exception:
             # Tried again with the next piece. Who follows waits so long, or reads the whole text at the end; but what
             # is passed on and not stored must stay below what the end of an orphan is numbered after.
             log.warning("could not store events of %s", self._turn_id, exc_info=True)
-            if len(self._texts) >= MOST_UNSTORED:
+            if len(self._pieces) >= MOST_UNSTORED:
                 raise
             self._since = time.monotonic()
         else:
-            self._texts, self._size = [], 0
+            self._size = 0

@@ -1,10 +1,12 @@
-"""What happens in a turn, in the order in which it happens: one start, deltas, one end; `sequence` counts from 1."""
+"""What happens in a turn, in order: one start, deltas, one end. Each event has an id, whose number counts from 1."""
 
 from dataclasses import dataclass
 
 from bot.errors import BotError
 from models.message import Message
-from models.turn import Turn
+from models.turn import EventId, Turn
+
+STARTED = EventId(1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +17,7 @@ class TurnStarted:
     conversation_id: str
     agent_id: str
     input: tuple[Message, ...]
-    sequence: int = 1
+    id: EventId = STARTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,15 @@ class AnswerDelta:
     """The next piece of the answer's text."""
 
     text: str
-    sequence: int
+    id: EventId
+
+
+@dataclass(frozen=True, slots=True)
+class ReasoningDelta:
+    """The next piece of what the model reasons; its id is a part of the event before, so that texts keep theirs."""
+
+    text: str
+    id: EventId
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +46,9 @@ class TurnEnded:
     error: BotError | None = None
 
     @property
-    def sequence(self) -> int:
+    def id(self) -> EventId:
         """The last one of the turn."""
-        return int(self.turn.last_event or 1)
+        return EventId(int(self.turn.last_event or 1))
 
 
-TurnEvent = TurnStarted | AnswerDelta | TurnEnded
+TurnEvent = TurnStarted | AnswerDelta | ReasoningDelta | TurnEnded

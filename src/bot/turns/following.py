@@ -4,17 +4,18 @@ import time
 from collections.abc import Iterator
 
 from bot.errors import BotError, stored_error
-from bot.turns.events import AnswerDelta, TurnEnded, TurnEvent, TurnStarted
+from bot.turns.events import STARTED, AnswerDelta, ReasoningDelta, TurnEnded, TurnEvent, TurnStarted
 from bot.turns.leases import LeaseKeeper
 from bot.turns.streams import KEEP_ALIVE_SECONDS
+from models.access_patterns.reasoning import read_reasoning
 from models.access_patterns.turn_events import streamed, turn_messages
 from models.access_patterns.turn_states import get_turn, reconcile_turn, request_cancel
 from models.table.errors import ItemNotFound
 from models.table.tenancy import UserId
-from models.turn import Turn
+from models.turn import EventId, Turn
 
 _PAUSE = 0.3
-_FIRST, _WHOLE = 1, 2
+_WHOLE_REASONING, _WHOLE_TEXT = EventId(1, 1), EventId(2)
 
 
 def find_turn(user_id: UserId, turn_id: str) -> Turn:
@@ -71,12 +72,14 @@ def await_end(turn: Turn, seconds: float) -> Turn:
     return turn
 
 
-def ended_event(turn: Turn) -> TurnEnded:
-    """Return how a turn ended, as it was told when it did.
+def ended_event(turn: Turn, *, reasoning: bool = False) -> TurnEnded:
+    """Return how a turn ended, as it was reported when it did; with `reasoning`, its messages have theirs.
 
-    Cost: AP-58.
+    Cost: AP-58; AP-44 with `reasoning`.
     """
     messages = turn_messages(turn)
+    if reasoning:
+        read_reasoning(messages)
     return TurnEnded(
         turn,
         tuple(message for message in messages if message.sender != "agent"),
@@ -90,32 +93,35 @@ def problem_of(turn: Turn) -> BotError | None:
     return stored_error(**turn.error) if turn.error else None
 
 
-def has_more(turn: Turn, after: int) -> bool:
-    """Whether a turn has, or will have, an event after the number `after`."""
-    return turn.status == "running" or after < int(turn.last_event or _WHOLE)
+def has_more(turn: Turn, after: EventId) -> bool:
+    """Whether a turn has, or will have, an event after `after`."""
+    return turn.status == "running" or after.number < int(turn.last_event or _WHOLE_TEXT.number)
 
 
-def follow_turn(turn: Turn, after: int) -> Iterator[TurnEvent | None]:
-    """Give the events of a turn after the number `after`, to its end; None now and then while nothing happens.
+def follow_turn(turn: Turn, after: EventId, *, reasoning: bool = False) -> Iterator[TurnEvent | None]:
+    """Yield the events of a turn after `after`, to its end; None now and then while nothing happens.
 
-    Of a turn that was not streamed, the text comes as one event at its end; so does that of one whose events have
-    expired, to who asks from the start.
+    Pieces of reasoning are left out unless `reasoning`. If the turn was not streamed, or its events have expired and
+    `after` is its start, the text comes as one event at the end, and so does the reasoning.
 
-    Cost: AP-57 and AP-54 about three times a second, until the turn has ended.
+    Cost: AP-57 and AP-54 about three times a second, until the turn has ended; AP-44 at its end with `reasoning`.
     """
-    if after < _FIRST:
+    if after < STARTED:
         begun = tuple(message for message in turn_messages(turn) if message.sender != "agent")
         yield TurnStarted(turn.turn_id, turn.conversation_id, turn.agent_id, begun)
-        after = _FIRST
+        after = STARTED
     sent_at = time.monotonic()
     while True:
         # The state first: what had been streamed when the turn had ended is all there is.
         running = turn.status == "running"
-        for number, text in streamed(turn.turn_id, after):
-            if not turn.has_event(number):
+        for event, text in streamed(turn.turn_id, after):
+            if not turn.has_event(event):
                 break
-            yield AnswerDelta(text, number)
-            after, sent_at = number, time.monotonic()
+            after = event
+            if event.part and not reasoning:
+                continue
+            yield ReasoningDelta(text, event) if event.part else AnswerDelta(text, event)
+            sent_at = time.monotonic()
         if not running:
             break
         now = time.monotonic()
@@ -124,10 +130,17 @@ def follow_turn(turn: Turn, after: int) -> Iterator[TurnEvent | None]:
             sent_at = now
         time.sleep(_PAUSE)
         turn = reconcile_turn(turn)
-    ended = ended_event(turn)
-    if after == _FIRST and (text := _whole_text(ended)):
-        yield AnswerDelta(text, _WHOLE)
+    ended = ended_event(turn, reasoning=reasoning)
+    if after == STARTED and (text := _whole_reasoning(ended)):
+        yield ReasoningDelta(text, _WHOLE_REASONING)
+    if after.number == STARTED.number and (text := _whole_text(ended)):
+        yield AnswerDelta(text, _WHOLE_TEXT)
     yield ended
+
+
+def _whole_reasoning(ended: TurnEnded) -> str:
+    read = [message.reasoning for message in ended.output if message.reasoning is not None]
+    return "".join(each.text for each in read if each.unavailable is None)
 
 
 def _whole_text(ended: TurnEnded) -> str:

@@ -1,6 +1,7 @@
 """What a turn asks the model for: of which provider, with whose credentials, in view of what."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from bot.access.secrets import Vault
@@ -11,6 +12,7 @@ from bot.llm.types import ChatMessage, ModelRequest, Provider
 from bot.turns.context import asked_of, build_context
 from bot.turns.credentials import lent_credentials, own_credentials
 from bot.turns.quotas import ANSWER_TOKENS as LONGEST_ANSWER
+from models.access_patterns.reasoning import read_reasoning
 from models.access_patterns.turns import Begun
 from models.access_patterns.users import get_user
 from models.agent import Agent
@@ -70,7 +72,8 @@ class ModelRequests:
             settings.pop("tool_choice", None)
             settings.pop("parallel_tool_calls", None)
         settings["stop"] = tuple(settings.get("stop") or ())
-        return ModelRequest(agent.model, context, tools=tools, asked=asked, **settings)
+        reasoning = partial(_reasoning_of, [*begun.earlier, *begun.messages])
+        return ModelRequest(agent.model, context, tools=tools, asked=asked, reasoning=reasoning, **settings)
 
     def estimate(self, agent: Agent, earlier: Sequence[Message], current: Sequence[Message], older: bool) -> int:
         """Return the most tokens that a turn is expected to take: its context as we count it, and its answer."""
@@ -114,3 +117,13 @@ def window_of(agent: Agent) -> int:
 def size_of(messages: Sequence[ChatMessage], tools: tuple[dict[str, Any], ...], model: str) -> int:
     """Return how many tokens a request takes, as we count them."""
     return REPLY_PRIMING + sum(count_message(message, model) for message in messages) + count_tools(tools, model)
+
+
+def _reasoning_of(messages: Sequence[Message]) -> Mapping[str, str]:
+    """Return the reasoning of messages by their ids, as far as it exists and can be fetched now.
+
+    Cost: AP-44.
+    """
+    read_reasoning(messages)
+    found = {message.message_id: message.reasoning for message in messages if message.reasoning is not None}
+    return {message_id: each.text for message_id, each in found.items() if each.unavailable is None}

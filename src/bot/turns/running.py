@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Generator, Iterator
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 from bot.errors import ProviderIncomplete, TurnCancelled
@@ -12,7 +13,8 @@ from bot.llm.tokens import count_tokens
 from bot.llm.types import Completion, ModelRequest, ReasoningDelta, TextDelta
 from bot.turns.endings import as_bot_error, unstored
 from bot.turns.event_log import EventLog
-from bot.turns.events import AnswerDelta, TurnEnded, TurnEvent, TurnStarted
+from bot.turns.events import STARTED, AnswerDelta, TurnEnded, TurnEvent, TurnStarted
+from bot.turns.events import ReasoningDelta as ReasoningEvent
 from bot.turns.leases import LeaseKeeper
 from bot.turns.model_requests import ModelRequests, size_of
 from bot.turns.recovery import TurnRecovery
@@ -24,7 +26,7 @@ from models.access_patterns.turns import Begun, end_turn
 from models.agent import Agent
 from models.message import Message
 from models.table.errors import LeaseLost
-from models.turn import MOST_UNSTORED, Turn, TurnEnd
+from models.turn import MOST_UNSTORED, EventId, Turn, TurnEnd
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +61,8 @@ class RunningTurn:
         self._stored: list[Message] = []
         self._request: ModelRequest | None = None
         self._texts: list[str] = []
-        self._sequence = 1
+        self._reasoning: list[str] = []
+        self._last = STARTED
 
     def run(self) -> Generator[TurnEvent, None, None]:
         """Run the turn to its end, and give what happens; its lease is released then."""
@@ -86,7 +89,10 @@ class RunningTurn:
                     if isinstance(event, TextDelta):
                         for piece in _pieces(event.text):
                             yield self._said(piece)
-                    elif isinstance(event, Completion):
+                    elif isinstance(event, ReasoningDelta):
+                        for piece in _pieces(event.text):
+                            yield self._reasoned(piece)
+                    else:
                         ended = self._complete(event)
         except GeneratorExit:
             # Numbered as an orphan's end: nobody hears this one.
@@ -153,7 +159,7 @@ class RunningTurn:
         table is there again, or by the next one, when the lease has run out.
         """
         turn_id = self._begun.lease.turn_id
-        if self._text:
+        if self._text or self._reasoning:
             # What was heard was paid for, though the provider did not get to say how much it was.
             self._count()
         try:
@@ -172,20 +178,27 @@ class RunningTurn:
         return "".join(self._texts)
 
     def _said(self, text: str) -> AnswerDelta:
-        self._sequence += 1
+        self._last = EventId(self._last.number + 1)
         self._texts.append(text)
-        self._log.add(self._sequence, text)
-        return AnswerDelta(text, self._sequence)
+        self._log.add(self._last, text)
+        return AnswerDelta(text, self._last)
+
+    def _reasoned(self, text: str) -> ReasoningEvent:
+        self._last = EventId(self._last.number, self._last.part + 1)
+        self._reasoning.append(text)
+        self._log.add(self._last, text)
+        return ReasoningEvent(text, self._last)
 
     def _count(self, *calls: str) -> None:
         """Count the tokens ourselves, of a turn for which the provider has not said them."""
         if self._request is not None and "input_tokens" not in self._record:
             model = self._request.model
             self._record["input_tokens"] = size_of(self._request.messages, self._request.tools, model)
-            self._record["output_tokens"] = sum(count_tokens(text, model) for text in (self._text, *calls))
+            said = (self._text, "".join(self._reasoning), *calls)
+            self._record["output_tokens"] = sum(count_tokens(text, model) for text in said)
 
     def _ending(self) -> dict[str, Any]:
-        return self._record | {"last_event": self._sequence + 1}
+        return self._record | {"last_event": self._last.number + 1}
 
 
 def _pieces(text: str) -> Iterator[str]:
@@ -206,4 +219,4 @@ def _answer(completion: Completion) -> list[Draft]:
             notes["refusal"] = True
         drafts.append(Draft("agent", text or "", attributes=notes, llm_response_id=completion.response_id))
     drafts += [call_draft(call, completion.response_id) for call in completion.tool_calls]
-    return drafts
+    return [replace(drafts[0], reasoning=completion.reasoning), *drafts[1:]]

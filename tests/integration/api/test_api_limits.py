@@ -18,7 +18,7 @@ from models.table.tenancy import acting_for
 from tests.fake_clock import FakeClock
 from tests.integration.api.caller import Caller
 from tests.integration.api.conftest import make_app
-from tests.integration.api.test_api_turns import Scripted, says
+from tests.integration.api.scripted import Scripted, says
 from tests.processes import ROOT
 from tests.together import at_once
 

@@ -1,7 +1,6 @@
 """Turns with a scripted provider: the result of every kind of answer that a model can give."""
 
 import json
-from collections.abc import Callable, Generator, Iterable
 from typing import Any
 
 import pytest
@@ -10,7 +9,7 @@ from flask_openapi import OpenAPI
 
 from bot.errors import ProviderTimeout
 from bot.llm.normal_form import EMPTY_ANSWER
-from bot.llm.types import Completion, ModelRequest, TextDelta, ToolCall, Usage
+from bot.llm.types import TextDelta, ToolCall
 from bot.turns import running
 from bot.turns.service import Question
 from bot.turns.tools import MAX_CALLS
@@ -22,57 +21,17 @@ from models.table.item import MAX_TEXT_BYTES
 from tests.factories import noise
 from tests.fake_clock import FakeClock
 from tests.integration.api.caller import Caller
+from tests.integration.api.scripted import LOOK, Script, Scripted, calls, says, scripted_model
 from tests.processes import wait_until
 from tests.wire import lost_answers
 
-Script = Iterable[TextDelta | Completion | Exception | Callable[[], None]]
-LOOK = [{"name": "look"}]
 INSIDE = "postgres://inside"
-
-
-class Scripted:
-    """A provider that follows a script: it yields items, calls callables and raises errors."""
-
-    name = "openai"
-    supports_tools = True
-
-    def __init__(self) -> None:
-        self.script: list[Script] = []
-        self.asked: list[ModelRequest] = []
-
-    def takes_images(self, model: str) -> bool:
-        return True
-
-    def stream(self, request: ModelRequest) -> Generator[TextDelta | Completion, None, None]:
-        self.asked.append(request)
-        for step in self.script.pop(0):
-            if isinstance(step, Exception):
-                raise step
-            if callable(step):
-                step()
-            else:
-                yield step
-
-
-def says(text: str, **details: Any) -> list[TextDelta | Completion]:
-    """Return the script of a whole answer."""
-    given = {"finish_reason": "stop", "response_id": "resp_1", "model": "gpt-test", "usage": Usage(7, 3), **details}
-    deltas = [TextDelta(text)] if text else []
-    return [*deltas, Completion(text=text, tool_calls=given.pop("tool_calls", ()), **given)]
-
-
-def calls(number: int, arguments: str = "{}") -> tuple[ToolCall, ...]:
-    return tuple(ToolCall(f"call_{each}", "look", arguments) for each in range(number))
 
 
 @pytest.fixture
 def model(app: OpenAPI, monkeypatch: pytest.MonkeyPatch) -> Scripted:
     """The model of all `openai` agents."""
-    scripted = Scripted()
-    providers = app.extensions["bot"].providers
-    monkeypatch.setattr(providers, "get", lambda name, credentials=None: scripted)
-    monkeypatch.setattr(providers, "names", lambda: ("openai",))
-    return scripted
+    return scripted_model(app, monkeypatch)
 
 
 @pytest.fixture

@@ -42,6 +42,7 @@ from models.access_patterns.identities import (
 from models.access_patterns.large_texts import named_objects
 from models.access_patterns.messages import Draft, append_messages, delete_message, get_message, list_messages
 from models.access_patterns.rates import count_request
+from models.access_patterns.reasoning import read_reasoning
 from models.access_patterns.removal.erase import erase
 from models.access_patterns.roles import change_role
 from models.access_patterns.sharing import (
@@ -67,9 +68,11 @@ from models.access_patterns.users import (
 )
 from models.conversation import Conversation
 from models.identity import identity_hash
+from models.message import Message
 from models.table import clock
 from models.table.blobs import new_key
 from models.table.tenancy import UserId, acting_for
+from models.turn import EventId
 from tests.erasing import ask_for_user, dead_job, delete_conversation, delete_user, hold
 from tests.factories import make_user, new_email
 from tests.integration.models.everything import LEASE, Ids, begin, begin_limited, make_everything
@@ -142,6 +145,17 @@ def messages_of_a_turn(ids: Ids) -> Run:
 ISSUER = "https://auth.example.com"
 
 
+def deleting_an_answer(ids: Ids) -> Run:
+    draft = Draft("agent", "Hi!", turn_id=ids.turn_id, reasoning="They said hello.")
+    (message,) = append_messages(ids.user_id, ids.conversation_id, [draft])
+    return lambda: delete_message(ids.user_id, ids.conversation_id, message.message_id)
+
+
+def reasoning_of_a_message(ids: Ids) -> Run:
+    message = Message(conversation_id=ids.conversation_id, ts=clock.now(), reasoned=True)
+    return lambda: read_reasoning([message])
+
+
 def known_identity() -> str:
     return identity_hash(ISSUER, "known")
 
@@ -191,15 +205,16 @@ PLAIN: dict[str, Callable[[Ids], Run]] = {
     "AP-40": now(lambda ids: append_messages(ids.user_id, ids.conversation_id, [Draft("user", "Hello")])),
     "AP-41": now(lambda ids: list_messages(ids.user_id, ids.conversation_id, 10)),
     "AP-42": now(lambda ids: get_message(ids.user_id, ids.conversation_id, ids.message_id)),
-    "AP-43": now(lambda ids: delete_message(ids.user_id, ids.conversation_id, ids.message_id)),
+    "AP-43": deleting_an_answer,
+    "AP-44": reasoning_of_a_message,
     "AP-50": now(lambda ids: begin_turn(ids.user_id, ids.conversation_id, lambda _: [], window=20, lease=LEASE)),
     "AP-51": with_lease(lambda lease: renew_lease(lease, LEASE)),
     "AP-52": with_lease(lambda lease: end_turn(lease, "completed", [Draft("agent", "Hi!")], {})),
     "AP-53": with_lease(lambda lease: get_turn(lease.user_id, lease.turn_id)),
     "AP-54": orphaned,
     "AP-55": with_lease(lambda lease: request_cancel(lease.turn)),
-    "AP-56": now(lambda ids: append_events(ids.turn_id, 2, ["Hi!"])),
-    "AP-57": now(lambda ids: streamed(ids.turn_id, 0)),
+    "AP-56": now(lambda ids: append_events(ids.turn_id, EventId(2), ["Hi!"])),
+    "AP-57": now(lambda ids: streamed(ids.turn_id, EventId(0))),
     "AP-58": messages_of_a_turn,
     "AP-59": now(lambda ids: cancelled_turns([ids.conversation_id])),
     "AP-60": now(lambda ids: get_state(ids.owner, "session", "key")),

@@ -37,7 +37,7 @@ from models.message import Message
 from models.request_count import RequestCount
 from models.table.errors import Contended, EmailTaken, ItemNotFound, LeaseLost
 from models.table.item import Item
-from models.turn import Turn, TurnEvents
+from models.turn import EventId, Turn, TurnEvents
 from tests import raw
 from tests.erasing import delete_agent, delete_conversation, delete_user, hold
 from tests.factories import append, make_agent, make_conversation, make_user, new_email, say
@@ -336,7 +336,7 @@ class TestUser:
         compose = lambda _earlier: [Draft("user", "Hello")]  # noqa: E731
         begun = begin_turn(*ids, compose, window=20, lease=LEASE, announced=True)
         for last in (2, 4, 6):
-            append_events(begun.lease.turn_id, last, ["You ", "said"])
+            append_events(begun.lease.turn_id, EventId(last), ["You ", "said"])
         receipt = delete_user(ids[0]) if what == "user" else delete_conversation(*ids)
         assert receipt.removed[TurnEvents.ENTITY] == 3
         assert receipt.removed[Turn.ENTITY] == 1

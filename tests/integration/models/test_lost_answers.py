@@ -53,6 +53,7 @@ from models.identity import identity_hash
 from models.table import clock
 from models.table.connection import client
 from models.table.errors import Contended, ItemNotFound, LimitReached, TableError
+from models.turn import EventId
 from tests.erasing import dead_job, delete_user, hold
 from tests.factories import make_user
 from tests.fake_clock import FakeClock
@@ -265,9 +266,9 @@ CASES: dict[str, Case] = {
         True,
     ),
     "AP-56": (
-        lambda ids: append_events(ids.turn_id, 3, ["Hi", "!"]),
-        lambda ids: streamed(ids.turn_id, 1),
-        [(2, "Hi"), (3, "!")],
+        lambda ids: append_events(ids.turn_id, EventId(3), ["Hi", "!"]),
+        lambda ids: streamed(ids.turn_id, EventId(1)),
+        [(EventId(2), "Hi"), (EventId(3), "!")],
     ),
     "AP-61": (
         lambda ids: put_state(ids.owner, "session", "key", 2, if_version=1).version,

@@ -28,6 +28,7 @@ from models.access_patterns.conversations import Position
 from models.access_patterns.messages import Draft
 from models.access_patterns.states import Owner
 from models.table.errors import InvalidDraft, InvalidValue
+from models.turn import EventId
 from tests.factories import make_agent, make_conversation, make_user, new_email
 from tests.raw import whole_table
 
@@ -197,8 +198,16 @@ CASES: dict[str, tuple[str, Act, list[Any]]] = {
     "end_turn tokens": ("input_tokens", lambda ids, odd: end(ids, "failed", input_tokens=odd), [NAN, "5", 5.5, 10**40]),
     "end_turn text": ("partial_text", lambda ids, odd: end(ids, "failed", partial_text=odd), NO_TEXT),
     "end_turn error": ("error", lambda ids, odd: end(ids, "failed", error=odd), [{"a": NAN}, {1: 2}, {"a": HALF}]),
-    "append_events last": ("last", lambda _, odd: turn_events.append_events("turn_1", odd, ["a"]), NO_LIMIT),
-    "append_events texts": ("texts", lambda _, odd: turn_events.append_events("turn_1", 1, odd), [[HALF], [NAN]]),
+    "append_events last": (
+        "last",
+        lambda _, odd: turn_events.append_events("turn_1", EventId(odd), ["a"]),
+        NO_LIMIT,
+    ),
+    "append_events texts": (
+        "texts",
+        lambda _, odd: turn_events.append_events("turn_1", EventId(1), odd),
+        [[HALF], [NAN]],
+    ),
     "put_state kind": ("kind", lambda ids, odd: states.put_state(ids.owner, odd, "key", 1), NO_CHOICE),
     "put_state key": ("key", lambda ids, odd: states.put_state(ids.owner, "session", odd, 1), NO_ID),
     "put_state value": (

@@ -4,17 +4,18 @@ import pytest
 
 from bot.turns import event_log
 from bot.turns.event_log import LARGEST_BYTES, NoLog, TableLog
+from models.turn import EventId
 
 
 class Table:
     """A table that stores batches, or fails."""
 
     def __init__(self) -> None:
-        self.batches: list[tuple[int, list[str]]] = []
+        self.batches: list[tuple[EventId, list[str]]] = []
         self.broken = False
         self.tries = 0
 
-    def append(self, turn_id: str, last: int, texts: list[str]) -> None:
+    def append(self, turn_id: str, last: EventId, texts: list[str]) -> None:
         assert turn_id == "turn_1"
         self.tries += 1
         if self.broken:
@@ -38,32 +39,32 @@ def seconds(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 def test_a_batch_is_written_when_it_is_half_a_second_old(table: Table, seconds: list[float]) -> None:
     log = TableLog("turn_1")
-    log.add(2, "a")
+    log.add(EventId(2), "a")
     seconds[0] += 0.4
-    log.add(3, "b")
+    log.add(EventId(3), "b")
     log.tick()
     assert table.batches == []
     seconds[0] += 0.1
     log.tick()
-    assert table.batches == [(3, ["a", "b"])]
+    assert table.batches == [(EventId(3), ["a", "b"])]
     seconds[0] += 10
     log.tick()
     assert len(table.batches) == 1, "there is nothing more"
-    log.add(4, "c")
+    log.add(EventId(4), "c")
     log.close()
-    assert table.batches[1:] == [(4, ["c"])]
+    assert table.batches[1:] == [(EventId(4), ["c"])]
 
 
 def test_a_large_batch_is_written_at_once(table: Table, seconds: list[float]) -> None:
     log = TableLog("turn_1")
-    log.add(2, "é" * (LARGEST_BYTES // 2))
-    assert [last for last, _ in table.batches] == [2]
+    log.add(EventId(2), "é" * (LARGEST_BYTES // 2))
+    assert [last for last, _ in table.batches] == [EventId(2)]
 
 
 def test_a_thousand_words_in_a_second_are_few_writes(table: Table, seconds: list[float]) -> None:
     log = TableLog("turn_1")
     for number in range(1000):
-        log.add(number + 2, "word ")
+        log.add(EventId(number + 2), "word ")
         seconds[0] += 0.001
     log.close()
     assert len(table.batches) <= 1 + 1000 // 200
@@ -73,29 +74,29 @@ def test_a_thousand_words_in_a_second_are_few_writes(table: Table, seconds: list
 def test_a_batch_that_could_not_be_written_is_part_of_the_next(table: Table, seconds: list[float]) -> None:
     log = TableLog("turn_1")
     table.broken = True
-    log.add(2, "a")
+    log.add(EventId(2), "a")
     seconds[0] += 1
     log.tick()
     log.tick()
     assert table.tries == 1, "it is not tried at every turn of a slice"
     table.broken = False
     seconds[0] += 1
-    log.add(3, "b")
-    assert table.batches == [(3, ["a", "b"])]
+    log.add(EventId(3), "b")
+    assert table.batches == [(EventId(3), ["a", "b"])]
 
 
 def test_a_turn_stops_if_its_text_cannot_be_stored(table: Table, seconds: list[float]) -> None:
     log = TableLog("turn_1")
     table.broken = True
     for number in range(2, event_log.MOST_UNSTORED + 1):
-        log.add(number, "a")
+        log.add(EventId(number), "a")
     with pytest.raises(OSError, match="no network"):
-        log.add(event_log.MOST_UNSTORED + 1, "a")
+        log.add(EventId(event_log.MOST_UNSTORED + 1), "a")
 
 
 def test_a_plain_turn_stores_no_events(table: Table) -> None:
     log = NoLog()
-    log.add(2, "a")
+    log.add(EventId(2), "a")
     log.tick()
     log.close()
     assert table.tries == 0

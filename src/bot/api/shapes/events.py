@@ -1,5 +1,5 @@
 """A turn as server-sent events: `turn.started`, `message.delta` …, and one of `turn.completed`, `turn.failed` and
-`turn.cancelled`.
+`turn.cancelled`; `reasoning.delta` for clients that ask for it.
 """
 
 from collections.abc import Iterator
@@ -11,13 +11,14 @@ from bot.api.shapes.messages import show_message
 from bot.api.shapes.turns import show_result
 from bot.http.problems import document
 from bot.http.sse import ServerSentEvent, event_stream
-from bot.turns.events import AnswerDelta, TurnEnded, TurnEvent, TurnStarted
+from bot.turns.events import AnswerDelta, ReasoningDelta, TurnEnded, TurnEvent, TurnStarted
 
-EVENTS = ("turn.started", "message.delta", "turn.completed", "turn.failed", "turn.cancelled")
+EVENTS = ("turn.started", "message.delta", "reasoning.delta", "turn.completed", "turn.failed", "turn.cancelled")
 STREAM_DOCUMENT: dict[int, Any] = {
     200: {
         "description": "With `stream: true`: server-sent events. `turn.started` has the stored input, `message.delta` "
-        "the next `text`, `turn.completed`, `turn.failed` and `turn.cancelled` the turn as stored. Comments are "
+        "the next `text`, `reasoning.delta` (only with `include=reasoning`) the next `text` of the reasoning, "
+        "`turn.completed`, `turn.failed` and `turn.cancelled` the turn as stored. Comments are "
         "keep-alives. `GET /api/v1/turns/{turn_id}/events?after=N` resumes after the event with the id N.",
         "content": {
             # Before 3.2, OpenAPI has no better place to describe the events.
@@ -27,9 +28,16 @@ STREAM_DOCUMENT: dict[int, Any] = {
                     "description": "One event.",
                     "required": ["id", "event", "data"],
                     "properties": {
-                        "id": {"type": "string", "pattern": "^[1-9][0-9]*$", "description": "Its number in the turn."},
+                        "id": {
+                            "type": "string",
+                            "pattern": r"^[1-9][0-9]*(-[1-9][0-9]*)?$",
+                            "description": "Its number; `5-2` is the second piece of reasoning after event 5.",
+                        },
                         "event": {"type": "string", "enum": list(EVENTS)},
-                        "data": {"type": "string", "description": "A JSON object; its `sequence` is the id."},
+                        "data": {
+                            "type": "string",
+                            "description": "A JSON object; its `sequence` is the number, its `part`, if any, the part.",
+                        },
                     },
                 }
             }
@@ -38,17 +46,17 @@ STREAM_DOCUMENT: dict[int, Any] = {
 }
 
 
-def turn_stream(events: Iterator[TurnEvent | None]) -> Response:
-    """Return the answer that streams a turn; None in `events` is a keep-alive."""
-    return event_stream(None if event is None else _shown(event) for event in events)
+def turn_stream(events: Iterator[TurnEvent | None], *, reasoning: bool) -> Response:
+    """Return the answer that streams a turn, with the messages' reasoning or without; None is a keep-alive."""
+    return event_stream(None if event is None else _shown(event, reasoning=reasoning) for event in events)
 
 
-def _shown(event: TurnEvent) -> ServerSentEvent:
-    name, data = _named(event)
-    return ServerSentEvent(name, {"sequence": event.sequence, **data}, id=str(event.sequence))
+def _shown(event: TurnEvent, *, reasoning: bool) -> ServerSentEvent:
+    name, data = _named(event, reasoning=reasoning)
+    return ServerSentEvent(name, {"sequence": event.id.number, **data}, id=str(event.id))
 
 
-def _named(event: TurnEvent) -> tuple[str, dict[str, Any]]:
+def _named(event: TurnEvent, *, reasoning: bool) -> tuple[str, dict[str, Any]]:
     match event:
         case TurnStarted():
             return "turn.started", {
@@ -59,8 +67,10 @@ def _named(event: TurnEvent) -> tuple[str, dict[str, Any]]:
             }
         case AnswerDelta():
             return "message.delta", {"text": event.text}
+        case ReasoningDelta():
+            return "reasoning.delta", {"part": event.id.part, "text": event.text}
         case TurnEnded():
-            result = show_result(event.turn, event.input, event.output).model_dump(mode="json")
+            result = show_result(event.turn, event.input, event.output, reasoning=reasoning).model_dump(mode="json")
             if event.error is None:
                 return "turn.completed", result
             name = "turn.cancelled" if event.turn.status == "cancelled" else "turn.failed"

@@ -36,11 +36,18 @@ class MessageView(View):
     unavailable: Unavailable | None = Field(description="Null unless a large text is unavailable.")
     attributes: dict[str, Json] = Field(
         description="For a function call `is_function_call`, `function_name` and `call_id`; for an answer that was cut "
-        "off, its `finish_reason`."
+        "off, its `finish_reason`; `reasoning_left_out` if the reasoning was too large to be stored beside the answer."
     )
     turn_id: TurnId | None
     llm_response_id: str | None
     created_at: Moment
+    reasoning: str | None = Field(
+        description="What the model reasoned before this answer; null unless asked for with `include=reasoning`, or if "
+        "the model gave none."
+    )
+    reasoning_unavailable: Unavailable | None = Field(
+        description="Null unless the reasoning was asked for, is large, and is unavailable."
+    )
 
 
 def show_unavailable(item: LongItem) -> Unavailable | None:
@@ -64,8 +71,10 @@ def _content(message: Message) -> Any:
     return message.content if parts is None else parts
 
 
-def show_message(message: Message) -> MessageView:
-    """Return a message as the API shows one."""
+def show_message(message: Message, *, reasoning: bool = False) -> MessageView:
+    """Return a message as the API shows one; with `reasoning`, with that which was read with it."""
+    given = message.reasoning if reasoning else None
+    why = show_unavailable(given) if given else None
     return MessageView(
         id=message.message_id,
         conversation_id=message.conversation_id,
@@ -78,4 +87,6 @@ def show_message(message: Message) -> MessageView:
         turn_id=message.turn_id,
         llm_response_id=message.llm_response_id,
         created_at=message.ts,
+        reasoning=given.text if given and not why else None,
+        reasoning_unavailable=why,
     )

@@ -66,12 +66,14 @@ def show_turn(turn: Turn) -> TurnView:
     )
 
 
-def show_result(turn: Turn | None, begun: Sequence[Message], said: Sequence[Message] = ()) -> TurnResult:
+def show_result(
+    turn: Turn | None, begun: Sequence[Message], said: Sequence[Message] = (), *, reasoning: bool = False
+) -> TurnResult:
     """Return a turn with the messages that started it and those that it produced, as the API shows them."""
     return TurnResult(
         turn=show_turn(turn) if turn else None,
         input=[show_message(message) for message in begun],
-        output=[show_message(message) for message in said],
+        output=[show_message(message, reasoning=reasoning) for message in said],
     )
 
 
