@@ -20,6 +20,7 @@ from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
 from gunicorn.errors import AppImportError  # type: ignore[import-untyped]
 from gunicorn.glogging import Logger  # type: ignore[import-untyped]
 
+from bot.startup import uncollected
 from bot.worker import Worker
 
 _BACKLOG = 2048
@@ -189,7 +190,8 @@ class _Application(BaseApplication):  # type: ignore[misc]
     def load(self) -> Flask:
         """Create the application; this runs in a worker."""
         try:
-            return self._app_factory()
+            with uncollected():
+                return self._app_factory()
         except SystemExit as exit_:
             # gunicorn would treat this as a dead worker and start new ones forever.
             raise AppImportError(exit_.code) from exit_

@@ -12,6 +12,7 @@ from bot import __version__
 from bot.errors import BotError
 from bot.local.children import EmbeddedUnavailable
 from bot.printable import printable
+from bot.startup import uncollected
 from models.table.errors import TableError
 
 # Each is imported on demand: `bot chat` need not wait for the imports of `bot serve`.
@@ -32,7 +33,8 @@ class Commands(click.Group):
         """Return a command, or None if there is none with that name."""
         if cmd_name not in COMMANDS:
             return None
-        found: click.Command = getattr(import_module(f"bot.cli.{cmd_name}"), cmd_name)
+        with uncollected():
+            found: click.Command = getattr(import_module(f"bot.cli.{cmd_name}"), cmd_name)
         return found
 
 
