@@ -209,4 +209,6 @@ def _message(item: dict[str, Any]) -> dict[str, Any]:
         "turn_id": item["turn_id"]["S"],
         "llm_response_id": item.get("llm_response_id", {}).get("S"),
         "created_at": item["SK"]["S"].removeprefix("MSG#"),
+        "reasoning": None,
+        "reasoning_unavailable": None,
     }
