@@ -247,7 +247,7 @@ class Settings(BaseSettings):
         description="The most retries of a provider call before its first byte.",
     )
     provider_retry_seconds: float = Field(
-        10.0,
+        5.0,
         alias="BOT_PROVIDER_RETRY_SECONDS",
         ge=0,
         le=3600,

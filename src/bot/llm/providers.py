@@ -58,7 +58,7 @@ class Providers:
         timeout: float = 60.0,
         max_retries: int = 2,
         *,
-        retry_seconds: float = 10.0,
+        retry_seconds: float = 5.0,
         default_model: str | None = None,
         allow_private_base_urls: bool = False,
         allowed_base_url_hosts: Sequence[str] = (),
