@@ -60,7 +60,7 @@ def retry_after_seconds(headers: Mapping[str, str], now: datetime | None = None)
             return min(max(seconds, 0.0), LONGEST_RETRY_AFTER)
     try:
         date = parsedate_to_datetime(headers.get("retry-after", ""))
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     # A date without a zone is GMT by definition; the parser leaves it naive when it says "-0000".
     date = date if date.tzinfo else date.replace(tzinfo=UTC)

@@ -77,6 +77,8 @@ def test_ordinary_words_survive():
         ({"retry-after": "next week"}, None),
         ({"retry-after": ""}, None),
         ({"retry-after": "Thu, 99 Nov 2026 12:00:30 GMT"}, None),
+        ({"retry-after": f"Thu, 05 Nov {'9' * 20} 12:00:30 GMT"}, None),
+        ({"retry-after": f"Thu, 05 Nov 2026 12:00:30 +{'9' * 20}"}, None),
     ],
 )
 def test_retry_after(headers, seconds):
