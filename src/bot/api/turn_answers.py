@@ -18,7 +18,6 @@ from bot.http.types import Included
 from bot.turns import following
 from bot.turns.events import TurnEnded
 from bot.turns.service import Question
-from bot.turns.streams import without_reasoning
 from models.access_patterns.reasoning import read_reasoning
 from models.access_patterns.turn_events import turn_messages
 from models.idempotency import IdempotencyRecord
@@ -91,8 +90,8 @@ def answer_turn(conversation_id: str, question: Question, query: TurnQuery, *, s
             streams.start(events)
             return _accepted(begun.lease.turn, begun.messages)
         if stream:
-            live = streams.follow(events)
-            return turn_stream(live if query.reasoning else without_reasoning(live), reasoning=query.reasoning)
+            live = streams.follow(events, reasoning=query.reasoning)
+            return turn_stream(live, reasoning=query.reasoning)
     except Overloaded:
         turns.abandon(begun)
         raise

@@ -46,17 +46,18 @@ class TurnStreams:
         """
         self._submit(events, None)
 
-    def follow(self, events: Generator[TurnEvent, None, None]) -> Iterator[TurnEvent | None]:
+    def follow(self, events: Generator[TurnEvent, None, None], *, reasoning: bool = True) -> Iterator[TurnEvent | None]:
         """Run a turn on a reserved thread, and yield its events as they come; None after 15 seconds without one.
 
-        The turn starts at once, and runs to its end whether or not the events are consumed.
+        The turn starts at once, and runs to its end whether or not the events are consumed. Pieces of reasoning are
+        left out unless `reasoning`.
 
         Raises:
             Overloaded: it cannot run; the reservation is released.
         """
         output: queue.SimpleQueue[TurnEvent | BaseException | None] = queue.SimpleQueue()
         self._submit(events, output)
-        return _events_of(output)
+        return _events_of(output, reasoning=reasoning)
 
     def close(self) -> None:
         """Wait for the running turns, and start no more."""
@@ -79,19 +80,6 @@ class TurnStreams:
         running.add_done_callback(done)
 
 
-def without_reasoning(events: Iterator[TurnEvent | None]) -> Iterator[TurnEvent | None]:
-    """Leave out what the model reasons; while it does nothing else, give None every 15 seconds."""
-    sent_at = time.monotonic()
-    for event in events:
-        if not isinstance(event, ReasoningDelta):
-            yield event
-        elif time.monotonic() - sent_at >= KEEP_ALIVE_SECONDS:
-            yield None
-        else:
-            continue
-        sent_at = time.monotonic()
-
-
 def _run(
     events: Generator[TurnEvent, None, None],
     output: "queue.SimpleQueue[TurnEvent | BaseException | None] | None",
@@ -109,15 +97,25 @@ def _run(
             output.put(None)
 
 
-def _events_of(output: "queue.SimpleQueue[TurnEvent | BaseException | None]") -> Iterator[TurnEvent | None]:
+def _events_of(
+    output: "queue.SimpleQueue[TurnEvent | BaseException | None]", *, reasoning: bool
+) -> Iterator[TurnEvent | None]:
+    sent_at = time.monotonic()
     while True:
-        try:
-            event = output.get(timeout=KEEP_ALIVE_SECONDS)
-        except queue.Empty:
+        # Counted from what the client was sent last: reasoning that is left out does not keep its connection alive.
+        left = sent_at + KEEP_ALIVE_SECONDS - time.monotonic()
+        if left <= 0:
             yield None
+            sent_at = time.monotonic()
+            continue
+        try:
+            event = output.get(timeout=left)
+        except queue.Empty:
             continue
         if event is None:
             return
         if isinstance(event, BaseException):
             raise event
-        yield event
+        if reasoning or not isinstance(event, ReasoningDelta):
+            yield event
+            sent_at = time.monotonic()

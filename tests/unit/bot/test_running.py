@@ -1,6 +1,8 @@
 """What keeps turns running: threads that outlive their listeners, and renewed leases."""
 
+import itertools
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,13 +10,14 @@ import pytest
 
 from bot.errors import Overloaded
 from bot.turns import leases, streams
-from bot.turns.events import AnswerDelta
+from bot.turns.events import AnswerDelta, ReasoningDelta
 from bot.turns.leases import LeaseKeeper
 from bot.turns.streams import TurnStreams
 from models.access_patterns.turns import Lease
 from models.conversation import Conversation
 from models.table.clock import now
 from models.table.errors import LeaseLost
+from models.turn import EventId
 from tests.processes import wait_until
 
 SOON = 30
@@ -62,6 +65,48 @@ def test_silence_is_interrupted_by_keep_alives(turns: TurnStreams, monkeypatch: 
     assert [next(events), next(events)] == [None, None]
     heard.set()
     assert [event for event in events if event] == [AnswerDelta("at last", 2)]
+
+
+def test_reasoning_that_is_not_shown_does_not_delay_keep_alives(
+    turns: TurnStreams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "KEEP_ALIVE_SECONDS", 1.0)
+    reasoned, kept_alive = threading.Event(), threading.Event()
+
+    def turn() -> Iterator[Any]:
+        time.sleep(0.6)
+        yield ReasoningDelta("Hm.", EventId(1, 1))
+        reasoned.set()
+        assert kept_alive.wait(SOON)
+        yield AnswerDelta("at last", EventId(2))
+
+    turns.reserve()
+    events = turns.follow(turn(), reasoning=False)
+    started = time.monotonic()
+    assert next(events) is None
+    assert reasoned.is_set()
+    assert time.monotonic() - started < 1.4
+    kept_alive.set()
+    assert [event for event in events if event] == [AnswerDelta("at last", EventId(2))]
+
+
+def test_a_listener_without_reasoning_gets_keep_alives_while_the_model_reasons(
+    turns: TurnStreams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "KEEP_ALIVE_SECONDS", 0.05)
+    kept_alive = threading.Event()
+
+    def turn() -> Iterator[Any]:
+        for part in itertools.count(1):
+            yield ReasoningDelta("Hm.", EventId(1, part))
+            if kept_alive.wait(0.001):
+                return
+
+    turns.reserve()
+    events = turns.follow(turn(), reasoning=False)
+    assert [next(events), next(events)] == [None, None]
+    kept_alive.set()
+    assert set(events) <= {None}
 
 
 def test_a_listener_gets_the_error_of_its_turn(turns: TurnStreams) -> None:
