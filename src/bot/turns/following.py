@@ -144,6 +144,9 @@ def _whole_reasoning(ended: TurnEnded) -> str:
 
 
 def _whole_text(ended: TurnEnded) -> str:
+    # A turn that ended with this number streamed no text: its answer is a refusal, which its end contains.
+    if ended.turn.last_event == _WHOLE_TEXT.number:
+        return ""
     if ended.turn.status != "completed":
         return ended.turn.partial_text or ""
     return "".join(message.content for message in ended.output if message.type == "text")

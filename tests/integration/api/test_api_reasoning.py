@@ -133,6 +133,21 @@ def test_it_is_replayed_and_resumed_after_any_event(
     assert ann.call("GET", f"{path}?{ASKED}&after={whole[-1]}").status_code == 204
 
 
+@pytest.mark.parametrize("stream", [True, False], ids=["streamed", "plain"])
+def test_a_refusal_comes_with_the_end_in_a_replay_as_in_the_stream(
+    ann: Caller, conversation: str, model: Scripted, stream: bool
+) -> None:
+    model.script += [reasons("", refusal="I will not.")]
+    ann.call("POST", f"{conversation}/messages", {"content": "What?", "stream": stream}).get_data()
+    (message,) = ann.get(f"{conversation}/messages", order="desc", limit=1)["data"]
+    replayed = ann.call("GET", f"/turns/{message['turn_id']}/events").get_data(as_text=True)
+    assert [(number, name) for number, name, _ in events_of(replayed)] == [
+        ("1", "turn.started"),
+        ("2", "turn.completed"),
+    ]
+    assert "I will not." in replayed
+
+
 NO_IDS = ["-1", "x", "1-", "1.5", "1-1-1", "1e3", "٣", "1 ", "12345678901", "1-12345678901", ""]
 
 
