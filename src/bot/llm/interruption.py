@@ -5,8 +5,10 @@ asks whether it shall stop. That closes the connection, by the same way out as a
 do so are in `bot.llm.sliced`.
 """
 
+import threading
 import time
 from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TypeVar
@@ -55,6 +57,39 @@ def sleep(seconds: float) -> None:
         time.sleep(left if shall_stop is None else min(left, SLICE_SECONDS))
         if shall_stop is not None and shall_stop():
             raise Interrupted
+
+
+def in_slices(call: Callable[[], T], discard: Callable[[T], object] = lambda _: None) -> T:
+    """Return what a blocking call returns, or raise what it raises; wait for it in slices, and ask between them.
+
+    In a turn, the call runs on a thread of its own. If the wait is interrupted, it continues there to its end, and
+    `discard` gets its result.
+
+    Raises:
+        Interrupted: The answer was to stop.
+    """
+    shall_stop = asked.get()
+    if shall_stop is None:
+        return call()
+    done: Future[T] = Future()
+    threading.Thread(target=_complete, args=(done, call), name="connecting", daemon=True).start()
+    try:
+        while not wait([done], SLICE_SECONDS).done:
+            if shall_stop():
+                raise Interrupted
+    except BaseException:
+        done.add_done_callback(lambda _: None if done.exception() else discard(done.result()))
+        raise
+    return done.result()
+
+
+def _complete(done: "Future[T]", call: Callable[[], T]) -> None:
+    try:
+        result = call()
+    except BaseException as error:
+        done.set_exception(error)
+    else:
+        done.set_result(result)
 
 
 @contextmanager

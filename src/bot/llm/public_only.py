@@ -2,12 +2,14 @@
 
 import contextlib
 import socket
+from functools import partial
 
 import httpx2
 
 from bot.errors import ProviderRejected
 
 from .egress import is_public
+from .interruption import in_slices
 
 
 class PublicOnlyTransport(httpx2.HTTPTransport):
@@ -26,7 +28,8 @@ class PublicOnlyTransport(httpx2.HTTPTransport):
         # As it goes over the wire; `URL.host` would turn an internationalised name back into Unicode.
         host = request.url.raw_host.decode("ascii")
         try:
-            found = socket.getaddrinfo(host, request.url.port or 443, type=socket.SOCK_STREAM)
+            lookup = partial(socket.getaddrinfo, host, request.url.port or 443, type=socket.SOCK_STREAM)
+            found = in_slices(lookup)
         except (OSError, UnicodeError):
             raise httpx2.ConnectError("The host has no address.", request=request) from None
         addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))

@@ -1,13 +1,17 @@
-"""Connections that read in slices, and ask between them whether they shall stop (see `bot.llm.interruption`)."""
+"""Connections that wait in slices, and ask between them whether they shall stop (see `bot.llm.interruption`)."""
 
+import contextlib
+import os
+import socket
 import time
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import httpcore2
 import httpx2
 
-from .interruption import SLICE_SECONDS, Interrupted, asked
+from .interruption import SLICE_SECONDS, Interrupted, asked, in_slices
 
 
 def make_interruptible(client: httpx2.Client) -> httpx2.Client:
@@ -23,6 +27,10 @@ def make_interruptible(client: httpx2.Client) -> httpx2.Client:
     return client
 
 
+def _close(stream: httpcore2.NetworkStream) -> None:
+    stream.close()
+
+
 class _Backend(httpcore2.NetworkBackend):
     """Makes connections as another backend does, and has them read in slices."""
 
@@ -30,7 +38,7 @@ class _Backend(httpcore2.NetworkBackend):
         self._inner = inner
 
     def connect_tcp(self, *args: Any, **kwargs: Any) -> httpcore2.NetworkStream:
-        return _Stream(self._inner.connect_tcp(*args, **kwargs))
+        return _Stream(in_slices(partial(self._inner.connect_tcp, *args, **kwargs), _close))
 
     def connect_unix_socket(self, *args: Any, **kwargs: Any) -> httpcore2.NetworkStream:
         return _Stream(self._inner.connect_unix_socket(*args, **kwargs))
@@ -67,7 +75,14 @@ class _Stream(httpcore2.NetworkStream):
         self._inner.close()
 
     def start_tls(self, *args: Any, **kwargs: Any) -> httpcore2.NetworkStream:
-        return _Stream(self._inner.start_tls(*args, **kwargs))
+        # The handshake takes the socket's descriptor over; the copy can still end the connection.
+        with socket.socket(fileno=os.dup(self._inner.get_extra_info("socket").fileno())) as connection:
+            try:
+                return _Stream(in_slices(partial(self._inner.start_tls, *args, **kwargs), _close))
+            except Interrupted:
+                with contextlib.suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
+                raise
 
     def get_extra_info(self, info: str) -> Any:
         return self._inner.get_extra_info(info)

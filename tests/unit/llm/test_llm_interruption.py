@@ -3,13 +3,16 @@
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Generator, Iterator
+from typing import Any
 
 import httpx2
 import pytest
 
 from bot.llm.clients import deployment_client, guarded_client, loopback_client, neutral_client
 from bot.llm.interruption import Interrupted, interruptible
+from tests.processes import free_port
 
 SOON = 10.0
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -89,6 +92,62 @@ def test_outside_of_a_turn_nothing_is_asked(client: httpx2.Client) -> None:
     server = Silent(HEAD, b"3\r\nabc\r\n", b"0\r\n\r\n")
     assert b"".join(chunks(client, server.url)) == b"abc"
     server.close()
+
+
+def connects_late(monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Event, threading.Event]:
+    """Make connections hang; return what is set when one does, and what to set for it to continue."""
+    hangs, go_on, connect = threading.Event(), threading.Event(), socket.create_connection
+
+    def late(*args: Any, **kwargs: Any) -> socket.socket:
+        hangs.set()
+        assert go_on.wait(SOON)
+        return connect(*args, **kwargs)
+
+    monkeypatch.setattr(socket, "create_connection", late)
+    return hangs, go_on
+
+
+def test_a_connect_that_hangs_is_interrupted_and_closed_when_it_succeeds(
+    client: httpx2.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = Silent()
+    hangs, go_on = connects_late(monkeypatch)
+    with pytest.raises(Interrupted):
+        list(interruptible(chunks(client, server.url), hangs.is_set))
+    assert not server.asked.is_set()
+    go_on.set()
+    assert server.left.wait(SOON)
+    server.close()
+
+
+def test_a_connect_fails_as_it_does_outside_of_a_turn(client: httpx2.Client) -> None:
+    with pytest.raises(httpx2.ConnectError):
+        list(interruptible(chunks(client, f"http://127.0.0.1:{free_port()}/"), lambda: False))
+
+
+def test_a_tls_handshake_without_an_answer_is_interrupted_and_the_connection_closed(client: httpx2.Client) -> None:
+    server = Silent()
+    started = time.monotonic()
+    with pytest.raises(Interrupted):
+        list(interruptible(chunks(client, server.url.replace("http:", "https:")), server.asked.is_set))
+    assert server.left.wait(SOON)
+    assert time.monotonic() - started < SOON / 2
+    server.close()
+
+
+def test_a_host_whose_address_is_not_found_yet_is_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
+    hangs, go_on = threading.Event(), threading.Event()
+
+    def late(*_: object, **__: object) -> list[Any]:
+        hangs.set()
+        assert go_on.wait(SOON)
+        return []
+
+    with guarded_client(ssl.create_default_context(), 60) as client:
+        monkeypatch.setattr(socket, "getaddrinfo", late)
+        with pytest.raises(Interrupted):
+            list(interruptible(chunks(client, "https://model.example/"), hangs.is_set))
+    go_on.set()
 
 
 @pytest.mark.parametrize("make", [deployment_client, neutral_client, guarded_client, loopback_client])
