@@ -56,7 +56,7 @@ def count_tokens(text: str, model: str = "") -> int:
 
 def count_message(message: ChatMessage, model: str = "") -> int:
     """Return the number of tokens that a message takes in the context, its overhead included; images are estimated."""
-    total = _PER_MESSAGE + count_tokens(message.role, model)
+    total = _PER_MESSAGE + _count_role(message.role, model)
     content = sent_content(message)
     if isinstance(content, str):
         total += count_tokens(content, model)
@@ -72,6 +72,11 @@ def count_message(message: ChatMessage, model: str = "") -> int:
 def count_tools(tools: tuple[dict[str, object], ...], model: str = "") -> int:
     """Return about how many tokens function declarations take: a little more than the models' own short notation."""
     return sum(_PER_TOOL_CALL + count_tokens(json.dumps(tool, ensure_ascii=False), model) for tool in tools)
+
+
+@functools.lru_cache(256)
+def _count_role(role: str, model: str) -> int:
+    return count_tokens(role, model)
 
 
 def _count_part(part: dict[str, object], model: str) -> int:

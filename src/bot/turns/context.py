@@ -12,8 +12,8 @@ from models.message import Message
 
 NO_ANSWER = "[The message above got no answer: the turn did not end well.]"
 
-# Next to other turns, a turn takes a little less than alone: adjacent messages of one role are merged.
-_SAVED_BY_JOINING = 32
+# Next to other turns, a turn takes a little less or more than alone: adjacent messages of one role are merged.
+_CHANGED_BY_JOINING = 32
 
 
 def build_context(
@@ -75,13 +75,15 @@ def build_context(
             break
         chat = chat_of(turn)
         left -= size(normal_form(chat, functions=functions, shown=shown))
-        if left + _SAVED_BY_JOINING * (len(chats) + 2) < 0:
+        if left + _CHANGED_BY_JOINING * (len(chats) + 2) < 0:
             break
         chats.append(chat)
-    if size(form(chats)) > budget:
+    whole = form(chats)
+    # Counting again takes a millisecond for a window of 20; where there is room to spare, the first count will do.
+    if left < _CHANGED_BY_JOINING * (len(chats) + 2) and size(whole) > budget:
         fitting = bisect_right(range(len(chats) + 1), budget, key=lambda number: size(form(chats[:number])))
-        del chats[max(fitting - 1, 0) :]
-    return form(chats)
+        whole = form(chats[: max(fitting - 1, 0)])
+    return whole
 
 
 def asked_of(earlier: Sequence[Message], current: Sequence[Message]) -> frozenset[str]:

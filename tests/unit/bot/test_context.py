@@ -350,7 +350,7 @@ def stored(number: int, steps: list[tuple[str, str]]) -> list[Message]:
     return [made[kind](text, f"turn_{number}") for kind, text in steps]
 
 
-@given(st.lists(turns, max_size=12), st.integers(0, 500), st.booleans())
+@given(st.lists(turns, max_size=12), st.integers(0, 500) | st.integers(0, 2000), st.booleans())
 @settings(max_examples=200)
 def test_the_budget_holds_what_is_sent_and_no_turn_more_would_fit(
     given_turns: list[list[tuple[str, str]]], budget: int, declared: bool
