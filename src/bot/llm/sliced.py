@@ -4,7 +4,7 @@ import contextlib
 import os
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any
 
@@ -12,6 +12,9 @@ import httpcore2
 import httpx2
 
 from .interruption import SLICE_SECONDS, Interrupted, asked, in_slices
+
+_NEVER_BLOCKS = 16_384
+"""Bytes that the send buffer of a connection without other data takes at once."""
 
 
 def make_interruptible(client: httpx2.Client) -> httpx2.Client:
@@ -69,20 +72,30 @@ class _Stream(httpcore2.NetworkStream):
                     raise Interrupted from None
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._inner.write(buffer, timeout)
+        if len(buffer) <= _NEVER_BLOCKS:
+            self._inner.write(buffer, timeout)
+            return
+        with self._ended_if_interrupted():
+            in_slices(partial(self._inner.write, buffer, timeout))
 
     def close(self) -> None:
         self._inner.close()
 
     def start_tls(self, *args: Any, **kwargs: Any) -> httpcore2.NetworkStream:
-        # The handshake takes the socket's descriptor over; the copy can still end the connection.
+        with self._ended_if_interrupted():
+            return _Stream(in_slices(partial(self._inner.start_tls, *args, **kwargs), _close))
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._inner.get_extra_info(info)
+
+    @contextlib.contextmanager
+    def _ended_if_interrupted(self) -> Iterator[None]:
+        """End the connection on an interruption, so that the thread that still uses it ends, too."""
+        # A handshake takes the socket's descriptor over; a copy of it can end the connection all the same.
         with socket.socket(fileno=os.dup(self._inner.get_extra_info("socket").fileno())) as connection:
             try:
-                return _Stream(in_slices(partial(self._inner.start_tls, *args, **kwargs), _close))
+                yield
             except Interrupted:
                 with contextlib.suppress(OSError):
                     connection.shutdown(socket.SHUT_RDWR)
                 raise
-
-    def get_extra_info(self, info: str) -> Any:
-        return self._inner.get_extra_info(info)

@@ -1,5 +1,7 @@
 """Readers that wait for a provider hear within a moment that they shall stop, and the connection is closed."""
 
+import contextlib
+import random
 import socket
 import ssl
 import threading
@@ -148,6 +150,51 @@ def test_a_host_whose_address_is_not_found_yet_is_interrupted(monkeypatch: pytes
         with pytest.raises(Interrupted):
             list(interruptible(chunks(client, "https://model.example/"), hangs.is_set))
     go_on.set()
+
+
+def test_a_large_request_that_the_server_does_not_read_is_interrupted_and_the_connection_closed(
+    client: httpx2.Client,
+) -> None:
+    def ask(url: str) -> Generator[bytes, None, None]:
+        with client.stream("POST", url, content=bytes(32 * 1024 * 1024)) as response:
+            yield from response.iter_bytes()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        started = time.monotonic()
+        stalled = lambda: time.monotonic() - started > 0.5  # noqa: E731
+        with pytest.raises(Interrupted):
+            list(interruptible(ask(f"http://127.0.0.1:{listener.getsockname()[1]}/"), stalled))
+        assert time.monotonic() - started < SOON / 2
+        connection, _ = listener.accept()
+        with connection, contextlib.suppress(ConnectionResetError):
+            connection.settimeout(SOON)
+            while connection.recv(1 << 20):
+                pass
+
+
+def test_a_large_request_arrives_whole(client: httpx2.Client) -> None:
+    body = random.Random(1).randbytes(3_000_001)
+
+    def ask(url: str) -> Generator[bytes, None, None]:
+        with client.stream("POST", url, content=body) as response:
+            yield from response.iter_bytes()
+
+    received = bytearray()
+
+    def serve() -> None:
+        connection, _ = listener.accept()
+        with connection:
+            while len(received) < len(body) or not received.endswith(body[-100:]):
+                received.extend(connection.recv(65536))
+            connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        serving = threading.Thread(target=serve)
+        serving.start()
+        answer = list(interruptible(ask(f"http://127.0.0.1:{listener.getsockname()[1]}/"), lambda: False))
+        serving.join(SOON)
+    assert b"".join(answer) == b"ok"
+    assert received.endswith(body)
 
 
 @pytest.mark.parametrize("make", [deployment_client, neutral_client, guarded_client, loopback_client])
