@@ -26,7 +26,12 @@ _AGAIN = (
     "Append streamed text",
     question="Let a disconnected client resume the stream where it left off.",
     requests=(Request("PutItem", (TurnEvents,)),),
-    budget=Budget(1, 0, 5, "a batch of 4 KB of text; about 2 batches a second at most, and one per 4 KB"),
+    budget=Budget(
+        1,
+        0,
+        5,
+        "a batch of 4 KB of text; about 2 batches a second at most, and one per 4 KB or change to or from reasoning",
+    ),
     routes=(
         'POST /api/v1/conversations/{conversation_id}/messages with "stream" or "background"',
         'POST /api/v1/conversations/{conversation_id}/turns with "stream" or "background"',

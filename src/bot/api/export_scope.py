@@ -44,7 +44,7 @@ LEFT_OUT: Mapping[type[Item], str] = {
     MessageReasoning: "part of its message's line",
     PublishedAgent: "points to an agent, whose line says that it is published",
     AgentGrant: "points to another user's agent; the owner's export says with whom it is shared",
-    TurnEvents: "the chunks of a streamed answer, kept for a day; the text is in its message or in its turn",
+    TurnEvents: "the chunks of a stream, kept for a day; text is in its message or turn, reasoning with its message",
     Allowance: "the operator's limits, and totals of the turns' lines; `GET /api/v1/users/me/limits` shows it",
     RequestCount: "the number of requests in a minute, kept for ten minutes",
     IdempotencyRecord: "hashes of requests and encrypted first answers, kept for a day; what they created has lines",

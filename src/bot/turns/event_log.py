@@ -1,8 +1,8 @@
 """Keeps what a turn streams, in batches, so that a client can go on at any process. See `docs/turns.md`.
 
-A batch is written when it is half a second old or holds 4 KB of text: about two writes a second and one more for each
-4 KB, however fast the model speaks. Between two batches a client is ahead of the table; a worker that dies takes at
-most that much with it.
+A batch is written when it is half a second old or holds 4 KB of text: about two writes a second, one more for each 4 KB
+and one for each change between reasoning and text, however fast the model speaks. Between two batches a client is ahead
+of the table; a worker that dies takes at most that much with it.
 """
 
 import logging
