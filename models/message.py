@@ -1,4 +1,4 @@
-"""Message: one thing that was said, in a conversation's item collection. One item each, and one for its reasoning."""
+"""Message: one item per message in its conversation's item collection, and one for the reasoning behind it, if any."""
 
 from typing import Any, Literal
 
@@ -12,19 +12,19 @@ MessageType = Literal["text", "parts", "function_call", "function_result"]
 
 ID_PREFIX = "msg"
 
-# What the models call a sender.
+# The role that model APIs use for each sender.
 ROLES: dict[Sender, str] = {"user": "user", "agent": "assistant", "system": "system", "tool": "tool"}
 
 
 class Message(LongItem):
-    """A message. Its id carries `ts`, so an id leads to the item without an index.
+    """A message. Its id contains `ts`, so it can be read by id without an index.
 
     `content` is the text; for `parts` the JSON of the list of typed parts; for a `function_call` the JSON of its
-    arguments as the model wrote them; for a `function_result` what the function gave back. `attributes` holds the rest:
+    arguments as the model wrote them; for a `function_result` what the function returned. `attributes` holds the rest:
     `is_function_call`, `function_name`, `call_id`, `finish_reason` …
 
-    `reasoned` says that a `MessageReasoning` has the model's reasoning. Few readers want it: those that do set
-    `reasoning`, which is not stored here (`models.access_patterns.reasoning`).
+    `reasoned` says that a `MessageReasoning` has the model's reasoning. Few readers want it, so it is read separately,
+    into `reasoning`, which is not stored on the message (`models.access_patterns.reasoning`).
     """
 
     ENTITY = "Message"
@@ -49,13 +49,13 @@ class Message(LongItem):
     reasoning: "MessageReasoning | None" = None
 
     def preview(self, text: str) -> str:
-        """Return the beginning of the text; of parts their texts, with `[image]` for an image."""
+        """Return the text; for parts, the beginning of each text, and `[image]` for each image."""
         parts = parts_in(text) if self.type == "parts" else None
         return text if parts is None else " ".join(str(part.get("text", "[image]"))[:PREVIEW] for part in parts)
 
 
 class MessageReasoning(LongItem):
-    """What a model reasoned before it gave an answer. It has the `ts` of the answer's first message, and its expiry.
+    """A model's reasoning before an answer. It has the `ts` and the expiry of the answer's first message.
 
     Its sort key comes before those of all messages, so no read of messages pays for it.
     """
@@ -73,7 +73,7 @@ class MessageReasoning(LongItem):
 
 
 def parts_in(text: str) -> list[dict[str, Any]] | None:
-    """Return the typed parts that a text is the JSON of, or None where it is no list of objects."""
+    """Return the typed parts in a JSON text, or None if it is not a list of objects."""
     try:
         parts = from_json(text)
     except (ValueError, RecursionError):

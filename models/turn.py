@@ -133,7 +133,7 @@ class Turn(Item):
 class TurnEvents(Item):
     """Some consecutive pieces of an answer's text, or of its reasoning, as they were streamed; `last` is the last one.
 
-    The key holds the last one, so "everything after N" is one condition on it, wherever the pieces were divided.
+    The key contains the id of the last one, so "everything after N" is one key condition, however they are batched.
     """
 
     ENTITY = "TurnEvents"

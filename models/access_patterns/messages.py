@@ -1,4 +1,4 @@
-"""Messages: one item each, in one order that no clock can disturb, read in pages both ways."""
+"""Messages: one item each, in a strict order that does not depend on clocks, read in pages in both directions."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -40,9 +40,9 @@ from models.table.values import checked_map, number_value, text_value
 from models.table.writing import ConditionFailed, Transaction
 from models.turn import Turn, TurnCount, TurnEntry
 
-# A transaction takes 100 parts; the header is one, and a turn or the record of an idempotency key another.
+# A transaction has at most 100 parts: one for the header, one for a turn or the record of an idempotency key.
 MAX_APPEND = 98
-# Of title and metadata: a turn needs some hundred bytes of the header beside them.
+# For title and metadata: the fields of a turn in the header need some hundred bytes more.
 _MAX_HEADER = MAX_ITEM_BYTES - 4096
 _PREFIX = Message.SK.template.prefix
 _HEADER = Conversation.SK.template.text
@@ -51,11 +51,11 @@ _TURN = "turn"
 
 @dataclass(frozen=True)
 class Draft:
-    """A message before it has its place: what is said, by whom; of an agent, what its model reasoned before.
+    """A message that has no timestamp yet; an agent's message can have its model's reasoning.
 
     Raises:
-        InvalidDraft: it is none that a model could be told; a stored one would be met by every later turn.
-        InvalidValue: it holds half of a surrogate pair.
+        InvalidDraft: it cannot be sent to a model; once stored, it would break every later turn.
+        InvalidValue: it contains half of a surrogate pair.
     """
 
     sender: Sender
@@ -68,13 +68,13 @@ class Draft:
     reasoning: str | None = None
 
     def __post_init__(self) -> None:
-        """Check that it is a message."""
+        """Check that it can be stored and sent to a model."""
         if self.sender not in ROLES:
             raise InvalidDraft("sender", f"one of {', '.join(ROLES)}")
         if self.type not in (types := get_args(MessageType)):
             raise InvalidDraft("type", f"one of {', '.join(types)}")
         if not isinstance(self.content, str):
-            raise InvalidDraft("content", "a text; an empty one where nothing was said")
+            raise InvalidDraft("content", "a text, which may be empty")
         text_value("content", self.content)
         if self.reasoning is not None:
             if self.sender != "agent":
@@ -119,24 +119,26 @@ _NEEDED: dict[str, tuple[str, ...]] = {"function_call": ("call_id", "function_na
             ),
         ),
     ),
-    budget=Budget(2, 1, 8, "a header and one message of up to 1 KB each; 4 of it only when the activity indexes move"),
+    budget=Budget(
+        2, 1, 8, "a header and one message of up to 1 KB each; 4 WCU only when the activity indexes are updated"
+    ),
     routes=('POST /api/v1/conversations/{conversation_id}/messages with "reply": false',),
 )
 def append_messages(
     user_id: UserId, conversation_id: str, drafts: Sequence[Draft], *, once: Once | None = None
 ) -> list[Message]:
-    """Append up to 98 messages that stay together, after everything that is there.
+    """Append up to 98 messages, together, after all existing ones.
 
-    Beside other writers it tries again, with pauses; nobody's message is lost and none stands twice.
+    If another writer interferes, it retries with backoff; no message is lost or stored twice.
 
     Raises:
         ItemNotFound: the user has no such conversation.
         ConversationNotActive: it is completed or archived.
-        TooManyWrites: they are more than 98; nothing was sent.
+        TooManyWrites: there are more than 98; nothing was sent.
         ItemTooLarge: a message does not fit in an item, and there is no bucket; or the header is full.
         TransactionTooLarge: together they are over 4 MB.
-        ContentUnavailable: the bucket did not take a message that is too large for an item.
-        Contended: other writers kept coming first; nothing was written.
+        ContentUnavailable: a message that is too large for an item could not be stored in the bucket.
+        Contended: lost the race against other writers too often; nothing was written.
         DoneBefore: another request with the same idempotency key was first.
     """
     if len(drafts) > MAX_APPEND:
@@ -162,7 +164,7 @@ def append_messages(
 
 
 def ensure_active(conversation: Conversation) -> None:
-    """Check that a conversation takes messages.
+    """Check that a conversation accepts messages.
 
     Raises:
         ConversationNotActive: it is completed or archived.
@@ -172,7 +174,7 @@ def ensure_active(conversation: Conversation) -> None:
 
 
 def ensure_room(conversation: Conversation) -> None:
-    """Check that a conversation's header has room for what a turn writes there; an older version let it be filled.
+    """Check that a conversation's header has room for the fields of a turn; older versions let it fill up.
 
     Raises:
         ItemTooLarge: it has none; the error says what to do.
@@ -188,7 +190,7 @@ def ensure_room(conversation: Conversation) -> None:
 
 
 def place(conversation: Conversation, drafts: Sequence[Draft]) -> list[Message]:
-    """Return the drafts as messages with their places: right after the conversation's last one, a microsecond apart."""
+    """Return the drafts as messages with timestamps: right after the conversation's last one, a microsecond apart."""
     messages = []
     moment = clock.strictly_after(conversation.last_message_at)
     for draft in drafts:
@@ -221,10 +223,10 @@ def extend(
     condition: Condition,
     *actions: Action,
 ) -> None:
-    """Add to a transaction what appends placed messages to the conversation that was read.
+    """Add to a transaction the writes that append placed messages to a conversation, as it was read.
 
-    The header's update holds only if nobody has appended since, or changed the status, which stands in an index key;
-    it moves the activity and the counters, and takes `condition` and `actions` of the caller's along.
+    They succeed only if nobody has since appended or changed the status, which is part of an index key. The header's
+    update also sets the activity and the counters, and includes the caller's `condition` and `actions`.
     """
     last = conversation.last_message_at
     unmoved = Conversation.last_message_at.does_not_exist() if last is None else Conversation.last_message_at == last
@@ -269,7 +271,7 @@ def extend(
             alone=True,
         ),
     ),
-    budget=Budget(2, 15, 0, "a page of 50 messages of 1 KB; 1 request for the newest page; one Query more for each MB"),
+    budget=Budget(2, 15, 0, "a page of 50 messages of 1 KB; 1 request for the newest page; one more Query for each MB"),
     routes=("GET /api/v1/conversations/{conversation_id}/messages", "GET /api/v1/users/{user_id}/export"),
 )
 def list_messages(
@@ -285,19 +287,19 @@ def list_messages(
     """Return messages of a conversation in order, or newest first.
 
     Cost: 1 Query for the newest page, newest first: the header sorts right after its messages. Any other page is 1
-    GetItem of the header and 1 Query, side by side.
+    GetItem of the header and 1 Query, in parallel.
 
     Args:
-        user_id: whose conversation it must be.
+        user_id: the conversation's owner.
         conversation_id: the conversation.
-        limit: how many at the most.
+        limit: the maximum number of messages.
         descending: newest first.
-        after: the `ts` of the message to go on after, in the direction of the page.
+        after: the `ts` of the last message of the previous page, in the same direction.
         since: only messages at or after this moment.
         until: only messages before this moment.
 
     Raises:
-        InvalidValue: the limit is none, or a time has no time zone.
+        InvalidValue: the limit is not allowed, or a time has no time zone.
         ItemNotFound: the user has no such conversation.
     """
     number_value("limit", limit, 1, MAX_LIMIT)
@@ -324,14 +326,14 @@ def list_messages(
     if newest:
         page = without_header(user_id, read())[1]
     else:
-        # With every page: a cursor could prove whose the conversation was, not that it is there still.
+        # For every page: a cursor could prove who owned the conversation, but not that it still exists.
         _, page = both(check, read)
     load(page.items)
     return page
 
 
 def _just_before(field: str, moment: datetime) -> str:
-    """Return what sorts before the timestamp of `moment`, and after every earlier one: all of it but its Z."""
+    """Return a text that sorts just before the timestamp of `moment`: the timestamp without its Z."""
     return clock.to_timestamp(moment, field)[:-1]
 
 
@@ -346,11 +348,11 @@ def _just_before(field: str, moment: datetime) -> str:
     budget=Budget(1, 2, 0, "a header and a message of up to 4 KB each; its reasoning is read only if asked for"),
     routes=(
         "GET /api/v1/conversations/{conversation_id}/messages/{message_id}",
-        'POST /api/v1/conversations/{conversation_id}/messages with "reply": false and an Idempotency-Key again',
+        'POST /api/v1/conversations/{conversation_id}/messages with "reply": false and a repeated Idempotency-Key',
     ),
 )
 def get_message(user_id: UserId, conversation_id: str, message_id: str, *, reasoning: bool = False) -> Message:
-    """Return a message of a conversation; its id carries the time in its sort key, so no index is needed.
+    """Return a message by its id, which contains the time in its sort key, so no index is needed.
 
     With `reasoning`, the message has its reasoning, if there is any.
 
@@ -367,7 +369,7 @@ def get_message(user_id: UserId, conversation_id: str, message_id: str, *, reaso
 def _message(user_id: UserId, conversation_id: str, message_id: str, *, reasoning: bool = False) -> Message:
     """Return a message without texts that are in S3; it, its conversation and its reasoning are read together.
 
-    Cost: 1 BatchGetItem, or 1 GetItem where the id cannot be a message's.
+    Cost: 1 BatchGetItem, or 1 GetItem if the id cannot be a message's.
     """
     moment = moment_of(message_id, ID_PREFIX)
     if moment is None:
@@ -447,15 +449,16 @@ def delete_message(user_id: UserId, conversation_id: str, message_id: str) -> No
 
 
 def _leave_count(transaction: Transaction, user_id: UserId, message: Message) -> None:
-    """Add to a transaction what leaves of a message's turn only its count, or leads to it while it runs.
+    """Add to a transaction the writes that replace the record of a message's turn by its count.
 
-    It holds only if the turn still is as it is read here.
+    While the turn runs, its record stays, and gets a `TurnEntry`. The transaction fails if the turn's status changes
+    after it is read here.
 
     Cost: 1 GetItem, and 4 WCU in the transaction for a record of up to 1 KB.
     """
     turn: Turn | None = get(Turn, user_id=user_id, turn_id=message.turn_id)
     if turn is None:
-        # A plain turn that runs, or another message of it was deleted before.
+        # It is a plain turn that is running, or another of its messages was deleted before.
         absent = Turn.PK.does_not_exist() | (Turn.expires_at <= int(clock.now().timestamp()))
         transaction.delete(_TURN, Turn.from_key(user_id=user_id, turn_id=message.turn_id), absent)
     elif turn.status == "running":

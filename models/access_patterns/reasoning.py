@@ -1,4 +1,4 @@
-"""The reasoning that led to messages, read by those who ask for it."""
+"""The reasoning behind messages, read only on request."""
 
 from collections.abc import Iterable
 
@@ -24,22 +24,22 @@ from models.table.reading import MAX_LIMIT, query
         ),
     ),
     budget=Budget(
-        1, 13, 0, "25 answers, each with 2 KB of reasoning; no request if none has any, one Query more for each MB"
+        1, 13, 0, "25 answers, each with 2 KB of reasoning; no request if none has any, one more Query for each MB"
     ),
     routes=(
         "GET /api/v1/conversations/{conversation_id}/messages?include=reasoning",
-        "POST /api/v1/conversations/{conversation_id}/messages with a model that wants its reasoning back",
-        "POST /api/v1/conversations/{conversation_id}/turns with a model that wants its reasoning back",
-        "POST /api/v1/conversations/{conversation_id}/messages?include=reasoning with an Idempotency-Key again",
+        "POST /api/v1/conversations/{conversation_id}/messages with a model server that requires the reasoning",
+        "POST /api/v1/conversations/{conversation_id}/turns with a model server that requires the reasoning",
+        "POST /api/v1/conversations/{conversation_id}/messages?include=reasoning with a repeated Idempotency-Key",
         "GET /api/v1/turns/{turn_id}/events?include=reasoning",
         "GET /api/v1/users/{user_id}/export",
     ),
 )
 def read_reasoning(messages: Iterable[Message]) -> None:
-    """Set `reasoning` of those messages of one conversation that have some, and not yet on them.
+    """Set `reasoning` of the messages of one conversation that have some and are not loaded with it yet.
 
-    It does not check whose the messages are: they were read for their owner. As of messages, the texts of one call are
-    8 MB at most; a reasoning that is left out, or cannot be fetched, says so in its own `unavailable`.
+    It does not check the owner: the messages were already read for that user. As with messages, one call returns at
+    most 8 MB of texts; reasoning that is left out or cannot be fetched has `unavailable` set.
     """
     wanted = {message.ts: message for message in messages if message.reasoned and message.reasoning is None}
     if not wanted:

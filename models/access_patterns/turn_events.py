@@ -40,7 +40,7 @@ _AGAIN = (
 def append_events(turn_id: str, last: EventId, texts: Sequence[str]) -> None:
     """Store consecutive pieces of an answer, or of its reasoning, the last of which is `last`. They expire after a day.
 
-    An existing batch is this one: only the turn's worker writes its events, so an acknowledgement was lost.
+    If the batch already exists, its acknowledgement was lost: only the turn's worker writes its events.
     """
     number_value("last", last.number, 1)
     number_value("last", last.part, 0)

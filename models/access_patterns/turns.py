@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 _END_ATTEMPTS = 40
 _LONGEST_LEASE = timedelta(days=1)
 
-# What is known of a turn when it ends.
+# The fields that the end of a turn may set.
 _RECORDED = (
     "provider",
     "model",
@@ -132,8 +132,8 @@ class Begun:
         2,
         6,
         8,
-        "a plain turn with a window of 20 and a message of up to 1 KB; 4 of the 8 WCU only when the activity in the "
-        "indexes changes; 2 WCU more for a streamed or background turn, 2 with limits, 2 with an idempotency key",
+        "a plain turn with a window of 20 and a message of up to 1 KB; 4 of the 8 WCU only when the activity indexes "
+        "are updated; 2 WCU more for a streamed or background turn, 2 with limits, 2 with an idempotency key",
     ),
     routes=(
         "POST /api/v1/conversations/{conversation_id}/messages",
@@ -155,7 +155,7 @@ def begin_turn(
     """Read the conversation's newest messages, take its lease and store the messages that begin the turn.
 
     Args:
-        user_id: whose conversation it must be.
+        user_id: the conversation's owner.
         conversation_id: the conversation.
         compose: returns the messages that begin the turn, given the existing ones (oldest first); none, to answer the
             existing ones. It may be called again if another writer interfered, and may raise to refuse the turn.
@@ -330,7 +330,7 @@ def end_turn(
 
     If this worker has already stored an end of this turn and only the acknowledgement was lost, that end is returned.
 
-    An answer is never lost to its reasoning: if both cannot be stored, the answer is stored alone, and says so.
+    If the answer cannot be stored with its reasoning, it is stored without, and its attributes say so.
 
     Args:
         lease: the turn's lease.
@@ -370,7 +370,7 @@ def end_turn(
             settle_reservation(transaction, lease.user_id, (conversation.conversation_id, lease.turn_id), claim, used)
         try:
             extend(transaction, conversation, messages, condition, *_release(record, claim))
-            # An answer is worth more retries than a question, and all turns of a user settle on one item.
+            # An answer is worth more retries than a question, and all turns of a user update the same allowance.
             transaction.commit(_END_ATTEMPTS if claim is not None else MAX_ATTEMPTS)
         except ConditionFailed:
             # The end is stored already, the lease is lost, or another writer appended: the header tells which.

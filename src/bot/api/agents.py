@@ -1,4 +1,4 @@
-"""Agents: what answers, and how it is configured."""
+"""Agents: which model answers, and how it is configured."""
 
 from typing import Annotated, Any, Literal
 
@@ -19,7 +19,7 @@ from models.agent import Agent
 from models.table.errors import ItemNotFound
 from models.table.reading import Page
 
-api = resource("agents", "What answers: a provider, a model, a system message, functions and settings.")
+api = resource("agents", "An agent has a provider, a model, a system message, functions and settings.")
 
 ProviderName = Literal["embedded", "openai", "echo"]
 FunctionName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
@@ -54,18 +54,18 @@ class AgentSettings(Body):
     tool_choice: Literal["auto", "none", "required"] | None = None
     parallel_tool_calls: bool | None = None
     window: Annotated[int, Field(ge=1, le=200), WHOLE] | None = Field(
-        None, description="The most messages that the model sees; 20 by default."
+        None, description="Maximum number of messages that the model sees; 20 by default."
     )
     context_tokens: Annotated[int, Field(ge=256, le=2_000_000), WHOLE] | None = Field(
-        None, description="The most tokens of context; by default 16,000, or what the embedded model has."
+        None, description="Maximum number of tokens of the context; by default 16,000, or the embedded model's limit."
     )
     images: bool | None = Field(
         None,
-        description="Whether images are sent to the model. `false`: it only learns that there was one. Not set: they "
-        "are sent; once the provider has refused images, those of earlier messages are not.",
+        description="Whether images are sent to the model. `false`: a note replaces each image. Not set: they are "
+        "sent; once the provider has refused images, notes replace those of earlier messages.",
     )
     retention_days: Annotated[int, Field(ge=1, le=36_500), WHOLE] | None = Field(
-        None, description="After how many days its conversations expire, if the deployment keeps them longer."
+        None, description="Days after which its conversations expire, if the deployment keeps them longer."
     )
 
 
@@ -95,7 +95,7 @@ class AgentCreate(Body):
 
 
 class AgentPatch(Body):
-    """Changes to an agent. A setting with null is removed; settings that are not sent stay."""
+    """Changes to an agent. A setting sent as null is removed; settings that are not sent stay unchanged."""
 
     name: Name | None = None
     description: Description | None = None

@@ -56,7 +56,7 @@ class ConversationCreate(Body):
 
 
 class ConversationPatch(Body):
-    """Changes to a conversation. In `metadata` a name with null is removed, and names that are not sent stay."""
+    """Changes to a conversation. In `metadata`, a name sent as null is removed; names that are not sent stay."""
 
     title: Title | None = None
     status: ConversationStatus | None = None
@@ -86,7 +86,7 @@ class ConversationQuery(PageQuery):
 
 
 def _list_entries(listing: Listing, read: Callable[[Position | None], Page[Conversation]]) -> dict[str, Any]:
-    """Answer a list of conversations; `read` reads it from a position on."""
+    """Answer with a list of conversations; `read` reads the page after a position."""
     after = None
     if listing.position:
         after = Position(datetime.fromisoformat(listing.position[0]), listing.position[1])
@@ -98,7 +98,7 @@ def _list_entries(listing: Listing, read: Callable[[Position | None], Page[Conve
 
 
 def _list_with_agent(agent_id: str, query: PageQuery) -> dict[str, Any]:
-    """Answer the list of the caller's conversations with one agent."""
+    """Answer with the list of the caller's conversations with one agent."""
     return _list_entries(
         Listing("agent conversations", query.cursor, agent_id=agent_id),
         lambda after: conversations.list_agent_conversations(caller().user_id, agent_id, query.limit, after=after),

@@ -91,7 +91,7 @@ def _identity(user: User) -> Iterator[Line]:
         return
     with suppress(ItemNotFound):
         found = find_identity(user.identity_hash)
-        # One that was closed meanwhile no longer belongs to the user.
+        # If it has been closed meanwhile, it no longer belongs to the user.
         if found.user_id == user.user_id:
             view = IdentityView(issuer=found.issuer, subject=found.subject, created_at=found.created_at)
             yield "identity", view.model_dump(mode="json")

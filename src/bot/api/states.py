@@ -18,7 +18,7 @@ from models.table.errors import InvalidKeyField
 
 api = resource("state", "Session and application state: any JSON under a key, with versions and an optional TTL.")
 
-# What was written under dots alone, before that was refused, can still be read and deleted.
+# Keys of dots only are refused now; values stored under them before can still be read and deleted.
 StateKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,128}$", description="The state's key.", examples=["cart"])]
 
 
@@ -48,7 +48,7 @@ class UserStatePath(Parameters):
 
 
 class NewUserStatePath(Parameters):
-    """Under which key of the caller's."""
+    """The key of a new value of the caller."""
 
     key: NewStateKey
 

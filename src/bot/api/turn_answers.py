@@ -45,7 +45,7 @@ def replay_turn(
     query: TurnQuery,
     body: MessageCreate | TurnCreate,
 ) -> Any:
-    """Answer for a turn that an earlier request with this key started; join it while it runs.
+    """Answer with the turn that an earlier request with this key started; follow it while it runs.
 
     Cost: AP-53 and AP-58, and AP-54 while it runs.
 
@@ -64,7 +64,7 @@ def replay_turn(
         return _accepted(turn.as_begun(), begun)
     turn = following.await_end(turn, _REPLAY_WAIT_SECONDS)
     if turn.status == "running":
-        raise IdempotencyInProgress("The first request with this key is still running; ask again.", retry_after=2)
+        raise IdempotencyInProgress("The first request with this key is still running; retry it.", retry_after=2)
     return answer_end(following.ended_event(turn, reasoning=query.reasoning), reasoning=query.reasoning), 201
 
 

@@ -62,7 +62,7 @@ def run(path: ConversationPath, query: TurnQuery, body: TurnCreate) -> Any:
 
 @api.get("/turns/<turn_id>", responses=answers({200: TurnView}, 404), summary="Read a turn")
 def read(path: TurnPath) -> dict[str, Any]:
-    """The state of a turn, running or ended. One whose worker died is `interrupted`."""
+    """The status of a turn, running or ended. A turn whose worker died is `interrupted`."""
     return show_turn(following.find_turn(caller().user_id, path.turn_id)).model_dump(mode="json")
 
 

@@ -58,7 +58,7 @@ IntegrationPatch = Annotated[
 
 
 class UserPatch(Body):
-    """Changes to a user. In the maps a name with null is removed, and names that are not sent stay."""
+    """Changes to a user. In the maps, a name sent as null is removed; names that are not sent stay."""
 
     email: Email | None = None
     name: Name | None = None
@@ -162,7 +162,7 @@ def _sealed(user_id: str, details: Mapping[str, IntegrationDetails | None]) -> d
 def delete(path: UserPath) -> Response:
     """Also deletes everything that belongs to them: keys, agents, conversations, messages and state.
 
-    204 if everything is removed. 202 if that takes longer: it is unreachable at once; `Location` shows the progress;
-    if the caller is the deleted user, only an administrator can read that.
+    204 if everything is removed. 202 if that takes longer: it is unreachable at once; `Location` shows the progress,
+    which only an administrator can read if the caller is the deleted user.
     """
     return deleted(services().erasures.user(reachable(path.user_id), asked_by=caller().user_id))

@@ -1,8 +1,8 @@
-"""Keeps what a turn streams, in batches, so that a client can go on at any process. See `docs/turns.md`.
+"""Stores what a turn streams, in batches, so that a client can resume from any process. See `docs/turns.md`.
 
-A batch is written when it is half a second old or holds 4 KB of text: about two writes a second, one more for each 4 KB
-and one for each change between reasoning and text, however fast the model speaks. Between two batches a client is ahead
-of the table; a worker that dies takes at most that much with it.
+A batch is written when it is half a second old or has 4 KB of text: about two writes a second, one more for each 4 KB
+and one for each change between reasoning and text, however fast the model is. Between two batches, a live client is
+ahead of the table; if the worker dies, at most that much is lost.
 """
 
 import logging
@@ -21,13 +21,13 @@ _MOST_PIECES = 200
 
 
 class EventLog(Protocol):
-    """Where the pieces of an answer go, each with the next number."""
+    """Stores the pieces of an answer, each with the next id."""
 
     def add(self, event: EventId, text: str) -> None:
         """Take the next piece."""
 
     def tick(self) -> None:
-        """Write what is due; called several times a second while nothing comes."""
+        """Write what is due; called several times a second while the model is silent."""
 
     def close(self) -> None:
         """Write what is left."""
@@ -37,7 +37,7 @@ class NoLog:
     """For a plain turn: nobody can follow it, and it costs nothing."""
 
     def add(self, event: EventId, text: str) -> None:
-        """Forget it."""
+        """Discard it."""
 
     def tick(self) -> None:
         """Do nothing."""
@@ -79,14 +79,14 @@ class TableLog:
 
     def _write(self) -> None:
         try:
-            # A batch has pieces of one kind, numbered without a gap. A turn changes from reasoning to text about once.
+            # A batch has pieces of one kind, numbered without a gap. A turn usually has reasoning first, then text.
             for _, run in groupby(self._pieces[:], key=lambda piece: piece[0].part and piece[0].number):
                 batch = list(run)
                 append_events(self._turn_id, batch[-1][0], [text for _, text in batch])
                 del self._pieces[: len(batch)]
         except Exception:
-            # Tried again with the next piece. Who follows waits so long, or reads the whole text at the end; but what
-            # is passed on and not stored must stay below what the end of an orphan is numbered after.
+            # Retried with the next piece; followers wait, or read the whole text at the end. But there must never be
+            # more unstored events than the numbering of an orphaned turn's end allows for.
             log.warning("could not store events of %s", self._turn_id, exc_info=True)
             if len(self._pieces) >= MOST_UNSTORED:
                 raise

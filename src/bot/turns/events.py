@@ -1,4 +1,4 @@
-"""What happens in a turn, in order: one start, deltas, one end. Each event has an id, whose number counts from 1."""
+"""The events of a turn, in order: one start, deltas, one end. Each has an id, whose number counts from 1."""
 
 from dataclasses import dataclass
 
@@ -30,7 +30,7 @@ class AnswerDelta:
 
 @dataclass(frozen=True, slots=True)
 class ReasoningDelta:
-    """The next piece of what the model reasons; its id is a part of the event before, so that texts keep theirs."""
+    """The next piece of the model's reasoning; its id is a part of the event before it, so texts have no gaps."""
 
     text: str
     id: EventId
@@ -38,7 +38,7 @@ class ReasoningDelta:
 
 @dataclass(frozen=True, slots=True)
 class TurnEnded:
-    """How the turn ended, after that was stored. `error` says what went wrong, None for a completed turn."""
+    """The end of the turn, once it is stored. `error` is what went wrong; None for a completed turn."""
 
     turn: Turn
     input: tuple[Message, ...]
@@ -47,7 +47,7 @@ class TurnEnded:
 
     @property
     def id(self) -> EventId:
-        """The last one of the turn."""
+        """The last event id of the turn."""
         return EventId(int(self.turn.last_event or 1))
 
 

@@ -1,4 +1,4 @@
-"""Turns seen from outside, by any process: how one stands, what it said since, and how to make it stop."""
+"""Turns as any process can see them: read the status, follow the stream, cancel."""
 
 import time
 from collections.abc import Iterator
@@ -19,9 +19,9 @@ _WHOLE_REASONING, _WHOLE_TEXT = EventId(1, 1), EventId(2)
 
 
 def find_turn(user_id: UserId, turn_id: str) -> Turn:
-    """Return a turn as it stands; one whose worker died is reconciled first.
+    """Return a turn with its current status; it is reconciled first if its worker died.
 
-    Cost: AP-53; AP-54 while it runs. AP-53 again before a turn is said not to be there.
+    Cost: AP-53, twice if the turn is not found; AP-54 while it runs.
 
     Raises:
         ItemNotFound: the user has no such turn.
@@ -29,17 +29,17 @@ def find_turn(user_id: UserId, turn_id: str) -> Turn:
     try:
         turn = get_turn(user_id, turn_id)
     except ItemNotFound:
-        # A plain turn has no record while it runs and no lease when it has ended: one that ended between the two reads
-        # has been seen in neither. By now it has its record.
+        # A plain turn has no record while it runs and no lease once it has ended: one that ended between the two reads
+        # was found by neither. By now it has a record.
         turn = get_turn(user_id, turn_id)
     return reconcile_turn(turn) if turn.status == "running" else turn
 
 
 def cancel_turn(user_id: UserId, turn_id: str, leases: LeaseKeeper, patience: float) -> Turn:
-    """Make a turn stop, and return it as it then stands: still running, if its worker does not answer in time.
+    """Cancel a turn and return it; it is still `running` if its worker does not stop within `patience` seconds.
 
-    A turn that ended before stays as it is. What cancelled it is one conditional write: after it, the turn cannot
-    complete, and before it, nothing is cancelled.
+    A turn that has already ended does not change. The cancellation is one conditional write: the turn can complete
+    before it, but not after it.
 
     Cost: AP-53, AP-54 and AP-55, and AP-54 again until the turn has ended.
 
@@ -57,9 +57,9 @@ def cancel_turn(user_id: UserId, turn_id: str, leases: LeaseKeeper, patience: fl
 
 
 def await_end(turn: Turn, seconds: float) -> Turn:
-    """Wait for the end of a turn that may still run, and return it as it then stands; running, if the time is up.
+    """Wait up to `seconds` for a turn to end, and return it; it is still `running` if the time is up.
 
-    Cost: AP-54, at first ten times a second and then once.
+    Cost: AP-54, at first ten times a second, later once a second.
 
     Raises:
         ItemNotFound: it was deleted with its conversation.
@@ -73,7 +73,7 @@ def await_end(turn: Turn, seconds: float) -> Turn:
 
 
 def ended_event(turn: Turn, *, reasoning: bool = False) -> TurnEnded:
-    """Return how a turn ended, as it was reported when it did; with `reasoning`, its messages have theirs.
+    """Return the last event of an ended turn, as it was sent at the time; with `reasoning`, its messages include it.
 
     Cost: AP-58; AP-44 with `reasoning`.
     """
@@ -99,7 +99,7 @@ def has_more(turn: Turn, after: EventId) -> bool:
 
 
 def follow_turn(turn: Turn, after: EventId, *, reasoning: bool = False) -> Iterator[TurnEvent | None]:
-    """Yield the events of a turn after `after`, to its end; None now and then while nothing happens.
+    """Yield the events of a turn after `after`, to its end; None as a keep-alive while nothing happens.
 
     Pieces of reasoning are left out unless `reasoning`. If the turn was not streamed, or its events have expired and
     `after` is its start, the text comes as one event at the end, and so does the reasoning.
@@ -112,7 +112,7 @@ def follow_turn(turn: Turn, after: EventId, *, reasoning: bool = False) -> Itera
         after = STARTED
     sent_at = time.monotonic()
     while True:
-        # The state first: what had been streamed when the turn had ended is all there is.
+        # The status is read before the events: once a turn has ended, no more events are added.
         running = turn.status == "running"
         for event, text in streamed(turn.turn_id, after):
             if not turn.has_event(event):

@@ -1,4 +1,4 @@
-"""What a turn asks the model for: of which provider, with whose credentials, in view of what."""
+"""The model requests of turns: the provider, the credentials and the context."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -21,23 +21,23 @@ from models.table.tenancy import UserId
 
 WINDOW = 20
 CONTEXT_TOKENS = 16_000
-# What a context leaves for the answer where the agent sets no max_tokens; never more than half of it.
+# Tokens of the context reserved for the answer if the agent sets no max_tokens; never more than half of it.
 ANSWER_TOKENS = 512
 
 
 class ModelRequests:
-    """Makes the requests to models; one for a process."""
+    """Builds the requests to models; one per process."""
 
     def __init__(self, providers: Providers, vault: Vault, *, embedded_context: int) -> None:
-        """Take who can be asked; `embedded_context` is the embedded model's context, in tokens."""
+        """Take the available providers; `embedded_context` is the embedded model's context, in tokens."""
         self._providers = providers
         self._vault = vault
         self._embedded_context = embedded_context
 
     def provider(self, agent: Agent, user_id: UserId) -> Provider:
-        """Return who answers for an agent in a user's turn.
+        """Return the provider for an agent in a user's turn.
 
-        Cost: AP-02 where the credentials are a user's own, or their owner's.
+        Cost: AP-02 if the credentials are a user's own, or the agent owner's.
 
         Raises:
             NotConfigured: this deployment has no such provider.
@@ -45,7 +45,7 @@ class ModelRequests:
             SecretsUnavailable: KMS does not answer.
         """
         try:
-            # The others take no credentials, whatever the agent says.
+            # Other providers take no credentials, whatever the agent's settings say.
             if agent.provider != "openai":
                 return self._providers.get(agent.provider)
             if agent.user_id != user_id:
@@ -58,7 +58,7 @@ class ModelRequests:
             raise NotConfigured(f"This deployment has no provider '{agent.provider}'.") from error
 
     def request(self, agent: Agent, provider: Provider, begun: Begun) -> ModelRequest:
-        """Return what the provider is asked in a turn that has begun."""
+        """Return the model request of a turn that has begun."""
         settings = dict(agent.settings)
         tools = tuple(agent.functions or ()) if provider.supports_tools else ()
         asked = asked_of(begun.earlier, begun.messages)
@@ -76,7 +76,7 @@ class ModelRequests:
         return ModelRequest(agent.model, context, tools=tools, asked=asked, reasoning=reasoning, **settings)
 
     def estimate(self, agent: Agent, earlier: Sequence[Message], current: Sequence[Message], older: bool) -> int:
-        """Return the most tokens that a turn is expected to take: its context as we count it, and its answer."""
+        """Return an upper estimate of the tokens of a turn: its context as we count it, plus its longest answer."""
         tools = tuple(agent.functions or ())
         context = self._context(agent, tools, earlier, current, older=older)
         answer = agent.settings.get("max_tokens") or LONGEST_ANSWER

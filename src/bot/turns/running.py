@@ -1,4 +1,4 @@
-"""One turn while it runs: the model is asked, what it says is passed on, and the end is stored before it is told."""
+"""One running turn: asks the model, passes the answer on, and stores the end before announcing it."""
 
 import logging
 import time
@@ -32,11 +32,11 @@ log = logging.getLogger(__name__)
 
 _LONGEST_PIECE = 16_384
 _STOPPED = "The worker that ran this turn was stopped."
-_UNSTORED = "DynamoDB did not take the end of this turn."
+_UNSTORED = "The end of this turn could not be stored in DynamoDB."
 
 
 class RunningTurn:
-    """A turn that has begun: what it has said, and what its record will say. Run once, by one thread."""
+    """A turn that has begun: its answer so far, and the fields of its record. Run once, by one thread."""
 
     def __init__(
         self,
@@ -47,9 +47,9 @@ class RunningTurn:
         recovery: TurnRecovery,
         events: EventLog,
     ) -> None:
-        """Take the turn, whose lease `leases` holds.
+        """Prepare a turn whose lease `leases` keeps.
 
-        `recovery` takes it where its end cannot be stored; `events` is where what it says can be followed.
+        If its end cannot be stored, `recovery` takes over; `events` stores the stream for clients that follow it.
         """
         self._begun = begun
         self._agent = agent
@@ -65,7 +65,7 @@ class RunningTurn:
         self._last = STARTED
 
     def run(self) -> Generator[TurnEvent, None, None]:
-        """Run the turn to its end, and give what happens; its lease is released then."""
+        """Run the turn to its end and yield its events; its lease is released at the end."""
         lease = self._begun.lease
         try:
             yield TurnStarted(
@@ -95,7 +95,7 @@ class RunningTurn:
                     else:
                         ended = self._complete(event)
         except GeneratorExit:
-            # Numbered as an orphan's end: nobody hears this one.
+            # Numbered like an orphaned turn's end, because nobody receives this one.
             numbered = {"last_event": self._ending()["last_event"] + MOST_UNSTORED}
             self._end("interrupted", unfinished(self._text, "turn_interrupted", _STOPPED) | numbered)
             raise
@@ -103,13 +103,13 @@ class RunningTurn:
             ended = self._fail(LeaseLost(self._begun.lease.turn_id)) if held.lost.is_set() else self._cancel()
         except Exception as error:
             ended = self._fail(error)
-        ended = ended or self._fail(ProviderIncomplete("The model gave no end."))
-        # Who hears of the end may never come back for more.
+        ended = ended or self._fail(ProviderIncomplete("The provider's answer ended without a completion."))
+        # The consumer may never resume this generator after the last event.
         self._leases.release(self._begun.lease)
         yield ended
 
     def _ask(self) -> Generator[TextDelta | ReasoningDelta | Completion, None, None]:
-        """Ask the model. Fills the turn's record with what is known of the run."""
+        """Ask the model; also sets the turn's provider, model and request."""
         provider = self._model_requests.provider(self._agent, self._begun.lease.user_id)
         self._record |= {"provider": provider.name, "model": self._agent.model}
         self._request = self._model_requests.request(self._agent, provider, self._begun)
@@ -118,7 +118,7 @@ class RunningTurn:
             yield from provider.stream(self._request)
         finally:
             log.info(
-                "turn %s asked %s/%s for %.1f s",
+                "turn %s: the request to %s/%s took %.1f s",
                 self._begun.lease.turn_id,
                 provider.name,
                 self._agent.model,
@@ -148,19 +148,19 @@ class RunningTurn:
         record = unfinished(self._text, reported.code, reported.detail, **more)
         turn = self._end("failed", record)
         if turn.status == "completed":
-            # What failed was only to hear that the end was stored.
+            # The end was stored; only its acknowledgement was lost.
             return TurnEnded(turn, self._begun.messages, tuple(self._stored))
         return TurnEnded(turn, self._begun.messages, (), reported)
 
     def _end(self, status: TurnEnd, record: dict[str, Any]) -> Turn:
         """Store how an unfinished turn ended, as far as that is possible.
 
-        Without the lease, the worker that took it has done so. Without the table, it is interrupted as soon as the
-        table is there again, or by the next one, when the lease has run out.
+        If the lease is lost, the worker that took it has stored an end. If the table is unavailable, the turn is
+        recorded as interrupted once it is available again, or by a later request once the lease has expired.
         """
         turn_id = self._begun.lease.turn_id
         if self._text or self._reasoning:
-            # What was heard was paid for, though the provider did not get to say how much it was.
+            # What was received has been paid for, although the provider has not reported the usage.
             self._count()
         try:
             self._log.close()
@@ -190,7 +190,7 @@ class RunningTurn:
         return ReasoningEvent(text, self._last)
 
     def _count(self, *calls: str) -> None:
-        """Count the tokens ourselves, of a turn for which the provider has not said them."""
+        """Count the tokens ourselves if the provider has not reported them."""
         if self._request is not None and "input_tokens" not in self._record:
             model = self._request.model
             self._record["input_tokens"] = size_of(self._request.messages, self._request.tools, model)
@@ -202,7 +202,7 @@ class RunningTurn:
 
 
 def _pieces(text: str) -> Iterator[str]:
-    """Divide a text that would not fit in an item with others."""
+    """Split a text that is too large for an item with others."""
     for start in range(0, len(text), _LONGEST_PIECE):
         yield text[start : start + _LONGEST_PIECE]
 
@@ -210,7 +210,7 @@ def _pieces(text: str) -> Iterator[str]:
 def _answer(completion: Completion) -> list[Draft]:
     drafts = []
     text = completion.text or completion.refusal
-    # A small model now and then has nothing to say. That is an answer too, and the caller sees that it is empty.
+    # Small models sometimes return nothing. That is stored as an empty answer, which the caller sees.
     if text or not completion.tool_calls:
         notes: dict[str, Any] = (
             {} if completion.finish_reason == "stop" else {"finish_reason": completion.finish_reason}

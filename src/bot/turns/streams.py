@@ -19,7 +19,7 @@ class TurnStreams:
     """The threads on which streamed and background turns run."""
 
     def __init__(self, threads: int) -> None:
-        """Take how many turns may run at once."""
+        """Allow `threads` turns to run at once."""
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="turn")
         self._room = threading.Semaphore(threads)
 

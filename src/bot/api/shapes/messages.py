@@ -24,7 +24,7 @@ class Unavailable(View):
 class MessageView(View):
     """A message. `content` is text, or the list of typed parts of a message of type `parts`.
 
-    It is null if `unavailable` says why.
+    It is null if the text is unavailable; `unavailable` says why.
     """
 
     id: MessageId
@@ -36,17 +36,17 @@ class MessageView(View):
     unavailable: Unavailable | None = Field(description="Null unless a large text is unavailable.")
     attributes: dict[str, Json] = Field(
         description="For a function call `is_function_call`, `function_name` and `call_id`; for an answer that was cut "
-        "off, its `finish_reason`; `reasoning_left_out` if the reasoning was too large to be stored beside the answer."
+        "off, its `finish_reason`; `reasoning_left_out` if the reasoning was too large to be stored with the answer."
     )
     turn_id: TurnId | None
     llm_response_id: str | None
     created_at: Moment
     reasoning: str | None = Field(
-        description="What the model reasoned before this answer; null unless asked for with `include=reasoning`, or if "
-        "the model gave none."
+        description="The model's reasoning before this answer; null without `include=reasoning`, or if the model gave "
+        "none."
     )
     reasoning_unavailable: Unavailable | None = Field(
-        description="Null unless the reasoning was asked for, is large, and is unavailable."
+        description="Null unless the reasoning was requested, is large, and is unavailable."
     )
 
 
@@ -72,7 +72,7 @@ def _content(message: Message) -> Any:
 
 
 def show_message(message: Message, *, reasoning: bool = False) -> MessageView:
-    """Return a message as the API shows one; with `reasoning`, with that which was read with it."""
+    """Return a message as the API shows one; with `reasoning`, with the reasoning that was read."""
     given = message.reasoning if reasoning else None
     why = show_unavailable(given) if given else None
     return MessageView(
