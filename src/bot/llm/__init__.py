@@ -1,4 +1,4 @@
 """Model providers behind one small interface; the only importer of the `openai` SDK.
 
-`types` is what the rest of the application sees, `providers` is where it gets a provider from, `tokens` counts.
+`types` has the interface, `providers` returns a provider by name, `tokens` counts tokens.
 """

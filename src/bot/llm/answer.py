@@ -1,4 +1,4 @@
-"""One answer, put together from the chunks of a Chat Completions stream."""
+"""Assembles an answer from the chunks of a Chat Completions stream."""
 
 from bot.errors import ProviderError, ProviderIncomplete
 
@@ -6,8 +6,8 @@ from .characters import CharacterJoiner, whole_characters
 from .tool_calls import ToolCallJoiner
 from .types import Completion, FinishReason, ReasoningDelta, TextDelta, Usage
 
-# What compatible servers call the four ways in which an answer is whole. Everything else ("abort" of vLLM, "error" of
-# OpenRouter and Mistral, DeepSeek's "insufficient_system_resource") means that it is not.
+# The finish reasons with which compatible servers end a complete answer. Any other ("abort" of vLLM, "error" of
+# OpenRouter and Mistral, DeepSeek's "insufficient_system_resource") means that it is incomplete.
 _FINISHED: dict[str, FinishReason] = {
     "stop": "stop",
     "eos": "stop",
@@ -24,33 +24,33 @@ _FINISHED: dict[str, FinishReason] = {
 
 
 class _Text:
-    """A text that comes in pieces, each of whole characters."""
+    """A text that arrives in pieces; `add` returns whole characters only."""
 
     def __init__(self) -> None:
         self._characters = CharacterJoiner()
         self._pieces: list[str] = []
 
     def add(self, piece: str) -> str:
-        """Take a piece and return what it adds to the text."""
+        """Add a piece, and return the text that it completes."""
         if text := self._characters.add(piece):
             self._pieces.append(text)
         return text
 
     @property
     def rest(self) -> str:
-        """What ends the text if no more pieces come, mostly `""`."""
+        """The end of the text if no more pieces come, usually `""`."""
         return self._characters.rest
 
     @property
     def whole(self) -> str:
-        """All of the text."""
+        """The complete text."""
         return "".join(self._pieces) + self.rest
 
 
 class Answer:
-    """Collects chunks; knows whether the answer is whole.
+    """Collects chunks, and knows whether the answer is complete.
 
-    A chunk is trusted in nothing: a field of an unexpected type is passed over, as if it had not been sent.
+    Chunks are not trusted: a field of an unexpected type is ignored.
     """
 
     def __init__(self, requested_model: str, *, provider: str = "The model provider", salt: str = "") -> None:
@@ -66,20 +66,20 @@ class Answer:
 
     @property
     def begun(self) -> bool:
-        """Whether anything has come."""
+        """Whether a chunk has been received."""
         return self._begun
 
     @property
     def finished(self) -> bool:
-        """Whether the provider has said why the model stopped: nothing of the answer itself can follow."""
+        """Whether the finish reason has been received; no more of the answer itself can follow."""
         return self._finish_reason is not None
 
     def add(self, chunk: dict[str, object]) -> list[TextDelta | ReasoningDelta]:
-        """Take one chunk and return the deltas that it adds, often none or one."""
+        """Add a chunk and return its deltas, usually none or one."""
         self._begun = True
         if isinstance(response_id := chunk.get("id"), str) and response_id:
             self._response_id = self._response_id or whole_characters(response_id)
-        # llama.cpp names the path of the weights' file on its own disk: not a model's name, and nobody's business.
+        # llama.cpp sends the path of its weights file, which is not a model's name and should not be disclosed.
         if isinstance(model := chunk.get("model"), str) and model and not model.startswith("/"):
             self._model = whole_characters(model)
         self._usage = _usage(chunk.get("usage")) or self._usage
@@ -103,15 +103,15 @@ class Answer:
         return _deltas(self._reasoning.add(_reasoning(delta)), self._text.add(_content(delta.get("content"))))
 
     def rest(self) -> list[TextDelta | ReasoningDelta]:
-        """Return the last deltas: U+FFFD for half a character that is held back although no chunk follows."""
+        """Return the last deltas: U+FFFD for half a character whose other half never came."""
         return _deltas(self._reasoning.rest, self._text.rest)
 
     def completion(self) -> Completion:
-        """Return the whole answer.
+        """Return the complete answer.
 
         Raises:
-            ProviderIncomplete: The stream ended without a finish reason, or with one that says it was cut.
-            ProviderError: The function calls cannot be run: none came though announced, or one has no name.
+            ProviderIncomplete: The stream ended without a finish reason, or with one that means it was cut off.
+            ProviderError: The finish reason announces function calls but there are none, or a call has no name.
         """
         if self._finish_reason is None:
             raise self._failure(ProviderIncomplete, "ended its stream before the answer was complete")
@@ -120,9 +120,9 @@ class Answer:
             raise self._failure(ProviderIncomplete, f"broke the answer off: {self._finish_reason[:100]!r}")
         calls = self._calls.calls()
         if any(not call.name.strip() for call in calls):
-            raise self._failure(ProviderError, "sent a function call without a function's name")
+            raise self._failure(ProviderError, "sent a function call without a name")
         if finish_reason == "tool_calls" and not calls:
-            raise self._failure(ProviderError, "announced function calls and sent none")
+            raise self._failure(ProviderError, "announced function calls but sent none")
         # Some servers, and OpenAI itself after a forced choice, report "stop" although the model waits for results.
         if finish_reason == "stop" and calls:
             finish_reason = "tool_calls"
@@ -142,13 +142,13 @@ class Answer:
 
 
 def _deltas(reasoning: str, text: str) -> list[TextDelta | ReasoningDelta]:
-    """Return what one chunk adds; a model reasons before it speaks."""
+    """Return the deltas of one chunk, reasoning first."""
     added: list[TextDelta | ReasoningDelta] = [ReasoningDelta(reasoning)] if reasoning else []
     return [*added, TextDelta(text)] if text else added
 
 
 def _reasoning(delta: dict[str, object]) -> str:
-    """Return the reasoning in a delta, from the first field that has some.
+    """Return the reasoning in a delta, from the first field that is not empty.
 
     DeepSeek, llama.cpp, SGLang, Qwen and older vLLM stream `reasoning_content`; OpenRouter, Groq, Ollama and newer vLLM
     `reasoning`. Some send the same text under both names.
@@ -167,7 +167,7 @@ def _content(content: object) -> str:
 
 
 def _parts(content: object, kind: str) -> list[dict[str, object]]:
-    # Mistral's reasoning models stream lists of typed parts: those of type text are the answer, thinking is not.
+    # Mistral's reasoning models stream lists of typed parts: `text` parts are the answer, `thinking` parts are not.
     parts = content if isinstance(content, list) else []
     return [part for part in parts if isinstance(part, dict) and part.get("type") == kind]
 

@@ -1,4 +1,4 @@
-"""Function calls of the past: their arguments as JSON objects, and calls told in words where none may stand."""
+"""Past function calls: their arguments as JSON objects, and calls as plain text where requests cannot have calls."""
 
 import json
 import re
@@ -15,9 +15,9 @@ _HALF_CHARACTER = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def as_object(arguments: str) -> str:
-    """Return the arguments of a call as the text of a JSON object: servers parse them, and refuse what is none.
+    """Return the arguments of a call as the text of a JSON object: servers parse them, and refuse anything else.
 
-    Arguments that are an object stay as they are written; anything else is wrapped in one that says what it is.
+    Arguments that are an object stay as they were written; anything else is wrapped in one that says what it is.
     """
     if not arguments.strip():
         return "{}"
@@ -31,19 +31,19 @@ def as_object(arguments: str) -> str:
 
 
 def result_text(result: ChatMessage | None) -> str:
-    """Return what a function gave back, in words where it is nothing."""
+    """Return the result of a function, or a sentence that says that there is none."""
     return NO_RESULT if result is None else joined(pieces_of(result)) or EMPTY_RESULT
 
 
 def call_as_text(call: ToolCall, result: ChatMessage | None) -> str:
-    """Return a call and what came of it in words."""
+    """Return a call and its result as plain text."""
     outcome = "gave no result" if result is None else f"returned: {result_text(result)}"
     name = whole_characters(call.name.strip()) or "(without a name)"
     return f"[The function {name} was called with {whole_characters(call.arguments.strip()) or '{}'} and {outcome}]"
 
 
 def result_as_text(result: ChatMessage) -> str:
-    """Return a result whose call is not there in words."""
+    """Return a result whose call is missing as plain text."""
     return f"[A function returned: {result_text(result)}]"
 
 

@@ -1,7 +1,7 @@
-"""HTTP clients for the providers: how long to wait, how many connections, what goes out with a request.
+"""HTTP clients for the providers: timeouts, connection limits, and the headers that are sent.
 
-Importing this takes a while, and so does reading the certificates: `bot.llm.providers` does both when a provider of
-models is first asked for.
+Importing this module and reading the certificates take a while; `bot.llm.providers` does both when a model provider is
+first needed.
 """
 
 import ssl
@@ -18,17 +18,17 @@ _CONNECT_TIMEOUT = 10.0
 _LONGEST_ERROR_PAGE = 256 * 1024
 _LONGEST_WAIT_FOR_ERROR_PAGE = 10.0
 _POOL_LIMITS = httpx2.Limits(
-    # A stream holds its connection from the first byte to the last. The number of threads is what limits them; the
-    # pool is only wide enough never to be the reason that one waits.
+    # A stream holds its connection from the first byte to the last. The number of threads limits the streams; the pool
+    # is large enough that none of them waits for a connection.
     max_connections=1000,
     max_keepalive_connections=128,
-    # Long enough to span two turns of a talk, shorter than what load balancers allow (60 s at AWS).
+    # Longer than the usual pause between two turns, shorter than the idle timeout of load balancers (60 s on AWS).
     keepalive_expiry=45.0,
 )
 _NO_KEEPALIVE = httpx2.Limits(max_connections=1000, max_keepalive_connections=0)
 
-# What may go out with somebody's own key. The SDK adds OPENAI_ORG_ID, OPENAI_PROJECT_ID and OPENAI_CUSTOM_HEADERS of
-# this process's environment to every request; those are the deployment's, and may be secrets.
+# The only headers that are sent with a user's own key. The SDK adds OPENAI_ORG_ID, OPENAI_PROJECT_ID and
+# OPENAI_CUSTOM_HEADERS from the environment to every request; those are the deployment's, and may be secrets.
 _NEUTRAL_HEADERS = frozenset(
     {
         *("host", "connection", "transfer-encoding", "user-agent", "authorization", "idempotency-key"),
@@ -38,10 +38,10 @@ _NEUTRAL_HEADERS = frozenset(
 
 
 class Clients:
-    """The clients of a process, one for each way to a provider; they share the certificates."""
+    """The clients of a process, one for each kind of connection; they share the certificates."""
 
     def __init__(self, silence: float) -> None:
-        """Make them, for providers that may be silent for so many seconds; no request goes out."""
+        """Create the clients, which let a provider be silent for `silence` seconds; sends no request."""
         # Reading the certificates takes 40 ms.
         tls: ssl.SSLContext = httpx2.create_ssl_context()
         self.deployment = deployment_client(tls, silence)
@@ -77,7 +77,7 @@ def guarded_client(tls: ssl.SSLContext, silence: float) -> httpx2.Client:
 
 
 def loopback_client(tls: ssl.SSLContext, silence: float) -> httpx2.Client:
-    """Return the client for the embedded model: past any proxy, which could not reach this machine's loopback."""
+    """Return the client for the embedded model: without a proxy, which could not reach this machine's loopback."""
     return _neutral(_client(silence, verify=tls, limits=_POOL_LIMITS, trust_env=False))
 
 
@@ -95,9 +95,9 @@ def _client(
         transport=transport,
         trust_env=trust_env,
         timeout=timeouts(silence),
-        # A redirect would carry the key to wherever it points.
+        # A redirect would send the key to wherever it points.
         follow_redirects=False,
-        # One client serves many users; a cookie that one of them was given would go out with the next one's request.
+        # One client serves many users; a cookie set for one of them would be sent with another's request.
         cookies=CookieJar(policy=DefaultCookiePolicy(allowed_domains=())),
     )
     client.event_hooks = {"response": [_bound_error_page]}
@@ -116,7 +116,7 @@ def _keep_neutral_headers(request: httpx2.Request) -> None:
 
 
 class _BoundedStream(httpx2.SyncByteStream):
-    """A body that ends in an error when it becomes too long, or takes too long."""
+    """A body that raises an error if it is too long, or takes too long."""
 
     def __init__(self, stream: httpx2.SyncByteStream) -> None:
         self._stream = stream
@@ -134,6 +134,6 @@ class _BoundedStream(httpx2.SyncByteStream):
 
 
 def _bound_error_page(response: httpx2.Response) -> None:
-    # The SDK reads an error's body to its end before it looks at it, and a user's server need not have one.
+    # The SDK reads the whole body of an error response, and that of a user's server may never end.
     if response.status_code >= 300 and isinstance(response.stream, httpx2.SyncByteStream):
         response.stream = _BoundedStream(response.stream)

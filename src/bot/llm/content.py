@@ -1,6 +1,6 @@
-"""What a message of the context holds: texts and images, each with the stored message that it came from.
+"""The content of a message in the context: texts and images, each with the stored message that it came from.
 
-Told in text is what a model cannot be given as it is. Such a note stands in square brackets, in the user's message.
+What cannot be sent to a model as it is becomes a note, in square brackets, in the user's message.
 """
 
 from collections.abc import Collection, Sequence
@@ -13,7 +13,7 @@ _LONGEST_ADDRESS = 300
 
 
 class Piece(NamedTuple):
-    """One part of a message, and the id of the stored message that it came from (`""` for a note of ours)."""
+    """One part of a message, and the id of the stored message that it came from (`""` for a note)."""
 
     part: dict[str, object]
     source: str
@@ -25,11 +25,11 @@ class Piece(NamedTuple):
 
 
 def pieces_of(message: ChatMessage, shown: Collection[str] | None = None) -> list[Piece]:
-    """Return what a message holds, without what is blank; what no model takes is told in text.
+    """Return the parts of a message that are not blank; a note replaces each part that a model does not accept.
 
     Args:
         message: The message.
-        shown: The ids of the stored messages whose images stay as they are; None for all. Only a user shows images.
+        shown: The ids of the stored messages whose images are kept, None for all; only a user's images are kept.
     """
     if isinstance(message.content, str):
         return _texts(message.content, message.sources[0] if message.sources else "")
@@ -46,12 +46,12 @@ def pieces_of(message: ChatMessage, shown: Collection[str] | None = None) -> lis
 
 
 def joined(pieces: Sequence[Piece]) -> str:
-    """Return the texts of pieces as one text, images told in it."""
+    """Return the pieces as one text, with a note for each image."""
     return "\n\n".join(_named(piece.part) if piece.text is None else piece.text for piece in pieces)
 
 
 def user_message(pieces: Sequence[Piece]) -> ChatMessage:
-    """Return a user's message that holds `pieces`, which are not empty."""
+    """Return a user's message that consists of `pieces`, at least one."""
     parts, sources = [piece.part for piece in pieces], tuple(piece.source for piece in pieces)
     if len(pieces) == 1 and pieces[0].text is not None:
         return ChatMessage("user", pieces[0].text, sources=sources)
@@ -59,7 +59,7 @@ def user_message(pieces: Sequence[Piece]) -> ChatMessage:
 
 
 def sent_content(message: ChatMessage) -> str | list[dict[str, object]] | None:
-    """Return a message's content as it is sent: parts only where one is no text, which not every server takes apart."""
+    """Return a message's content as it is sent: as one text if possible, since some servers accept no parts."""
     content = message.content
     if not isinstance(content, list):
         return content
@@ -68,7 +68,7 @@ def sent_content(message: ChatMessage) -> str | list[dict[str, object]] | None:
 
 
 def images_of(message: ChatMessage) -> list[Piece]:
-    """Return the images that a message shows."""
+    """Return the images of a message."""
     if not isinstance(message.content, list):
         return []
     sources = (*message.sources, *[""] * len(message.content))
@@ -93,6 +93,6 @@ def _named(part: dict[str, object]) -> str:
     if part.get("type") != "image_url":
         return f"[A part of the type {str(part.get('type'))[:40]!r}, which you cannot be given.]"
     address = _address(part)
-    # The image itself, in base64, says nothing to a reader.
+    # The image itself, in base64, would tell the model nothing.
     address = address.partition(",")[0] if address.startswith("data:") else address
     return f"[An image that you cannot look at: {address[:_LONGEST_ADDRESS] or 'its address is missing'}]"

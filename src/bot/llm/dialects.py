@@ -1,8 +1,8 @@
-"""What differs between servers that all speak Chat Completions, and how the difference is learnt.
+"""The differences between servers that all speak Chat Completions, and how they are learned.
 
-A few differences show in the address. The rest shows in a refusal: the server names the field that it will not take.
-Such a request did not run, so it is sent once more in the other form, and the form is remembered for that server and
-model. A table of model names would be out of date with the next model.
+A few differences can be told from the address. The others show in a refusal: the server names the field that it does
+not accept. A refused request did not run, so it is sent again in the other form, which is remembered for that server
+and model. A table of model names would be out of date with the next model.
 """
 
 import re
@@ -18,9 +18,9 @@ from .types import ModelRequest
 
 TokenLimitField = Literal["max_completion_tokens", "max_tokens"]
 
-# OpenAI's own models refuse `max_tokens` from o1 and gpt-5 on. Elsewhere `max_tokens` is what everybody reads: Ollama
-# passes over `max_completion_tokens` without a word (its issue 7125), llama.cpp did until February 2026 (its pull
-# request 19831), and an ignored limit means an answer without an end. Bedrock documents `max_completion_tokens`.
+# OpenAI's own models refuse `max_tokens` from o1 and gpt-5 on. All other servers accept `max_tokens`: Ollama silently
+# ignores `max_completion_tokens` (its issue 7125), llama.cpp did until February 2026 (its pull request 19831), and
+# without a limit an answer may not end. Bedrock documents `max_completion_tokens`.
 _HOSTS_OF_OPENAI_MODELS = re.compile(
     r"(.+\.)?openai\.com"
     r"|.+\.(openai|services\.ai|cognitiveservices)\.azure\.com"
@@ -34,13 +34,13 @@ _UNKNOWN = ("unsupported", "not supported", "unrecognized", "unknown", "unexpect
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """How one model at one server wants to be asked.
+    """The form in which one model at one server accepts requests.
 
     Attributes:
-        limit_field: The name under which it takes the limit of an answer's length.
+        limit_field: The name of the field that limits an answer's length.
         tools_without_reasoning: Whether requests with functions must say `"reasoning_effort": "none"`.
         reasoning_back: Whether each of the model's messages is sent with its reasoning.
-        history: How it wants to be told a conversation.
+        history: The form in which it accepts a conversation.
     """
 
     limit_field: TokenLimitField
@@ -49,9 +49,9 @@ class Dialect:
     history: HistoryForm = AS_IT_IS
 
     def after_refusal(self, request: ModelRequest, message: str, tried: Collection["Dialect"] = ()) -> "Dialect | None":
-        """Return the dialect to try after the server refused `request` with `message`, or None if it asks for none.
+        """Return the dialect to try after the server refused `request` with `message`, or None if there is none.
 
-        `tried` has the dialects that were refused before, so that the next one is another.
+        `tried` has the dialects that were refused before, so that none is tried twice.
         """
         text = message.lower()
         # OpenAI, for gpt-5.6 and gpt-6, which reason by default: "Function tools with reasoning_effort are not
@@ -59,7 +59,7 @@ class Dialect:
         # reasoning_effort to 'none'."
         if request.tools and "reasoning_effort" in text and "none" in text and not self.tools_without_reasoning:
             return replace(self, tools_without_reasoning=True)
-        # The field must be what is not known, rather than its value what is not liked.
+        # Only if the server does not know the field, not if it refuses the value.
         if request.max_tokens is not None and self.limit_field in text and any(word in text for word in _UNKNOWN):
             return replace(self, limit_field=_OTHER[self.limit_field])
         about_reasoning = _REASONING.search(text) is not None
@@ -91,22 +91,22 @@ def first_guess(base_url: str) -> Dialect:
 
 
 class Dialects:
-    """What has been learnt, for the last `capacity` pairs of server and model. Safe to share between threads."""
+    """The learned dialects of the last `capacity` pairs of server and model. Safe to share between threads."""
 
     def __init__(self, capacity: int = 256) -> None:
-        """Start knowing nothing."""
+        """Start empty."""
         self._capacity = capacity
         self._learnt: OrderedDict[tuple[str, str], Dialect] = OrderedDict()
         self._lock = threading.Lock()
 
     def get(self, base_url: str, model: str) -> Dialect:
-        """Return what is known, or the first guess."""
+        """Return the learned dialect, or the first guess."""
         with self._lock:
             learnt = self._learnt.get((base_url, model))
         return learnt or first_guess(base_url)
 
     def learn(self, base_url: str, model: str, dialect: Dialect) -> None:
-        """Remember a dialect in which a request was taken."""
+        """Remember a dialect in which a request was accepted."""
         with self._lock:
             self._learnt[base_url, model] = dialect
             self._learnt.move_to_end((base_url, model))

@@ -1,4 +1,4 @@
-"""A provider that is no model: it repeats what it was told. For tests, and for trying the API without any model."""
+"""A provider without a model: it repeats the user's message. For tests, and for trying the API without a model."""
 
 import re
 import uuid
@@ -9,7 +9,7 @@ from .types import Completion, ModelRequest, TextDelta, Usage
 
 
 class EchoProvider:
-    """Answers "You said: …" to the last user message, a word at a time, without network and without memory."""
+    """Answers "You said: …" to the last user message, a word at a time, without network or state."""
 
     @property
     def name(self) -> str:
@@ -18,17 +18,17 @@ class EchoProvider:
 
     @property
     def supports_tools(self) -> bool:
-        """False: it calls no functions, and leaves their declarations unread."""
+        """False: it calls no functions, and ignores their declarations."""
         return False
 
     def takes_images(self, model: str) -> bool:  # noqa: ARG002
-        """True: it names them."""
+        """True: it answers `[image]`."""
         return True
 
     def stream(self, request: ModelRequest) -> Generator[TextDelta | Completion, None, None]:
-        """Answer a request: see `Provider.stream`. Never fails; of the settings none has an effect."""
+        """Answer a request: see `Provider.stream`. Never fails; settings have no effect."""
         answer = "You said: " + _last_said(request)
-        # A word with the spaces after it; joined, the deltas are the answer, whatever it is made of.
+        # Words with the spaces around them; joined, the deltas are exactly the answer.
         for word in re.findall(r"\s*\S+\s*|\s+", answer):
             yield TextDelta(word)
         yield Completion(
@@ -48,7 +48,7 @@ def _last_said(request: ModelRequest) -> str:
     last = next((message for message in reversed(request.messages) if message.role == "user"), None)
     if last is None or not isinstance(last.content, list):
         return str(last.content) if last is not None and last.content else "nothing"
-    # What got no answer before stands in the same message.
+    # Earlier messages that got no answer are merged into this one.
     sources = last.sources if len(last.sources) == len(last.content) else ("",) * len(last.content)
     asked = [part for part, source in zip(last.content, sources, strict=True) if source in request.asked]
     parts = asked or last.content

@@ -1,4 +1,4 @@
-"""What goes wrong at a provider, told as the application's own errors, and never with a secret in the text."""
+"""Translates a provider's failures into the application's own errors, without secrets in their texts."""
 
 import math
 from collections.abc import Mapping
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     import openai
 
 LONGEST_RETRY_AFTER = 3600.0
-"""Seconds. A provider that asks for more (a daily quota) is asked again in an hour."""
+"""Seconds. A provider that asks for a longer wait (a daily quota) can be tried again after an hour."""
 
 _LONGEST_MESSAGE = 600
 
-# What a server that sends an error inside the stream calls it: OpenAI's and OpenRouter's codes, vLLM's class names.
+# Words in the errors that servers send inside the stream: OpenAI's and OpenRouter's codes, vLLM's class names.
 _WORDS: tuple[tuple[type[ProviderError], tuple[str, ...]], ...] = (
     (ProviderRateLimited, ("rate_limit", "ratelimit", "insufficient_quota", "too_many")),
     (ProviderAuthFailed, ("auth", "api_key", "permission")),
@@ -42,14 +42,14 @@ def redact(text: str, secret: str = "") -> str:
 
     Half a surrogate pair becomes U+FFFD, because the text goes into an answer and a record.
     """
-    # A shorter one is no secret, and taking it out would maul the sentence.
+    # A shorter one is no secret, and removing it would garble the sentence.
     return without_secrets(whole_characters(text), (secret,) if len(secret) >= 4 else ())
 
 
 def retry_after_seconds(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
     """Return how long a provider asks to wait, in seconds from 0 to `LONGEST_RETRY_AFTER`, or None if it does not say.
 
-    `retry-after-ms` comes before `retry-after`, which is a number of seconds or an HTTP date (RFC 9110, 10.2.3).
+    `retry-after-ms` takes precedence. `retry-after` is a number of seconds or an HTTP date (RFC 9110, 10.2.3).
     """
     for header, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
         try:
@@ -68,11 +68,11 @@ def retry_after_seconds(headers: Mapping[str, str], now: datetime | None = None)
 
 
 def from_status(error: "openai.APIStatusError", *, provider: str, secret: str) -> ProviderError:
-    """Translate an HTTP answer that is not 2xx."""
+    """Translate an HTTP response that is not 2xx."""
     status = error.status_code
     message = _message(error.body, secret)
     if 300 <= status < 400:
-        message = "it redirects, and redirects are not followed, so that a key goes only where it was meant to go"
+        message = "it redirects, and redirects are not followed, so that the key is sent only to the configured address"
     return _kind(status)(
         f"{provider} answered {status}: {message}" if message else f"{provider} answered {status}.",
         retry_after=retry_after_seconds(error.response.headers),
@@ -81,7 +81,7 @@ def from_status(error: "openai.APIStatusError", *, provider: str, secret: str) -
 
 
 def from_event(body: object, *, provider: str, secret: str) -> ProviderError:
-    """Translate an error that the provider sent inside the stream; `body` is what stands under `error`."""
+    """Translate an error that the provider sent inside the stream; `body` is the value of `error`."""
     fields = body if isinstance(body, dict) else {}
     code = str(fields.get("code"))
     if code.isdecimal() and 400 <= int(code) < 600:
@@ -100,7 +100,7 @@ def _kind(status: int) -> type[ProviderError]:
         return ProviderAuthFailed
     if status in (408, 504):
         return ProviderTimeout
-    # 409 is a lock at the provider, which passes, and not the request's fault.
+    # 409 is a temporary lock at the provider, not a fault of the request.
     return ProviderRejected if 400 <= status < 500 and status != 409 else ProviderError
 
 
@@ -110,8 +110,8 @@ def from_transport(error: BaseException | None, *, provider: str, timeout: float
     Args:
         error: What httpx2 raised.
         provider: The provider's name.
-        timeout: The silence that is allowed, in seconds; for the sentence only.
-        began: Whether the answer had begun to come.
+        timeout: The allowed silence in seconds; only for the error text.
+        began: Whether a part of the answer had been received.
     """
     extra: dict[str, object] = {"provider": provider}
     if isinstance(error, httpx2.ConnectTimeout | httpx2.PoolTimeout):
@@ -126,11 +126,11 @@ def from_transport(error: BaseException | None, *, provider: str, timeout: float
 
 
 def _extra(provider: str, body: object, secret: str, status: int | None) -> dict[str, object]:
-    """Return what a program can act on: the provider's name, its HTTP status and its own error code."""
+    """Return the machine-readable details: the provider's name, its HTTP status and its own error code."""
     extra: dict[str, object] = {"provider": provider}
     if status is not None:
         extra["provider_status"] = status
-    # vLLM and llama.cpp put the HTTP status under `code` and the word for what happened under `type`.
+    # vLLM and llama.cpp put the HTTP status under `code` and the kind of error under `type`.
     words = [body.get("code"), body.get("type")] if isinstance(body, dict) else []
     code = next((word for word in words if isinstance(word, str) and word and not word.isdecimal()), None)
     if code is not None:
@@ -141,11 +141,11 @@ def _extra(provider: str, body: object, secret: str, status: int | None) -> dict
 
 
 def _message(body: object, secret: str) -> str:
-    """Return the provider's own sentence, on one line, without secrets, not longer than a screen."""
+    """Return the provider's own message: on one line, without secrets, and not too long."""
     if isinstance(body, dict):
         candidates = [body.get(key) for key in ("message", "detail", "error", "error_description")]
         body = next((text for text in candidates if isinstance(text, str)), "")
-    # A page of HTML comes from a proxy on the way and tells a caller nothing.
+    # A page of HTML comes from a proxy on the way and does not help the caller.
     if not isinstance(body, str) or body.lstrip().startswith("<"):
         return ""
     text = redact(" ".join(body.split()), secret)

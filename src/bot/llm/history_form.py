@@ -1,8 +1,8 @@
-"""What some servers want of a context beside the normal form, where no one form serves all; learnt from a refusal.
+"""Forms of a context that only some servers require, beyond the normal form; learned from their refusals.
 
-Nine characters for a call's id are right for Mistral and wrong for Kimi, which reads the function's name out of it; a
-server without a system role would be told the agent's instructions in the user's words. So each of these holds for one
-server and model, from the moment that it has refused the form before. Each refusal quoted here was seen.
+No single form works for all: Mistral requires call ids of nine characters, but Kimi reads the function's name from the
+id; and only a server without a system role should get the agent's instructions in the user's message. So each rule is
+used for one server and model, after a refusal that calls for it. All refusals quoted here were observed.
 """
 
 import hashlib
@@ -24,14 +24,14 @@ _OF_A_VALUE = ("length", "too long", "pattern", "must be", "characters", "alphan
 _ONE_CALL = re.compile(r"(single|one) tool.?call")
 # Gemma 2: "System role not supported". Gemini's Gemma: "Developer instruction is not enabled". Older Mistral templates
 # count the system message: "Conversation roles must alternate user/assistant/…". Others know no tool: "Unexpected role
-# 'tool'". What is sent alternates, so a server that says this counts what it does not know.
+# 'tool'". What is sent alternates already, so such a server counts a role that it does not support.
 _ROLE = re.compile(
     r"alternat|\broles?\b.{0,60}\b(supported|allowed|enabled|expected)"
     r"|(unexpected|unsupported|invalid|unknown) role|(system|developer) (instruction|message)"
 )
-# Gemini 3: "Function call is missing a thought_signature". A server that refuses reasoning and misses it: "Missing
-# `reasoning_content` field in the assistant message". mistral-common: "Assistant message must have either content or
-# tool_calls, but not both".
+# Gemini 3: "Function call is missing a thought_signature". A server that refuses both reasoning and its absence:
+# "Missing `reasoning_content` field in the assistant message". mistral-common: "Assistant message must have either
+# content or tool_calls, but not both".
 _NO_CALLS = re.compile(r"thought_signature|reasoning[_ ]content|but not both")
 # OpenAI: "image_url is only supported by certain models". OpenRouter: "No endpoints found that support image input".
 # vLLM: "… is not a multimodal model". llama.cpp: "image input is not supported". DeepSeek: "unknown variant
@@ -46,14 +46,14 @@ _NO_IMAGES = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class HistoryForm:
-    """How one model at one server wants to be told a conversation.
+    """The form in which one model at one server accepts a conversation.
 
     Attributes:
         short_ids: Ids of calls have nine letters and digits.
         calls_apart: Each call is a message of its own, followed by its result.
-        system_in_user: Instructions stand at the head of the first user's message.
-        calls_in_words: Calls of the past are told in words, though functions are declared.
-        past_images: Images of earlier messages are shown, rather than told in words.
+        system_in_user: Instructions are at the beginning of the first user's message.
+        calls_in_words: Past calls are sent as plain text, although functions are declared.
+        past_images: Images of earlier messages are sent; if not, notes replace them.
     """
 
     short_ids: bool = False
@@ -78,9 +78,9 @@ class HistoryForm:
         return _system_in_user(messages) if self.system_in_user else messages
 
     def after_refusal(self, request: ModelRequest, refusal: str) -> "HistoryForm | None":
-        """Return the form to try after the server refused `request`, or None if its words ask for none.
+        """Return the form to try after the server refused `request`, or None if the refusal calls for none.
 
-        `refusal` is in small letters.
+        `refusal` is in lower case.
         """
         messages = self.apply(request)
         calls = [message.tool_calls for message in messages if message.tool_calls]
@@ -106,12 +106,12 @@ AS_IT_IS = HistoryForm()
 
 
 def about_images(refusal: str) -> bool:
-    """Return whether a refusal, in small letters, is about an image."""
+    """Return whether a refusal, in lower case, is about an image."""
     return _ABOUT_IMAGES.search(refusal) is not None
 
 
 def takes_no_images(refusal: str) -> bool:
-    """Return whether a refusal, in small letters, says that the model looks at no image at all."""
+    """Return whether a refusal, in lower case, says that the model accepts no images at all."""
     return _NO_IMAGES.search(refusal) is not None
 
 

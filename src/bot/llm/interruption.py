@@ -1,8 +1,8 @@
-"""Reading from a provider in a way that can be interrupted: a cancelled turn must not wait for the next word.
+"""Reads from a provider that can be interrupted: a cancelled turn must not wait for the next token.
 
-A thread that waits in `recv` hears nothing. So each wait is cut into short ones, and between them the thread that reads
-asks whether it shall stop. That closes the connection, by the same way out as any other failure. The connections that
-do so are in `bot.llm.sliced`.
+A thread that is blocked in `recv` cannot be told to stop. So each wait is split into short slices, and between them the
+reading thread checks whether it should stop. If so, the connection is closed as after any other failure. The
+connections that do so are in `bot.llm.sliced`.
 """
 
 import threading
@@ -16,21 +16,21 @@ from typing import TypeVar
 T = TypeVar("T")
 
 SLICE_SECONDS = 0.2
-"""How long a reader is deaf at the most."""
+"""The longest time between two checks."""
 
 asked: ContextVar[Callable[[], bool] | None] = ContextVar("shall_stop", default=None)
-"""What a reader asks between two slices; None outside of a turn."""
+"""The check between two slices: whether the reader should stop. None outside a turn."""
 
 
 class Interrupted(BaseException):
-    """The reader was told to stop. Not an `Exception`: the SDK takes each of those for a reason to try again."""
+    """The reader was told to stop. Not an `Exception`, because the SDK takes those for connection errors."""
 
 
 def interruptible(events: Generator[T, None, None], shall_stop: Callable[[], bool]) -> Generator[T, None, None]:
-    """Pass events on, and ask `shall_stop` between them and about five times a second while none comes.
+    """Yield the events, and call `shall_stop` between them and about five times a second while none comes.
 
     Raises:
-        Interrupted: it said yes; `events` is closed.
+        Interrupted: `shall_stop` returned True; `events` is closed.
     """
     try:
         while True:
@@ -47,10 +47,10 @@ def interruptible(events: Generator[T, None, None], shall_stop: Callable[[], boo
 
 
 def sleep(seconds: float) -> None:
-    """Wait in slices, and ask between them.
+    """Wait in slices, and check between them whether to stop.
 
     Raises:
-        Interrupted: The answer was to stop.
+        Interrupted: The reader was told to stop.
     """
     shall_stop, end = asked.get(), time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0:
@@ -60,13 +60,13 @@ def sleep(seconds: float) -> None:
 
 
 def in_slices(call: Callable[[], T], discard: Callable[[T], object] = lambda _: None) -> T:
-    """Return what a blocking call returns, or raise what it raises; wait for it in slices, and ask between them.
+    """Return what a blocking call returns, or raise what it raises; wait for it in slices, and check between them.
 
     In a turn, the call runs on a thread of its own. If the wait is interrupted, it continues there to its end, and
     `discard` gets its result.
 
     Raises:
-        Interrupted: The answer was to stop.
+        Interrupted: The reader was told to stop.
     """
     shall_stop = asked.get()
     if shall_stop is None:

@@ -1,17 +1,17 @@
-"""The form of a conversation that all model servers take, whatever was stored.
+"""The form of a conversation that all model servers accept, whatever was stored.
 
-Each server has rules of its own for what a context may look like, and one old message that breaks one would make every
-later turn fail. Here is one form that keeps the rules of all of them (`docs/history.md` lists them, and who has them):
+Each server has its own rules for a context, and one old message that breaks a rule would make every later turn fail.
+This form keeps the rules of all servers (`docs/history.md` lists the rules, and which servers have them):
 
-1. One system message at the most, and it comes first. Instructions that were given later join it.
-2. Then a user's message. The user and the model take turns; results of functions stand between their calls and what
-   the model makes of them. The last word is not the model's.
-3. No text is blank. What was, is named.
-4. A call has an id of its own, a declared function's name and a JSON object; right after it stand the results of all
-   calls that were made with it. Calls of functions that are not declared are told in words.
-5. Only the user shows images.
+1. At most one system message, at the beginning. Instructions that were given later are merged into it.
+2. Then a user's message. The user's and the model's messages alternate; results of functions follow their calls, and
+   the model's next message follows the results. The last message is not the model's.
+3. No text is blank; a note replaces a blank one.
+4. A call has a unique id, a declared function's name and a JSON object; the results of all calls of a message follow
+   right after it. Calls of functions that are not declared become plain text.
+5. Only the user's messages have images.
 
-A form that only some servers want is in `history_form`.
+The forms that only some servers require are in `history_form`.
 """
 
 import hashlib
@@ -30,19 +30,19 @@ BEGINNING = "[The conversation begins here.]"
 GO_ON = "[Please go on.]"
 RESULTS_READ = "I have read the results."
 
-# What Anthropic and Bedrock take, and the ids of every server seen, Kimi's "functions.look:0" among them.
+# The ids that Anthropic and Bedrock accept, and those of every server seen, such as Kimi's "functions.look:0".
 _CALL_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
 
 def normal_form(
     messages: Sequence[ChatMessage], *, functions: Collection[str], shown: Collection[str] | None = None
 ) -> tuple[ChatMessage, ...]:
-    """Return a conversation in the form that all model servers take. Of what is in that form already, it is itself.
+    """Return a conversation in the form that all model servers accept; one in that form already is returned unchanged.
 
     Args:
         messages: Any messages in any order, oldest first.
         functions: The names of the functions that are declared.
-        shown: The ids of the stored messages whose images are shown, None for all; others are told in words.
+        shown: The ids of the stored messages whose images are sent, None for all; notes replace the others.
     """
     instructions: list[Piece] = []
     spoken: list[ChatMessage] = []
@@ -78,7 +78,7 @@ def _note(text: str, source: str = "") -> ChatMessage:
 
 
 def _together(first: ChatMessage, second: ChatMessage) -> ChatMessage:
-    """Return two messages of the model as one."""
+    """Merge two messages of the model into one."""
     texts = [text for text in (first.content, second.content) if isinstance(text, str) and text]
     return ChatMessage(
         "assistant",
@@ -89,7 +89,7 @@ def _together(first: ChatMessage, second: ChatMessage) -> ChatMessage:
 
 
 def _with_results(spoken: Sequence[ChatMessage], functions: Collection[str]) -> Iterator[ChatMessage]:
-    """Give the messages with each call's result right after the message that calls, and no result elsewhere."""
+    """Yield the messages, with each call's result right after the message that has the call, and none elsewhere."""
     ids = _CallIds()
     position = 0
     while position < len(spoken):
@@ -116,11 +116,11 @@ def _round(
     functions: Collection[str],
     ids: "_CallIds",
 ) -> Iterator[ChatMessage]:
-    """Give a message that calls functions, and what they gave back."""
+    """Yield a message that calls functions, and their results."""
     if not all(call.name in functions for call, _ in answered):
         if message.content:
             yield replace(message, tool_calls=())
-        # In the user's words: among the model's own they are an example that a small one imitates.
+        # As a user's message: a small model would imitate such a text in its own messages.
         for call, result in answered:
             yield _note(call_as_text(call, result), _source(result or message))
         return
@@ -132,13 +132,13 @@ def _round(
 
 
 class _CallIds:
-    """Gives each call of a context an id of its own."""
+    """Gives each call of a context a unique id."""
 
     def __init__(self) -> None:
         self._seen: set[str] = set()
 
     def take(self, call_id: str) -> str:
-        """Return the id itself, or another where it was taken or is none that servers take. The same each time."""
+        """Return the id, or another one if it is taken or servers would refuse it. Deterministic."""
         taken, tries = call_id, 0
         while taken in self._seen or not _CALL_ID.fullmatch(taken):
             seed = f"{tries}\x00{call_id}".encode("utf-8", "replace")
@@ -148,7 +148,7 @@ class _CallIds:
 
 
 def _taking_turns(messages: Iterable[ChatMessage]) -> list[ChatMessage]:
-    """Return the messages so that the user begins, the user and the model take turns, and the model is to speak."""
+    """Return the messages so that the user's comes first, they alternate, and the model's turn is next."""
     turns: list[ChatMessage] = []
     for given in messages:
         empty = given.role == "assistant" and not given.content and not given.tool_calls

@@ -1,7 +1,7 @@
 """Any server that speaks Chat Completions: OpenAI, Azure's and Bedrock's compatible endpoints, Ollama, vLLM, llama.cpp.
 
-The answer is always streamed from the provider, whatever the caller wants: so a stall, a cut and a cancelled turn
-look the same and are noticed at the same moment. Failures that may pass (429, 5xx, connection failures) are retried
+The answer is always streamed from the provider, whatever the caller wants, so a stall, a cut and a cancelled turn are
+handled in the same way and noticed equally soon. Failures that may pass (429, 5xx, connection failures) are retried
 before the response begins (`bot.llm.retrying`); nothing is retried once it has begun.
 """
 
@@ -30,13 +30,13 @@ from .wire import request_params, sent_messages
 log = logging.getLogger(__name__)
 
 _PINGS_FOR = 10
-"""How many timeouts long a server may send nothing but comments, which is no silence to the socket."""
+"""For how many timeouts a server may send only comments, which the socket's timeout does not notice."""
 
 _REST_OF_BODY = 64 * 1024
 
 
 class OpenAIProvider:
-    """Answers through Chat Completions. Safe to share between threads; the HTTP client belongs to whoever made it."""
+    """Answers through Chat Completions. Safe to share between threads; the caller closes the HTTP client."""
 
     def __init__(
         self,
@@ -50,18 +50,18 @@ class OpenAIProvider:
         plain_text: bool = False,
         dialects: Dialects | None = None,
     ) -> None:
-        """Make a provider; no request goes out.
+        """Create a provider; sends no request.
 
         Args:
-            name: The name it goes by in errors.
-            api_key: The key, or `""` where the server asks for none.
+            name: Its name in errors.
+            api_key: The key, or `""` if the server needs none.
             base_url: The root of the API, such as `https://api.openai.com/v1`.
-            http_client: Carries the timeouts; its read timeout is the silence that is allowed.
-            max_retries: How often a request is sent again before the response begins.
-            retry_seconds: How long after the first attempt started another one may start. A provider that never
-                answers holds the caller for about this time and one timeout.
+            http_client: Has the timeouts; its read timeout is the allowed silence.
+            max_retries: How often a request is retried before the response begins.
+            retry_seconds: How long after the start of the first attempt a retry may start. A provider that never
+                responds holds the caller for about this time plus one timeout.
             plain_text: The model reads text only and calls no functions.
-            dialects: What has been learnt about servers, shared by providers that come and go.
+            dialects: The learned dialects, which outlive a provider.
         """
         self._name = name
         self._plain_text = plain_text
@@ -78,7 +78,7 @@ class OpenAIProvider:
 
     @property
     def name(self) -> str:
-        """The name it goes by in errors."""
+        """Its name in errors."""
         return self._name
 
     @property
@@ -87,7 +87,7 @@ class OpenAIProvider:
         return not self._plain_text
 
     def takes_images(self, model: str) -> bool:
-        """False where the model reads text only, or its server has refused images before."""
+        """False if the model reads text only, or its server has refused images before."""
         return not self._plain_text and self._dialects.get(self._base_url, model).history.past_images
 
     def stream(self, request: ModelRequest) -> Generator[TextDelta | ReasoningDelta | Completion, None, None]:
@@ -104,13 +104,13 @@ class OpenAIProvider:
             completion = answer.completion()
             yield from answer.rest()
             yield completion
-            # The connection can serve the next turn only when the body was read to its end, a few bytes from here.
+            # The connection can be reused only if the body was read to its end, which is a few bytes away.
             with contextlib.suppress(*TRANSPORT_ERRORS):
                 _read_rest(body)
 
     @contextlib.contextmanager
     def _open(self, request: ModelRequest) -> Iterator[Response]:
-        """Send the request and give the response when its head is there; on leaving, the response is closed."""
+        """Send the request, and yield the response when its headers have arrived; closes it on exit."""
         if request.reasoning is not None:
             request = replace(request, reasoning=cache(request.reasoning))
         known = dialect = self._dialects.get(self._base_url, request.model)
@@ -130,7 +130,7 @@ class OpenAIProvider:
                             raise
                         raise explained(error, self._sent(request, dialect)) from None
                     if not other.history.past_images and dialect.history.past_images:
-                        # One image that cannot be had says nothing of the next.
+                        # One image that cannot be fetched says nothing about the next.
                         lasting = not takes_no_images(error.detail.lower())
                     tried.add(other)
                     dialect = other
@@ -143,7 +143,7 @@ class OpenAIProvider:
     def _after_refusal(
         self, error: ProviderError, request: ModelRequest, dialect: Dialect, tried: Collection[Dialect]
     ) -> Dialect | None:
-        # What fails on the way has no status. llama.cpp calls a template that raises, and an image, a fault of its own.
+        # Transport failures have no status. llama.cpp answers 500 or 501 if its template raises, or to an image.
         status = error.extra.get("provider_status")
         if self._plain_text or not isinstance(status, int):
             return None
@@ -155,7 +155,7 @@ class OpenAIProvider:
         return sent_messages(request, dialect, plain_text=self._plain_text)
 
     def _saw(self, request: ModelRequest, dialect: Dialect) -> bool:
-        """Whether the server has just taken an image, though it was said to take none."""
+        """Whether the server has just accepted an image, although it was known to accept none."""
         return any(images_of(message) for message in self._sent(request, dialect))
 
     def _deltas(self, body: Iterator[bytes], answer: Answer) -> Iterator[TextDelta | ReasoningDelta]:
@@ -166,7 +166,7 @@ class OpenAIProvider:
                     return
                 yield from answer.add(self._chunk(event))
         except (*TRANSPORT_ERRORS, StreamFormatError, ProviderTimeout) as error:
-            # All of the answer is there; what is missing is at most the count of tokens.
+            # The answer is complete; at most the token counts are missing.
             if answer.finished:
                 log.info("%s: the stream broke after the end of the answer (%s)", self._name, type(error).__name__)
                 return
@@ -179,7 +179,7 @@ class OpenAIProvider:
             raise self._sender.cut(error, began=answer.begun) from None
 
     def _events(self, body: Iterable[bytes]) -> Iterator[Event]:
-        """Yield events, as long as they come often enough to be called an answer."""
+        """Yield events; raise `ProviderTimeout` if the server sends only comments for too long."""
         patience = self._sender.timeout * _PINGS_FOR
         last_event = time.monotonic()
 
@@ -194,7 +194,7 @@ class OpenAIProvider:
 
         for event in read_events(watched()):
             yield event
-            # From when the caller comes back: that it is slow is not the server's silence.
+            # Measured from when the caller resumes: a slow caller is not the server's silence.
             last_event = time.monotonic()
 
     def _chunk(self, event: Event) -> dict[str, object]:
@@ -210,7 +210,7 @@ class OpenAIProvider:
             raise StreamFormatError("an event is not JSON") from None
         if not isinstance(chunk, dict):
             raise StreamFormatError("an event is not a JSON object")
-        # vLLM has sent the error bare, with `"object": "error"`.
+        # vLLM has sent the error unwrapped, with `"object": "error"`.
         error = chunk.get("error") or (chunk if event.type == "error" or chunk.get("object") == "error" else None)
         if error:
             raise self._sender.reported(error)
@@ -221,6 +221,6 @@ def _read_rest(body: Iterator[bytes]) -> None:
     read = 0
     for chunk in body:
         read += len(chunk)
-        # More than the end of a chunked body: a server that talks on after `[DONE]` loses its connection.
+        # More than the end of a chunked body: a server that continues after `[DONE]` loses its connection.
         if read > _REST_OF_BODY:
             return

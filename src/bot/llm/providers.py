@@ -30,23 +30,23 @@ ECHO_MODEL = "echo"
 
 
 class UnknownProvider(KeyError):
-    """No provider goes by this name. `name` is the name, `known` are those that there are."""
+    """There is no provider with this name. `name` is the name, `known` are the existing ones."""
 
     def __init__(self, name: str) -> None:
-        """Take the name that was asked for."""
+        """Take the requested name."""
         super().__init__(name)
         self.name = name
         self.known = PROVIDER_NAMES
 
     def __str__(self) -> str:
-        """Return a sentence, where `KeyError` would return the bare key in quotes."""
+        """Return a sentence; `KeyError` would return only the key, in quotes."""
         return f"There is no provider {self.name!r}; there are {', '.join(self.known)}."
 
 
 class Providers:
-    """Built once for a process, shared by all its threads, closed at its end.
+    """The providers of a process: created once, shared by all its threads, closed at its end.
 
-    A user's key is never kept: `get` makes a thin provider around a shared HTTP client and its connections.
+    Users' keys are never kept: `get` creates a small object for each, which uses a shared HTTP client.
     """
 
     def __init__(
@@ -63,21 +63,20 @@ class Providers:
         allow_private_base_urls: bool = False,
         allowed_base_url_hosts: Sequence[str] = (),
     ) -> None:
-        """Prepare the providers; no request goes out.
+        """Prepare the providers; sends no request.
 
         Args:
             openai_api_key: The deployment's key for the provider `openai`.
-            openai_base_url: Another server than OpenAI's that speaks its API. Without a key, none is asked for
-                (Ollama, vLLM).
+            openai_base_url: A server other than OpenAI's that speaks its API; without a key if it needs none (Ollama,
+                vLLM).
             embedded_base_url: Where the embedded model listens, if this deployment runs one.
             embedded_model: Its name.
             timeout: Seconds for which a provider may be silent, before the answer and within it.
-            max_retries: How often a failed request is sent again before its answer begins.
-            retry_seconds: How long after the first attempt started another one may start.
-            default_model: The model for agents that name none, on the provider `openai`.
-            allow_private_base_urls: Whether users may send their requests to plain http and to addresses inside the
-                deployment's network.
-            allowed_base_url_hosts: The only hosts that users may send their requests to; none named, any.
+            max_retries: How often a failed request is retried before its answer begins.
+            retry_seconds: How long after the start of the first attempt a retry may start.
+            default_model: The model for agents of the provider `openai` that name none.
+            allow_private_base_urls: Whether users' base URLs may be plain http or inside the deployment's network.
+            allowed_base_url_hosts: The only hosts that users' base URLs may have; empty, any host.
 
         Raises:
             ValueError: A base URL is not an http or https address, or the key cannot be sent in a header.
@@ -100,7 +99,7 @@ class Providers:
         self._embedded_base_url = embedded_base_url or None
         self._dialects = Dialects()
         self._echo = EchoProvider()
-        # The SDK and the clients are there when a model is first asked, or before, by `prepare`.
+        # The SDK and the clients are loaded with the first model request, or before it, by `prepare`.
         self._making = threading.Lock()
         self._made: Clients | None = None
         self._kept: dict[str, OpenAIProvider] = {}
@@ -120,9 +119,9 @@ class Providers:
                 self._made.close()
 
     def prepare(self) -> None:
-        """Import the SDK and make the clients: a third of a second that no turn should wait for. No request goes out.
+        """Import the SDK and create the clients: a third of a second that no turn should wait for. Sends no request.
 
-        To be called aside, once a process serves; whoever comes first waits for it.
+        Call it in a thread of its own once the process serves; a turn that comes earlier waits for it.
         """
         from . import openai_provider  # noqa: F401 - it is the import that takes long
 
@@ -138,7 +137,7 @@ class Providers:
             return self._made
 
     def names(self) -> tuple[str, ...]:
-        """Return the providers that work here without credentials of a user's own, the best first."""
+        """Return the providers that work here without a user's own credentials, best first."""
         usable = {"embedded": self._embedded_base_url is not None, "openai": self._configured, "echo": True}
         return tuple(name for name in PROVIDER_NAMES if usable[name])
 
@@ -175,12 +174,12 @@ class Providers:
         if not self._configured:
             raise NotConfigured(
                 "This deployment has no key for the provider openai: set OPENAI_API_KEY, or OPENAI_BASE_URL for a"
-                " server that asks for no key, or store a key of your own."
+                " server that needs no key, or store a key of your own."
             )
         return self._keep(name, lambda: self._make(name, self._key, self._base_url, self._clients.deployment))
 
     def _keep(self, name: str, make: "Callable[[], OpenAIProvider]") -> "OpenAIProvider":
-        """Return a provider of the deployment's own, which is made once; two threads that meet may make it twice."""
+        """Return a provider of the deployment's own, created once; two concurrent threads may create it twice."""
         if name not in self._kept:
             self._kept[name] = make()
         return self._kept[name]
@@ -216,5 +215,5 @@ class Providers:
 
 
 def _can_be_sent(key: str) -> bool:
-    # httpx2 quotes a header that it refuses, key and all, in its error.
+    # httpx2 quotes a header that it refuses in its error, and with it the key.
     return re.fullmatch(r"[\x21-\x7e]*", key) is not None

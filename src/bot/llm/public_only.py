@@ -1,4 +1,4 @@
-"""Connections to public addresses alone: what is connected to is the very address that was checked."""
+"""Connections to public addresses only, to exactly the address that was checked."""
 
 import contextlib
 import socket
@@ -15,17 +15,17 @@ from .interruption import in_slices
 class PublicOnlyTransport(httpx2.HTTPTransport):
     """Connects to public addresses only.
 
-    It must not keep connections: the pool knows them by address, and two names may share one.
+    It must not keep connections alive: the pool identifies them by address, and two names may share one.
     """
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Resolve the host, check every address, and connect to one of them by its number.
+        """Resolve the host, check every address, and connect to one of them by address.
 
         Raises:
             ProviderRejected: The host has an address that is not public.
             httpx2.ConnectError: The host has no address, or none that answers.
         """
-        # As it goes over the wire; `URL.host` would turn an internationalised name back into Unicode.
+        # As it is sent; `URL.host` would turn an internationalised name back into Unicode.
         host = request.url.raw_host.decode("ascii")
         try:
             lookup = partial(socket.getaddrinfo, host, request.url.port or 443, type=socket.SOCK_STREAM)

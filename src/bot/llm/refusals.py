@@ -1,4 +1,4 @@
-"""Which message of the conversation a provider's refusal is about, and what its user can do."""
+"""Finds the message that a provider's refusal is about, and says what the user can do."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -11,15 +11,15 @@ from .types import ChatMessage
 
 # OpenAI: "messages[10].tool_calls[0].id", "messages.[1].content.[1].type"; Anthropic: "messages.1.content.0".
 _POSITION = re.compile(r"\bmessages(?:\.\[|\[|\.)(\d{1,4})\b")
-# How much of an address must be quoted to know it: enough to tell two hosts apart, less than providers cut off.
+# How much of an image's address a refusal must quote: enough to tell two hosts apart, short enough not to be cut off.
 _ADDRESS = 40
 
 
 def explained(error: ProviderError, sent: Sequence[ChatMessage]) -> ProviderError:
-    """Return a refusal with the messages that it is about, as far as it says, and with what can be done.
+    """Return a refusal with the messages that it is about, if it names them, and with what can be done.
 
-    `sent` are the messages as they were sent. What is known stands in the error's `extra`: `message_ids`, the ids of
-    stored messages, and `context_position`, the number of the message among those that were sent, from 0.
+    `sent` are the messages as they were sent. The error's `extra` gets `message_ids`, the ids of stored messages, and
+    `context_position`, the number of the message among those that were sent, from 0, if they are known.
     """
     words = f"{error.detail} {error.extra.get('provider_param', '')}"
     found = _POSITION.search(words)
@@ -38,7 +38,7 @@ def explained(error: ProviderError, sent: Sequence[ChatMessage]) -> ProviderErro
 
 
 def image_refused(reason: str, images: Iterable[Piece], *, of: ProviderError | None = None) -> ProviderError:
-    """Return the error for images that a provider did not take; `of` is its refusal, where there was one."""
+    """Return the error for images that a provider did not accept; `of` is its refusal, if there was one."""
     ids = _ids(piece.source for piece in images)
     where = f" in {', '.join(ids)}" if ids else ""
     model = of is None or takes_no_images(reason.lower())
@@ -47,9 +47,7 @@ def image_refused(reason: str, images: Iterable[Piece], *, of: ProviderError | N
         if model
         else "send the message again with an image that can be fetched"
     )
-    detail = (
-        f"{reason} This concerns the image{where}: {todo}. Later turns only mention to the model that there was one."
-    )
+    detail = f"{reason} This concerns the image{where}: {todo}. Later turns only tell the model that there was one."
     return _again(of or ProviderRejected(), detail, ids, None)
 
 

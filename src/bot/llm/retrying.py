@@ -1,7 +1,7 @@
 """Retries before an answer begins, within a limited time.
 
-The SDK makes none for us: it would sleep as long as a `Retry-After` says, up to two minutes each time, whether the turn
-has been cancelled or not.
+The SDK's own retries are off: it would sleep as long as a `Retry-After` says, up to two minutes each time, even if the
+turn has been cancelled.
 """
 
 import logging
@@ -21,7 +21,7 @@ _TRANSIENT = frozenset({408, 409, 429})
 
 
 class Retries:
-    """The retries of one request, in whatever forms it is sent: how many are left, and until when one may start."""
+    """The retries of one request, in all its forms: how many are left, and until when one may start."""
 
     def __init__(self, most: int, seconds: float) -> None:
         """Allow `most` retries, all of which start within `seconds` from now."""
@@ -41,7 +41,7 @@ class Retries:
         if self._made >= self._most or time.monotonic() + delay >= self._deadline:
             return False
         self._made += 1
-        log.info("trying again in %.1f s (retry %d of %d)", delay, self._made, self._most)
+        log.info("retrying in %.1f s (retry %d of %d)", delay, self._made, self._most)
         sleep(delay)
         return True
 
@@ -52,6 +52,6 @@ class Retries:
 
 
 def is_transient(status: int, headers: Mapping[str, str]) -> bool:
-    """Return whether a provider's error may pass: the provider says so (`x-should-retry`), or its status does."""
+    """Return whether a provider's error is transient: by `x-should-retry` if it was sent, else by the status."""
     said = headers.get("x-should-retry")
     return said == "true" if said in ("true", "false") else status in _TRANSIENT or status >= 500

@@ -1,4 +1,4 @@
-"""One request to a server, up to the head of its response: by the SDK, with our own retries and errors."""
+"""Sends a request and waits for the headers of its response: through the SDK, with our own retries and errors."""
 
 import contextlib
 import math
@@ -17,13 +17,13 @@ from .retrying import Retries, is_transient
 Response = openai.APIResponse[openai.Stream[ChatCompletionChunk]]
 
 NO_KEY = "no-key-needed"
-"""What is sent where the server asks for no key: the SDK insists on one."""
+"""Sent if the server needs no key, because the SDK requires one."""
 
 TRANSPORT_ERRORS = (httpx2.HTTPError, httpx2.StreamError, OSError)
 
 
 class _Transient(Exception):
-    """A failure that may pass: the error, and the headers of the provider's answer, if it gave one."""
+    """A transient failure: the error, and the headers of the provider's response, if there was one."""
 
     def __init__(self, error: ProviderError, headers: Mapping[str, str] | None = None) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ class Sender:
         max_retries: int,
         retry_seconds: float,
     ) -> None:
-        """Prepare it; no request goes out. For the arguments see `OpenAIProvider`."""
+        """Prepare it; sends no request. For the arguments see `OpenAIProvider`."""
         self._name = name
         self._secret = api_key
         self._max_retries = max_retries
@@ -54,20 +54,20 @@ class Sender:
             api_key=api_key or NO_KEY,
             base_url=base_url,
             http_client=http_client,
-            # Said outright, because OPENAI_CUSTOM_HEADERS in the environment would come before the key otherwise.
+            # Explicit, because OPENAI_CUSTOM_HEADERS in the environment would override the key otherwise.
             default_headers={"Authorization": f"Bearer {api_key or NO_KEY}"},
             timeout=http_client.timeout,
             max_retries=0,
         )
 
     def retries(self) -> Retries:
-        """Return what a request that starts now has of retries, in all forms in which it is sent."""
+        """Return the retries of a request that starts now, for all forms in which it is sent."""
         return Retries(self._max_retries, self._retry_seconds)
 
     def send(self, params: dict[str, Any], stack: contextlib.ExitStack, retries: Retries) -> Response:
-        """Send a request, again after failures that may pass, and return the response when its head is there.
+        """Send a request, retry it after transient failures, and return the response when its headers have arrived.
 
-        `stack` closes it.
+        `stack` closes the response.
 
         Raises:
             ProviderError: The provider cannot be reached, or its answer is an error.
@@ -84,8 +84,8 @@ class Sender:
         create = self._client.chat.completions.with_streaming_response.create
         # Each `from None` keeps the SDK's and httpx2's own texts, which may quote the key, out of tracebacks.
         try:
-            # What stands in `extra_body` goes out as it is. The SDK would compare each message with the types of its
-            # parameters, 4 ms for a window of 20, and change nothing.
+            # `extra_body` is sent as it is. The SDK would compare each message with the types of its parameters, 4 ms
+            # for a window of 20, and change nothing.
             asked = create(
                 model=params["model"],
                 messages=(),

@@ -1,4 +1,4 @@
-"""Connections that wait in slices, and ask between them whether they shall stop (see `bot.llm.interruption`)."""
+"""Connections that wait in slices, and check between them whether to stop (see `bot.llm.interruption`)."""
 
 import contextlib
 import os
@@ -18,9 +18,9 @@ _NEVER_BLOCKS = 16_384
 
 
 def make_interruptible(client: httpx2.Client) -> httpx2.Client:
-    """Have all connections of a client read in slices; return the client.
+    """Make all connections of a client read in slices; return the client.
 
-    httpx2 has no public way to say so; `tests/unit/llm/test_llm_interruption.py` notices if its private one changes.
+    httpx2 has no public way to do so; `tests/unit/llm/test_llm_interruption.py` fails if its private one changes.
     """
     transports: Iterable[Any] = (client._transport, *client._mounts.values())
     for transport in transports:
@@ -35,7 +35,7 @@ def _close(stream: httpcore2.NetworkStream) -> None:
 
 
 class _Backend(httpcore2.NetworkBackend):
-    """Makes connections as another backend does, and has them read in slices."""
+    """Connects as the `inner` backend does; its connections read in slices."""
 
     def __init__(self, inner: httpcore2.NetworkBackend) -> None:
         self._inner = inner
@@ -51,7 +51,7 @@ class _Backend(httpcore2.NetworkBackend):
 
 
 class _Stream(httpcore2.NetworkStream):
-    """A connection whose reads ask, between two slices of their timeout, whether they shall stop."""
+    """A connection whose reads check, between two slices of their timeout, whether to stop."""
 
     def __init__(self, inner: httpcore2.NetworkStream) -> None:
         self._inner = inner

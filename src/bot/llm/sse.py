@@ -1,15 +1,15 @@
-"""Server-sent events, from bytes.
+"""Parses server-sent events.
 
 The SDK's own stream object is not used: it stops reading at `[DONE]`, before the end of the HTTP body, so each
-request would cost a new TLS connection; and it builds typed objects, which bend at servers that are only nearly
-compatible. What the SDK does before the first byte (authentication, status errors) stays the SDK's.
+request would cost a new TLS connection; and it builds typed objects, which are wrong for servers that are only nearly
+compatible. What happens before the first byte (authentication, status errors) is still the SDK's.
 """
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 MAX_LINE_BYTES = 8 * 1024 * 1024
-"""No honest event is longer; without a limit, a hostile server could fill the memory with one line."""
+"""No legitimate event is longer; without a limit, a hostile server could fill the memory with one line."""
 
 
 class StreamFormatError(ValueError):
@@ -25,9 +25,9 @@ class Event:
 
 
 def read_events(chunks: Iterable[bytes]) -> Iterator[Event]:
-    """Yield each complete event that carries data, as soon as its last line is there.
+    """Yield each complete event that has data, as soon as its last line has arrived.
 
-    Comments and other fields are passed over. An event that the end of the stream cuts off is dropped, as the
+    Comments and other fields are ignored. An event that the end of the stream cuts off is dropped, as the
     standard says: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
 
     Raises:

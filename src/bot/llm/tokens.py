@@ -1,6 +1,6 @@
 """How many tokens a text, or a message, takes in a model's context.
 
-It is counted offline: exactly for OpenAI's models, closely for others.
+Counted offline: exactly for OpenAI's models, approximately for others.
 
 The overhead of a message is OpenAI's own count (`num_tokens_from_messages`):
 https://github.com/openai/openai-cookbook/blob/main/examples/How_to_count_tokens_with_tiktoken.ipynb
@@ -29,8 +29,8 @@ _PER_TOOL_CALL = 8
 _IMAGE = 85 + 6 * 170
 _IMAGE_LOW_DETAIL = 85
 
-# The tokenizer holds the interpreter's lock while it counts, up to 1.5 s for a megabyte of dashes. In pieces, the
-# other threads get their turn; each cut adds at most one token.
+# The tokenizer holds the interpreter's lock while it counts, up to 1.5 s for a megabyte of dashes. Between pieces,
+# other threads can run; each cut adds at most one token.
 _PIECE = 20_000
 
 
@@ -43,13 +43,13 @@ def count_tokens(text: str, model: str = "") -> int:
 
     Args:
         text: Any text; markers such as `<|endoftext|>` count as the plain text that they are.
-        model: The model's name; only GPT-4 and GPT-3.5 differ. Models of other makers count about alike.
+        model: The model's name; only GPT-4 and GPT-3.5 differ. Other vendors' models count about the same.
 
-    Takes about 0.02 s for 400 KB of prose and time in proportion to the length for anything; the first call loads the
+    Takes about 0.02 s for 400 KB of prose, and time proportional to the length for any text; the first call loads the
     vocabulary (0.1 s, 65 MB).
     """
     tokenizer = _tokenizer(_encoding_name(model))
-    # A lone surrogate has no UTF-8, which is what tokens are made of.
+    # A lone surrogate has no UTF-8, from which tokens are made.
     text = text.encode("utf-8", "replace").decode()
     return sum(tokenizer.count(text[start : start + _PIECE]) for start in range(0, len(text), _PIECE))
 
@@ -84,7 +84,7 @@ def _count_part(part: dict[str, object], model: str) -> int:
         return count_tokens(text, model)
     image = part.get("image_url")
     detail = image.get("detail") if isinstance(image, dict) else None
-    # A sound or a file is worth at least as much; its base64 is not what the model reads.
+    # A sound or a file counts at least as much; the model does not read its base64.
     return _IMAGE_LOW_DETAIL if detail == "low" else _IMAGE
 
 
@@ -96,10 +96,10 @@ def _encoding_name(model: str) -> str:
 
 @functools.cache
 def _tokenizer(encoding: str) -> _Tokenizer:
-    """Load the compiled tokenizer alone.
+    """Load only the compiled tokenizer.
 
-    `import bpe_openai` builds tables of three vocabularies in Python as well: a second of CPU and 80 MB for each
-    worker process, of which nothing is needed to count. Where the package is laid out otherwise, it is imported.
+    `import bpe_openai` also builds tables of three vocabularies in Python: a second of CPU and 80 MB for each worker
+    process that counting does not need. If the package has another layout, it is imported.
     """
     package = importlib.util.find_spec("bpe_openai")
     found = PathFinder.find_spec("_bindings", package.submodule_search_locations if package else None)

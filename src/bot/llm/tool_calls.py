@@ -1,4 +1,4 @@
-"""Function calls, put together from the pieces in which servers stream them.
+"""Assembles function calls from the fragments that servers stream.
 
 OpenAI sends the id and the name once and then fragments of the arguments, all under one `index`. Others differ: older
 Ollama and Gemini's compatible endpoint send no `index` (ollama issue 7881, openai-python issue 2806), some gateways
@@ -29,7 +29,7 @@ class ToolCallJoiner:
     """Collects the deltas of one answer."""
 
     def __init__(self, salt: str = "") -> None:
-        """Start empty. `salt` goes into made-up ids, so that two answers of one conversation never share one."""
+        """Start empty. `salt` is part of made-up ids, so that two answers of one conversation never share one."""
         self._salt = salt
         self._drafts: list[_Draft] = []
         self._by_index: dict[int, _Draft] = {}
@@ -39,7 +39,7 @@ class ToolCallJoiner:
         return len(self._drafts)
 
     def add(self, deltas: object) -> None:
-        """Take the `tool_calls` of one delta; what has no readable shape is passed over."""
+        """Add the `tool_calls` of one delta; malformed ones are ignored."""
         for delta in deltas if isinstance(deltas, list) else []:
             if isinstance(delta, dict):
                 self._add_one(delta)
@@ -54,7 +54,7 @@ class ToolCallJoiner:
             self._drafts.append(draft)
         if isinstance(index, int):
             self._by_index[index] = draft
-        # The first id and name stand: a repeated name must not become "get_weatherget_weather".
+        # The first id and name are kept: a repeated name must not become "get_weatherget_weather".
         draft.id = draft.id or call_id
         draft.name = draft.name or name
         arguments = function.get("arguments")
@@ -72,7 +72,7 @@ class ToolCallJoiner:
         return self._drafts[-1] if self._drafts else None
 
     def calls(self) -> tuple[ToolCall, ...]:
-        """Return the calls in the order in which they began, each with an id of its own."""
+        """Return the calls in the order in which they began, each with a unique id."""
         seen: set[str] = set()
         calls = []
         for position, draft in enumerate(self._drafts):
@@ -88,13 +88,13 @@ class ToolCallJoiner:
 
 
 def _begins_another(draft: _Draft, call_id: str, name: str) -> bool:
-    """Tell whether a delta that was matched to a call is in truth the start of the next one."""
-    # Only the start of a call carries a name; a fragment with a new id alone is the same call.
+    """Return whether a delta that was matched to a call is really the start of the next one."""
+    # Only the start of a call has a name; a fragment with a new id but no name belongs to the same call.
     if not name or not draft.name:
         return False
     if call_id and draft.id:
         return call_id != draft.id
-    # No ids to go by. Whole calls follow one another; a name repeated within a call meets unfinished arguments.
+    # There are no ids. If the arguments so far are complete, the next call begins; if not, the name was repeated.
     return _is_json(draft.arguments)
 
 

@@ -1,6 +1,6 @@
-"""The interface between the application and any model: plain values, and the one method that a provider has.
+"""The interface between the application and models: plain values, and the methods of a provider.
 
-Nothing of a provider's SDK shows here, so a turn can be tested with a provider of ten lines.
+It does not depend on a provider's SDK, so a turn can be tested with a provider of ten lines.
 """
 
 from collections.abc import Callable, Generator, Mapping
@@ -16,9 +16,9 @@ class ToolCall:
     """One function call that a model asks for.
 
     Attributes:
-        id: The provider's id of the call, or a made-up one where the provider gave none. The result names it.
+        id: The provider's id of the call, or a made-up one if the provider gave none. The result has the same id.
         name: The function's name.
-        arguments: The JSON text as the model wrote it. It may be broken JSON; only an empty text is made `{}`.
+        arguments: The JSON text as the model wrote it. It may be broken JSON; only an empty text becomes `{}`.
     """
 
     id: str
@@ -37,8 +37,8 @@ class ChatMessage:
         tool_calls: The calls that an assistant's message made.
         tool_call_id: For a `tool` message, the call that it answers.
         name: A name for the speaker, passed on as it is.
-        sources: The ids of the stored messages that it is made of, for what is said of errors: of parts one for each,
-            `""` for what was stored nowhere. They are not sent.
+        sources: The ids of the stored messages that it was made from, for error messages; one for each part, and `""`
+            for a part that was not stored. They are not sent.
     """
 
     role: Role
@@ -51,27 +51,27 @@ class ChatMessage:
 
 @dataclass(frozen=True, slots=True)
 class ModelRequest:
-    """One question to a model. None, and an empty tuple, mean "the provider's default": nothing is sent.
+    """One request to a model. None or an empty tuple means the provider's default: the field is not sent.
 
     Attributes:
         model: The model's name at the provider.
         messages: The context, oldest first.
         temperature: Sampling temperature.
         top_p: Nucleus sampling.
-        max_tokens: The most tokens that the answer may have.
+        max_tokens: The maximum number of tokens in the answer.
         stop: Texts at which the model stops.
         presence_penalty: As OpenAI defines it.
         frequency_penalty: As OpenAI defines it.
         seed: For providers that can repeat an answer.
-        tools: Function declarations: `{"name", "description", "parameters"}`, and `"strict"` where wanted.
+        tools: Function declarations: `{"name", "description", "parameters"}`, and optionally `"strict"`.
         tool_choice: `auto`, `none`, `required`, or an OpenAI-style choice of one function.
         parallel_tool_calls: Whether the model may ask for several calls at once.
         response_format: An OpenAI-style `response_format`.
         user: A stable id of the end user for the provider's abuse monitoring.
-        asked: The ids of the stored messages that this request is about, as opposed to those of the past. Empty: the
-            last message is.
+        asked: The ids of the stored messages that this request is about, as opposed to earlier ones. Empty: it is about
+            the last message.
         reasoning: Reads the model's reasoning for stored messages of the context, by message id. Called only for a
-            server that wants it back, and then once.
+            server that requires it, and then once.
     """
 
     model: str
@@ -108,7 +108,7 @@ class ReasoningDelta:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What the provider counted, in tokens."""
+    """The tokens that the provider counted."""
 
     input_tokens: int
     output_tokens: int
@@ -116,7 +116,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """The whole answer, after its last delta.
+    """The complete answer, after its last delta.
 
     Attributes:
         text: All deltas of the text joined.
@@ -126,7 +126,7 @@ class Completion:
             whatever the provider called it.
         response_id: The provider's id of the response, if it gave one.
         model: The model that answered, in the provider's words.
-        usage: None where the provider did not count.
+        usage: None if the provider gave no count.
         refusal: The provider's separate refusal text, if any.
         reasoning: All deltas of the reasoning joined; None if the model gave none.
     """
@@ -146,33 +146,33 @@ class Provider(Protocol):
 
     @property
     def name(self) -> str:
-        """The name under which the registry knows it: `openai`, `embedded`, `echo`."""
+        """Its name in `Providers`: `openai`, `embedded`, `echo`."""
 
     @property
     def supports_tools(self) -> bool:
-        """Whether the models behind it call functions. Where not, `tools` of a request are left out."""
+        """Whether its models call functions. If not, `tools` of a request are left out."""
 
     def takes_images(self, model: str) -> bool:
-        """Return whether a model looks at images, as far as is known; unknown is yes."""
+        """Return whether a model accepts images; True if that is not known."""
 
     def stream(self, request: ModelRequest) -> Generator[TextDelta | ReasoningDelta | Completion, None, None]:
         """Answer a request: any number of deltas, then exactly one `Completion`.
 
         No text has half of a surrogate pair.
 
-        The request goes out at the first `next()`. Closing the generator closes the connection at once.
+        The request is sent at the first `next()`. Closing the generator closes the connection at once.
 
         Raises:
-            bot.errors.ProviderError: Or a subclass of it. Deltas that came before stay valid as a partial answer.
+            bot.errors.ProviderError: Or a subclass of it. The deltas before it are a valid partial answer.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """A key to a provider, and where that provider is. The key never shows in the repr.
+    """A provider's key and address. The repr never contains the key.
 
     Attributes:
-        api_key: The secret. An empty one means that the server asks for none.
+        api_key: The secret; empty if the server needs none.
         base_url: The root of an OpenAI-compatible API (`https://…/v1`), or None for the deployment's own.
     """
 

@@ -1,4 +1,4 @@
-"""A request in the words of the Chat Completions API."""
+"""A model request as the body of a Chat Completions request."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -11,7 +11,7 @@ from .normal_form import normal_form
 from .refusals import image_refused
 from .types import ChatMessage, ModelRequest
 
-# A server that wants reasoning wants it with each of the model's messages, also where none is stored. Kimi K2.6 and
+# A server that requires reasoning requires it with each of the model's messages, even if none is stored. Kimi K2.6 and
 # DeepSeek V4 refuse an empty text.
 _NO_REASONING = " "
 
@@ -21,12 +21,12 @@ def request_params(request: ModelRequest, dialect: Dialect, *, plain_text: bool 
 
     Args:
         request: The request.
-        dialect: What the server wants to be told, and how.
-        plain_text: The model reads text only and calls no functions: declarations are left out, and calls of
-            functions and images of the past are told in words.
+        dialect: The form in which the server accepts requests.
+        plain_text: The model reads text only and calls no functions: declarations are left out, and text replaces past
+            function calls and images.
 
     Raises:
-        ProviderRejected: With `plain_text`, the request insists on a function call or asks about an image.
+        ProviderRejected: With `plain_text`, the request requires a function call or asks about an image.
     """
     sent = sent_messages(request, dialect, plain_text=plain_text)
     back = dialect.reasoning_back and not plain_text
@@ -44,7 +44,7 @@ def request_params(request: ModelRequest, dialect: Dialect, *, plain_text: bool 
         "response_format": request.response_format,
         "user": request.user,
     }
-    # OpenAI answers 400 to a choice among no tools.
+    # OpenAI answers 400 to a tool choice without tools.
     if request.tools and not plain_text:
         params["tools"] = [_tool(tool) for tool in request.tools]
         params["tool_choice"] = _tool_choice(request.tool_choice)
@@ -76,7 +76,7 @@ def _message(message: ChatMessage) -> dict[str, Any]:
 
 
 def _with_reasoning(messages: Iterable[ChatMessage], request: ModelRequest) -> Iterator[dict[str, Any]]:
-    """Give the messages as they are sent, each of the model's with its reasoning. No reasoning is sent twice."""
+    """Yield the messages as they are sent, each of the model's with its reasoning. No reasoning is sent twice."""
     stored = dict(request.reasoning()) if request.reasoning else {}
     for message in messages:
         wire = _message(message)
@@ -95,7 +95,7 @@ def _tool(declaration: dict[str, object]) -> dict[str, Any]:
 
 
 def _tool_choice(choice: str | dict[str, object] | None) -> str | dict[str, object] | None:
-    # The Responses API writes the same choice flat.
+    # The Responses API has the same choice without nesting.
     if isinstance(choice, dict) and choice.get("type") == "function" and "name" in choice:
         return {"type": "function", "function": {"name": choice["name"]}}
     return choice
