@@ -3,6 +3,8 @@
 import asyncio
 import json
 import resource
+import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from statistics import median
@@ -95,6 +97,8 @@ def opened(sizes: Sizes) -> list[dict[str, float]]:
             seen = asyncio.run(_all_open(port, number))
             after = cost(port)
         whole = [each for each in seen if isinstance(each, dict) and each["deltas"] == sizes.open_deltas]
+        if reasons := Counter(str(each)[:200] for each in seen if not isinstance(each, dict)):
+            print(reasons.most_common(3), file=sys.stderr)
         found.append(
             {
                 "streams": number,
