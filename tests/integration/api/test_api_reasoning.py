@@ -44,7 +44,7 @@ def events_of(text: str) -> list[tuple[str, str, str]]:
     return found
 
 
-def test_a_plain_answer_has_it_only_if_asked(ann: Caller, conversation: str, model: Scripted) -> None:
+def test_a_plain_answer_includes_reasoning_only_on_request(ann: Caller, conversation: str, model: Scripted) -> None:
     model.script += [reasons(), reasons()]
     plain = ann.make(f"{conversation}/messages", content="What to see?")
     asked = ann.make(f"{conversation}/messages?{ASKED}", content="What to see?")
@@ -53,7 +53,7 @@ def test_a_plain_answer_has_it_only_if_asked(ann: Caller, conversation: str, mod
     assert asked["input"][0]["reasoning"] is None
 
 
-def test_messages_are_read_with_it_only_if_asked(ann: Caller, conversation: str, model: Scripted) -> None:
+def test_messages_include_reasoning_only_on_request(ann: Caller, conversation: str, model: Scripted) -> None:
     model.script += [reasons(), says("No reason.")]
     made = ann.make(f"{conversation}/messages", content="What to see?")["output"][0]
     ann.make(f"{conversation}/messages", content="Why?")
@@ -66,14 +66,14 @@ def test_messages_are_read_with_it_only_if_asked(ann: Caller, conversation: str,
     assert ann.get(f"{path}/{made['id']}", include="reasoning")["reasoning"] == WHY
 
 
-def test_the_model_does_not_get_it_back(ann: Caller, conversation: str, model: Scripted) -> None:
+def test_the_model_does_not_get_its_reasoning_back(ann: Caller, conversation: str, model: Scripted) -> None:
     model.script += [reasons(), says("Bye.")]
     ann.make(f"{conversation}/messages", content="What to see?")
     ann.make(f"{conversation}/messages", content="Thanks")
     assert WHY not in str(model.asked[-1].messages)
 
 
-def test_a_model_server_that_wants_it_back_can_have_it(ann: Caller, conversation: str, model: Scripted) -> None:
+def test_the_model_request_can_read_stored_reasoning(ann: Caller, conversation: str, model: Scripted) -> None:
     model.script += [reasons(), says("Bye.")]
     made = ann.make(f"{conversation}/messages", content="What to see?")["output"][0]
     ann.make(f"{conversation}/messages", content="Thanks")
@@ -88,7 +88,7 @@ def test_function_calls_have_it_on_the_first_message(ann: Caller, conversation: 
     assert [(each["type"], each["reasoning"]) for each in made] == [("function_call", WHY), ("function_call", None)]
 
 
-def test_a_live_stream_has_its_pieces_only_if_asked(ann: Caller, conversation: str, model: Scripted) -> None:
+def test_a_live_stream_includes_reasoning_only_on_request(ann: Caller, conversation: str, model: Scripted) -> None:
     model.script += [reasons(), reasons()]
     plain = ann.call("POST", f"{conversation}/messages", {"content": "What?", "stream": True}).get_data(as_text=True)
     assert [(number, name) for number, name, _ in events_of(plain)] == [
@@ -111,7 +111,7 @@ def test_a_live_stream_has_its_pieces_only_if_asked(ann: Caller, conversation: s
 
 
 @pytest.mark.parametrize("stream", [True, False], ids=["streamed", "plain"])
-def test_it_is_replayed_and_resumed_after_any_event(
+def test_reasoning_is_replayed_and_resumed_after_any_event(
     ann: Caller, conversation: str, model: Scripted, stream: bool
 ) -> None:
     model.script += [reasons()]
@@ -152,7 +152,7 @@ NO_IDS = ["-1", "x", "1-", "1.5", "1-1-1", "1e3", "٣", "1 ", "12345678901", "1-
 
 
 @pytest.mark.parametrize("after", NO_IDS)
-def test_what_is_no_id_of_an_event_is_refused(ann: Caller, conversation: str, model: Scripted, after: str) -> None:
+def test_an_invalid_event_id_is_refused(ann: Caller, conversation: str, model: Scripted, after: str) -> None:
     model.script += [says("Hi.")]
     turn = ann.make(f"{conversation}/messages", content="Hello")["turn"]
     path = f"/turns/{turn['id']}/events"
@@ -163,12 +163,12 @@ def test_what_is_no_id_of_an_event_is_refused(ann: Caller, conversation: str, mo
         assert wrong == {"Last-Event-ID": "must be the id of an event, such as 5 or 5-2"}
 
 
-def test_what_else_can_be_included_is_said(ann: Caller, conversation: str) -> None:
+def test_an_invalid_include_names_the_valid_value(ann: Caller, conversation: str) -> None:
     wrong = ann.refused(422, "validation_failed", "GET", f"{conversation}/messages?include=secrets")
     assert "reasoning" in wrong["include"]
 
 
-def test_a_request_again_has_it_if_asked(ann: Caller, conversation: str, model: Scripted) -> None:
+def test_a_replay_includes_reasoning_on_request(ann: Caller, conversation: str, model: Scripted) -> None:
     model.script += [reasons()]
     headers = {"Idempotency-Key": "once"}
     body = {"content": "What?"}
@@ -187,14 +187,14 @@ def test_an_unfinished_turn_counts_its_tokens(ann: Caller, conversation: str, mo
     assert used[0] > used[1] >= len(WHY) // 8
 
 
-def test_an_export_has_it(ann: Caller, conversation: str, model: Scripted) -> None:
+def test_an_export_includes_reasoning(ann: Caller, conversation: str, model: Scripted) -> None:
     model.script += [reasons()]
     ann.make(f"{conversation}/messages", content="What?")
     exported = [line["reasoning"] for line in lines_of(ann) if line["type"] == "message"]
     assert exported == [None, WHY]
 
 
-def test_somebody_else_gets_none_of_it(
+def test_another_user_gets_404(
     ann: Caller, new_caller: Callable[..., Caller], conversation: str, model: Scripted
 ) -> None:
     model.script += [reasons()]

@@ -75,7 +75,7 @@ def test_its_object_is_deleted_with_its_conversation(conversation: Conversation,
     assert stored() == {}
 
 
-def test_an_unreachable_bucket_costs_the_reasoning_and_not_the_answer(
+def test_an_unreachable_bucket_loses_the_reasoning_and_not_the_answer(
     conversation: Conversation, bucket: BlobSettings, stored: Stored
 ) -> None:
     begun = begin(conversation)

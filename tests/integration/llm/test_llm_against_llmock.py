@@ -99,20 +99,20 @@ def test_a_rate_limit_says_how_long(provider, model_server):
     assert (seen, type(error), error.retry_after) == ([], ProviderRateLimited, 7.0)
 
 
-def test_a_short_rate_limit_is_waited_out(provider, model_server):
+def test_a_short_rate_limit_is_waited_for(provider, model_server):
     model_server.script("rate_limit", retry_after=0.05, times=2)
     assert list(provider(model_server.base_url, max_retries=2).stream(QUESTION))[-1].finish_reason == "stop"
     assert [request.status for request in model_server.requests()] == [429, 429, 200]
 
 
-def test_a_long_rate_limit_is_handed_back_at_once(provider, model_server):
+def test_a_long_rate_limit_is_returned_at_once(provider, model_server):
     model_server.script("rate_limit", retry_after=60, times=None)
     _, error = texts(provider(model_server.base_url, max_retries=2).stream(QUESTION))
     assert (type(error), error.retry_after) == (ProviderRateLimited, 60.0)
     assert len(model_server.requests()) == 1
 
 
-def test_a_server_error_is_tried_again_and_then_told(provider, model_server):
+def test_a_server_error_is_retried_and_then_reported(provider, model_server):
     model_server.script("error", status=500, times=None)
     seen, error = texts(provider(model_server.base_url, max_retries=1).stream(QUESTION))
     assert (seen, type(error)) == ([], ProviderError)
@@ -122,7 +122,7 @@ def test_a_server_error_is_tried_again_and_then_told(provider, model_server):
 @pytest.mark.parametrize(
     ("status", "kind"), [(400, ProviderRejected), (404, ProviderRejected), (422, ProviderRejected)]
 )
-def test_a_refusal_is_told_with_its_reason_and_not_tried_again(provider, model_server, status, kind):
+def test_a_refusal_is_reported_with_its_reason_and_not_retried(provider, model_server, status, kind):
     model_server.script("error", status=status, message="The model does not exist", code="model_not_found", times=None)
     _, error = texts(provider(model_server.base_url, max_retries=2).stream(QUESTION))
     assert type(error) is kind
@@ -132,7 +132,7 @@ def test_a_refusal_is_told_with_its_reason_and_not_tried_again(provider, model_s
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_refused_key_is_not_told(provider, model_server, status):
+def test_a_refused_key_is_not_quoted(provider, model_server, status):
     message = "Incorrect API key provided: sk-test-0123456789abcdef. Find yours at https://x.test"
     model_server.script("error", status=status, message=message)
     _, error = texts(provider(model_server.base_url).stream(QUESTION))
@@ -161,7 +161,7 @@ def test_a_slow_answer_that_keeps_coming_is_no_timeout(provider, model_server):
 
 
 @pytest.mark.parametrize("scenario", ["disconnect", "truncate", "malformed"])
-def test_an_answer_that_is_cut_is_incomplete_and_never_asked_again(provider, model_server, scenario):
+def test_a_cut_answer_is_incomplete_and_never_retried(provider, model_server, scenario):
     model_server.script(scenario, after_chunks=3)
     seen, error = texts(provider(model_server.base_url, max_retries=2).stream(QUESTION))
     assert (seen, type(error)) == (["One ", "two "], ProviderIncomplete)
@@ -186,6 +186,6 @@ def test_closing_the_generator_closes_the_connection(provider, model_server):
     assert request.chunks_sent < 100
 
 
-def test_a_generator_that_is_closed_before_it_began_sends_nothing(provider, model_server):
+def test_a_generator_closed_before_its_first_value_sends_nothing(provider, model_server):
     provider(model_server.base_url).stream(QUESTION).close()
     assert model_server.requests() == []

@@ -77,7 +77,7 @@ def test_the_tokens_are_counted_after_the_end_of_the_answer(provider):
 
 
 @pytest.mark.parametrize("trouble", ["silence", "reset", "garbage"])
-def test_trouble_after_the_end_of_the_answer_does_not_spoil_it(provider, trouble):
+def test_a_failure_after_the_end_of_the_answer_is_ignored(provider, trouble):
     def answer(exchange):
         exchange.begin().event("Hi", "stop")
         if trouble == "silence":
@@ -195,7 +195,7 @@ def test_a_connection_that_is_reset_within_the_answer(provider):
         assert len(server.requests) == 1
 
 
-def test_a_connection_that_is_reset_before_the_answer_is_tried_again(provider):
+def test_a_connection_reset_before_the_answer_is_retried(provider):
     with raw_server(Exchange.cut, Exchange.whole) as server:
         assert list(provider(server.base_url, max_retries=1).stream(QUESTION))[-1].text == "Hi"
         assert len(server.requests) == 2
@@ -206,7 +206,7 @@ def test_a_connection_that_is_always_reset(provider):
         assert type(failure(provider(server.base_url).stream(QUESTION))[1]) is ProviderError
 
 
-def test_a_server_that_is_not_there(provider):
+def test_an_unreachable_server(provider):
     with raw_server(Exchange.whole) as server:
         base_url = server.base_url
     _, error = failure(provider(base_url).stream(QUESTION))
@@ -313,14 +313,14 @@ def test_a_redirect_is_not_followed(provider):
     assert "redirect" in error.detail
 
 
-def test_a_date_to_come_back_at(provider):
+def test_retry_after_as_a_date(provider):
     headers = {"retry_after": "Thu, 05 Nov 2015 12:00:00 GMT"}
     with raw_server(lambda exchange: exchange.answer(429, {"error": {"message": "later"}}, **headers)) as server:
         _, error = failure(provider(server.base_url).stream(QUESTION))
     assert (type(error), error.retry_after) == (ProviderRateLimited, 0.0)
 
 
-def test_a_gateway_teaches_how_it_wants_to_be_asked(provider):
+def test_a_gateways_dialect_is_learned_from_its_refusals(provider):
     refused_limit = "Unsupported parameter: 'max_tokens' is not supported with this model."
     refused_reasoning = "Function tools with reasoning_effort are not supported. Set reasoning_effort to 'none'."
 
@@ -342,7 +342,7 @@ def test_a_gateway_teaches_how_it_wants_to_be_asked(provider):
         assert server.requests[-1].body["max_completion_tokens"] == 5
 
 
-def test_a_server_that_refuses_either_form_is_not_asked_for_ever(provider):
+def test_a_server_that_refuses_both_forms_is_not_retried_forever(provider):
     def answer(exchange):
         field = "max_tokens" if "max_tokens" in exchange.body else "max_completion_tokens"
         exchange.answer(400, {"error": {"message": f"Unknown parameter: {field}"}})
@@ -353,7 +353,7 @@ def test_a_server_that_refuses_either_form_is_not_asked_for_ever(provider):
     assert type(error) is ProviderRejected
 
 
-def test_a_cookie_of_one_answer_does_not_go_out_with_the_next(provider):
+def test_a_cookie_from_one_answer_is_not_sent_with_the_next_request(provider):
     def answer(exchange):
         exchange.begin(set_cookie="session=1; Path=/").event("Hi", "stop").end()
 
@@ -364,7 +364,7 @@ def test_a_cookie_of_one_answer_does_not_go_out_with_the_next(provider):
         assert "cookie" not in server.requests[1].headers
 
 
-def test_a_users_key_goes_out_alone(monkeypatch):
+def test_only_the_users_own_key_is_sent(monkeypatch):
     monkeypatch.setenv("OPENAI_ORG_ID", "org-of-the-deployment")
     monkeypatch.setenv("OPENAI_PROJECT_ID", "proj-of-the-deployment")
     monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "X-Secret: of-the-deployment\nAuthorization: Bearer of-the-deployment")
@@ -385,7 +385,7 @@ def test_a_users_key_goes_out_alone(monkeypatch):
     assert deployments["x-secret"] == "of-the-deployment"
 
 
-def test_a_users_name_that_leads_inside_is_not_connected_to(monkeypatch):
+def test_a_users_host_with_a_private_address_is_not_connected_to(monkeypatch):
     with raw_server(Exchange.whole) as server, Providers() as providers:
         port = server.server_address[1]
         address = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))

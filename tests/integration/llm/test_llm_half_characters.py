@@ -93,7 +93,7 @@ def test_a_stream_that_is_cut_between_two_halves_leaves_the_text_before_them(pro
 
 
 @pytest.mark.parametrize("within", [True, False])
-def test_an_error_with_half_a_character_can_be_sent_on(provider, within):
+def test_an_error_with_half_a_character_can_be_reported(provider, within):
     error = {"message": "no " + HIGH, "type": "invalid" + HIGH, "param": "p" + LOW}
 
     def serve(exchange):

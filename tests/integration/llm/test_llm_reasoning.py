@@ -19,7 +19,7 @@ def asking(read, messages=CALLS):
     return ModelRequest("m", messages, tools=({"name": "look"},), reasoning=read)
 
 
-def test_a_model_reasons_before_it_speaks(provider):
+def test_reasoning_deltas_precede_text_deltas(provider):
     def answer(exchange):
         exchange.begin()
         exchange.event(delta={"reasoning_content": "Let me "}).event(delta={"reasoning": "see."})
@@ -57,7 +57,7 @@ def test_a_server_that_does_not_want_it_causes_no_read(provider):
         assert list(provider(server.base_url).stream(asking(read)))[-1].text == "Fine."
 
 
-def test_a_server_that_changes_its_mind_is_followed(provider):
+def test_a_server_that_changes_its_dialect_is_followed(provider):
     def wants(exchange):
         exchange.answer(400, {"error": {"message": "Missing `reasoning_content` field in the assistant message"}})
 
@@ -72,7 +72,7 @@ def test_a_server_that_changes_its_mind_is_followed(provider):
     assert sent == [False, True, True, False]
 
 
-def test_a_gateway_that_refuses_what_its_server_wants_is_told_of_calls_in_words(provider):
+def test_calls_become_text_for_a_gateway_that_refuses_what_its_server_requires(provider):
     def answer(exchange):
         if any("reasoning_content" in message for message in exchange.body["messages"]):
             exchange.answer(400, {"error": {"message": "messages.1.reasoning_content: Extra inputs are not permitted"}})
@@ -86,7 +86,7 @@ def test_a_gateway_that_refuses_what_its_server_wants_is_told_of_calls_in_words(
         assert len(server.requests) == 3
 
 
-def test_a_server_that_is_never_content_is_an_error(provider):
+def test_a_server_that_refuses_every_form_is_an_error(provider):
     def answer(exchange):
         exchange.answer(400, {"error": {"message": "Missing `reasoning_content` field in the assistant message"}})
 

@@ -29,7 +29,7 @@ def failure(stream):
     return caught.value
 
 
-def test_a_long_retry_after_is_handed_to_the_caller_at_once(provider):
+def test_a_long_retry_after_is_returned_to_the_caller_at_once(provider):
     started = time.monotonic()
     with raw_server(failing(429, retry_after="7")) as server:
         error = failure(provider(server.base_url, max_retries=2, retry_seconds=1).stream(QUESTION))
@@ -38,13 +38,13 @@ def test_a_long_retry_after_is_handed_to_the_caller_at_once(provider):
     assert time.monotonic() - started < 5
 
 
-def test_a_retry_after_within_the_time_is_waited_out(provider):
+def test_a_retry_after_within_the_limit_is_waited_for(provider):
     with raw_server(failing(429, retry_after_ms="50"), failing(503, retry_after="0.05"), Exchange.whole) as server:
         assert list(provider(server.base_url, max_retries=2).stream(QUESTION))[-1].text == "Hi"
         assert len(server.requests) == 3
 
 
-def test_all_waits_together_have_the_time_not_each(provider):
+def test_the_limit_covers_all_waits_together(provider):
     with raw_server(failing(429, retry_after="1")) as server:
         error = failure(provider(server.base_url, max_retries=10, retry_seconds=1.9).stream(QUESTION))
         assert len(server.requests) == 2
@@ -52,13 +52,13 @@ def test_all_waits_together_have_the_time_not_each(provider):
 
 
 @pytest.mark.parametrize("answer", [failing(500), failing(429, retry_after_ms="1"), Exchange.cut])
-def test_no_time_is_no_retry(provider, answer):
+def test_a_limit_of_zero_allows_no_retry(provider, answer):
     with raw_server(answer) as server:
         failure(provider(server.base_url, max_retries=5, retry_seconds=0).stream(QUESTION))
         assert len(server.requests) == 1
 
 
-def test_a_server_that_hangs_is_asked_again_only_within_the_time(provider):
+def test_a_hanging_server_is_retried_only_within_the_limit(provider):
     with raw_server(Exchange.wait_for_client_to_leave) as server:
         asked = provider(server.base_url, timeout=0.5, max_retries=5, retry_seconds=0.6)
         assert type(failure(asked.stream(QUESTION))) is ProviderTimeout
@@ -68,7 +68,7 @@ def test_a_server_that_hangs_is_asked_again_only_within_the_time(provider):
         assert len(server.requests) == 3
 
 
-def test_the_provider_may_say_whether_to_try_again(provider):
+def test_x_should_retry_overrides_the_status(provider):
     with raw_server(failing(503, x_should_retry="false")) as server:
         failure(provider(server.base_url, max_retries=2).stream(QUESTION))
         assert len(server.requests) == 1
@@ -84,7 +84,7 @@ def test_another_form_of_the_request_has_no_retries_of_its_own(provider):
         assert len(server.requests) == 3
 
 
-def test_another_form_is_sent_although_there_is_no_time_for_retries(provider):
+def test_another_form_is_sent_even_after_the_deadline(provider):
     with raw_server(refusing, Exchange.whole) as server:
         assert list(provider(server.base_url, max_retries=1, retry_seconds=0).stream(LIMITED))[-1].text == "Hi"
 

@@ -52,7 +52,7 @@ def items_of(conversation: Conversation) -> list[str]:
     return sorted(sort for partition, sort in whole_table() if conversation.conversation_id in partition)
 
 
-def test_an_answer_is_listed_without_its_reasoning_and_with_it_for_who_asks() -> None:
+def test_a_list_includes_reasoning_only_on_request() -> None:
     conversation = make_conversation()
     answer(conversation, Draft("agent", "The castle.", reasoning=WHY))
     answer(conversation, Draft("agent", "You are welcome."))
@@ -73,7 +73,7 @@ def test_a_page_has_the_reasoning_of_its_own_messages() -> None:
     assert reasons(rest) == [None, "Reason 2", None, "Reason 3", None, "Reason 4"]
 
 
-def test_a_message_by_its_id_has_its_reasoning_if_asked_for() -> None:
+def test_a_message_read_by_id_includes_its_reasoning_on_request() -> None:
     conversation = make_conversation()
     (message,) = answer(conversation, Draft("agent", "The castle.", reasoning=WHY))
     ids = (conversation.user_id, conversation.conversation_id, message.message_id)
@@ -81,7 +81,7 @@ def test_a_message_by_its_id_has_its_reasoning_if_asked_for() -> None:
     assert get_message(*ids, reasoning=True).reasoning.text == WHY
 
 
-def test_nothing_is_sent_where_no_message_has_any() -> None:
+def test_no_request_is_sent_if_no_message_has_reasoning() -> None:
     conversation = make_conversation()
     said = say(conversation, "Hello", "Anybody?")
     with Probe().recording() as sent:
@@ -90,7 +90,7 @@ def test_nothing_is_sent_where_no_message_has_any() -> None:
     assert sent == []
 
 
-def test_it_goes_with_its_message() -> None:
+def test_reasoning_is_deleted_with_its_message() -> None:
     conversation = make_conversation()
     first, second = answer(conversation, Draft("agent", "The castle.", reasoning=WHY), Draft("agent", "Or the river."))
     before = items_of(conversation)
@@ -101,21 +101,21 @@ def test_it_goes_with_its_message() -> None:
     assert not any(sort.startswith("MESSAGE_REASONING#") for sort in items_of(conversation))
 
 
-def test_it_goes_with_its_conversation() -> None:
+def test_reasoning_is_deleted_with_its_conversation() -> None:
     conversation = make_conversation()
     answer(conversation, Draft("agent", "The castle.", reasoning=WHY))
     delete_conversation(conversation.user_id, conversation.conversation_id)
     assert items_of(conversation) == []
 
 
-def test_it_expires_with_its_message() -> None:
+def test_reasoning_expires_with_its_message() -> None:
     conversation = make_conversation()
     (message,) = answer(conversation, Draft("agent", "The castle.", reasoning=WHY), retention_days=1)
     assert message.expires_at is not None
     assert message.reasoning.expires_at == message.expires_at
 
 
-def test_it_stands_in_the_way_of_no_window() -> None:
+def test_reasoning_takes_no_room_in_a_window() -> None:
     """It sorts before all messages, and no read of the newest ones looks at it."""
     conversation = make_conversation()
     for number in range(3):
@@ -128,14 +128,14 @@ def test_it_stands_in_the_way_of_no_window() -> None:
 
 
 @pytest.mark.parametrize("size", [5_000, MAX_TEXT_BYTES])
-def test_a_long_one_is_kept_whole(size: int) -> None:
+def test_long_reasoning_is_stored_whole(size: int) -> None:
     conversation = make_conversation()
     why = "because " * (size // 8)
     answer(conversation, Draft("agent", "The castle.", reasoning=why))
     assert reasons(listed(conversation)) == [None, why]
 
 
-def test_one_that_fits_in_no_item_leaves_the_answer_and_a_note() -> None:
+def test_reasoning_too_large_for_an_item_leaves_the_answer_and_a_note() -> None:
     conversation = make_conversation()
     notes = {"finish_reason": "length"}
     answer(conversation, Draft("agent", "The castle.", reasoning=noise(1_000_000), attributes=notes))
@@ -145,7 +145,7 @@ def test_one_that_fits_in_no_item_leaves_the_answer_and_a_note() -> None:
     assert reasons([message]) == [None]
 
 
-def test_beside_answers_that_fill_a_transaction_the_reasoning_is_left_out() -> None:
+def test_reasoning_that_would_overfill_the_transaction_is_left_out() -> None:
     """Ten calls of 350 KB fit in a transaction; with 390 KB of reasoning they would be over 4 MB as they are sent."""
     conversation = make_conversation()
     calls = [
@@ -181,7 +181,7 @@ def test_only_an_agent_reasons() -> None:
         Draft("agent", "Hello", reasoning=5)  # type: ignore[arg-type]
 
 
-def test_messages_can_be_appended_with_it() -> None:
+def test_messages_can_be_appended_with_reasoning() -> None:
     conversation = make_conversation()
     drafts = [Draft("agent", f"Answer {number}", reasoning=f"Reason {number}") for number in range(3)]
     append_messages(conversation.user_id, conversation.conversation_id, drafts)

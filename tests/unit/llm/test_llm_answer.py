@@ -114,7 +114,7 @@ def test_a_refusal_is_not_text():
     assert (collected.completion().text, collected.completion().refusal) == ("", "I cannot.")
 
 
-def test_a_list_of_parts_gives_its_text_and_not_its_thoughts():
+def test_only_text_parts_of_a_list_are_the_answer():
     parts = [{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}, {"type": "text", "text": "Yes"}]
     _, texts = answer(chunk(parts))
     assert texts == ["Yes"]
@@ -182,7 +182,7 @@ def test_no_other_text_of_a_chunk_has_half_a_character():
     assert done.tool_calls == (ToolCall("c\ufffd", "f\ufffd", '{"a": "\ufffdé"}'),)
 
 
-def test_the_last_count_of_tokens_stands():
+def test_the_last_token_count_wins():
     usage = [{"prompt_tokens": 5, "completion_tokens": n} for n in (1, 2)]
     collected, _ = answer(chunk("a", usage=usage[0]), chunk("b", finish="stop", usage=usage[1]), chunk(usage=None))
     assert collected.completion().usage == Usage(5, 2)
@@ -206,7 +206,7 @@ def test_a_path_on_the_server_is_not_a_models_name():
         {"id": 5, "model": 6},
     ],
 )
-def test_garbage_does_no_harm(garbage):
+def test_garbage_is_ignored(garbage):
     collected, texts = answer(garbage, chunk("a", finish="stop"))
     assert texts == ["", "a"]
     assert collected.completion().text == "a"

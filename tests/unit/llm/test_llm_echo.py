@@ -36,7 +36,7 @@ def test_parts_are_read():
     assert stream(ChatMessage("user", parts))[-1].text == "You said: See [image]"
 
 
-def test_silence_has_an_answer():
+def test_an_empty_request_is_echoed_as_nothing():
     assert stream()[-1].text == "You said: nothing"
 
 

@@ -52,7 +52,7 @@ def test_addresses_that_are_not_public(address):
 @pytest.mark.parametrize(
     "url", ["https://api.openai.com/v1", "https://8.8.8.8:8443/v1", "https://[2606:4700:4700::1111]/v1"]
 )
-def test_base_urls_that_will_do(url):
+def test_valid_base_urls(url):
     assert base_url_problem(url) is None
 
 
@@ -99,7 +99,7 @@ def test_base_urls_that_will_do(url):
         "https://a.test\\@127.0.0.1/v1",
     ],
 )
-def test_base_urls_that_will_not_do(url):
+def test_invalid_base_urls(url):
     assert base_url_problem(url)
 
 
@@ -175,7 +175,7 @@ def test_the_next_address_is_tried_when_one_does_not_answer(monkeypatch, sent):
 
 
 @pytest.mark.parametrize("addresses", [("169.254.169.254",), ("8.8.8.8", "127.0.0.1"), ("::1",)])
-def test_a_name_that_leads_inside_is_refused_before_anything_is_sent(monkeypatch, sent, addresses):
+def test_a_name_that_resolves_to_a_private_address_is_refused_before_anything_is_sent(monkeypatch, sent, addresses):
     resolver(monkeypatch, *addresses)
     with pytest.raises(ProviderRejected):
         get("https://model.test/v1")
@@ -189,7 +189,7 @@ def test_a_name_without_an_address_cannot_be_connected_to(monkeypatch, sent):
     assert sent == []
 
 
-def test_a_resolver_that_changes_its_mind_is_asked_once_for_each_request(monkeypatch, sent):
+def test_a_name_is_resolved_once_per_request(monkeypatch, sent):
     answers = iter(["8.8.8.8", "127.0.0.1"])
     asked = []
 

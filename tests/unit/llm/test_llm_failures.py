@@ -49,7 +49,7 @@ def test_no_key_survives(secret):
     assert text.endswith("see the docs")
 
 
-def test_a_password_in_an_address_does_not_survive():
+def test_a_password_in_a_url_is_removed():
     assert redact("cannot reach https://user:secret@host/v1") == "cannot reach https://[redacted]@host/v1"
 
 
@@ -122,7 +122,7 @@ def test_the_code_is_a_word_where_there_is_one():
     assert "provider_code" not in translated(400, {"code": 400}).extra
 
 
-def test_the_wait_is_kept():
+def test_the_retry_after_is_kept():
     assert translated(429, headers={"retry-after": "7"}).retry_after == 7.0
     assert translated(503, headers={"retry-after-ms": "250"}).retry_after == 0.25
 
@@ -144,7 +144,7 @@ def test_the_reason_is_found_wherever_a_server_puts_it(body, reason):
     assert translated(500, body).detail == f"openai answered 500: {reason}".removesuffix(": ") + ("" if reason else ".")
 
 
-def test_a_key_in_the_reason_or_the_code_is_taken_out():
+def test_a_key_in_the_reason_or_the_code_is_removed():
     error = translated(401, {"message": f"Incorrect API key provided: {KEY}.", "code": f"bad_{KEY}"})
     assert KEY not in error.detail + repr(error.extra) + str(error)
 

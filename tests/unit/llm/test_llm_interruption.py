@@ -137,7 +137,7 @@ def test_a_tls_handshake_without_an_answer_is_interrupted_and_the_connection_clo
     server.close()
 
 
-def test_a_host_whose_address_is_not_found_yet_is_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pending_address_lookup_is_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
     hangs, go_on = threading.Event(), threading.Event()
 
     def late(*_: object, **__: object) -> list[Any]:

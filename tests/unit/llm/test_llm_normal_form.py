@@ -54,7 +54,7 @@ def broken(body: Any, rules: dict[str, Any] = RULES) -> dict[str, str]:
 @settings(max_examples=500, suppress_health_check=[HealthCheck.too_slow])
 @example([], (), True)
 @example([ChatMessage("assistant", None, (ToolCall("c1", "look", "{"), ToolCall("c1", "look", "[]")))], TOOLS, True)
-def test_whatever_was_said_is_told_in_a_form_that_all_servers_take(
+def test_every_history_has_a_form_that_all_servers_accept(
     messages: list[ChatMessage], tools: tuple[dict[str, object], ...], shown: bool
 ) -> None:
     functions = [str(tool["name"]) for tool in tools]
@@ -78,7 +78,7 @@ def test_the_forms_of_single_servers_keep_the_common_rules_and_their_own(
 
 
 @given(st.lists(st.sampled_from(["user", "assistant", "system", "tool"]), max_size=12))
-def test_nothing_that_was_said_is_lost_and_it_stays_in_order(roles: list[Any]) -> None:
+def test_every_text_is_kept_in_order(roles: list[Any]) -> None:
     messages = [ChatMessage(role, f"<{number}>", tool_call_id="c9") for number, role in enumerate(roles)]
     form = normal_form(messages, functions=FUNCTIONS)
     told = "\n".join(str(sent_content(message)) for message in form)
@@ -95,7 +95,7 @@ def told(*messages: ChatMessage, functions: tuple[str, ...] = FUNCTIONS) -> list
 USER, ANSWER = ChatMessage("user", "q"), ChatMessage("assistant", "a")
 
 
-def test_what_is_in_order_stays_as_it_is() -> None:
+def test_a_valid_context_is_unchanged() -> None:
     messages = (
         ChatMessage("system", "Be Ada."),
         USER,
@@ -149,7 +149,7 @@ def test_calls_and_results() -> None:
     assert [each.tool_call_id for each in form[2:4]] == [call.id for call in made]
 
 
-def test_calls_of_what_is_not_declared_are_told_where_they_were_made() -> None:
+def test_calls_of_undeclared_functions_become_text_in_place() -> None:
     calling = ChatMessage("assistant", "Wait.", (ToolCall("c1", "look", "{"), ToolCall("c2", "gone", "{}")))
     assert told(USER, calling, ChatMessage("tool", "1", tool_call_id="c1"), ANSWER, USER) == [
         ("user", "q"),

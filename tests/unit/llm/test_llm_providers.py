@@ -34,7 +34,7 @@ def test_credentials_keep_their_key_to_themselves():
     assert "https://x.test/v1" in repr(credentials)
 
 
-def test_with_nothing_configured_there_is_the_echo(providers):
+def test_without_configuration_only_the_echo_is_available(providers):
     registry = providers()
     assert registry.names() == ("echo",)
     assert registry.default() == ("echo", "echo")
@@ -67,7 +67,7 @@ def test_what_is_not_configured_says_what_to_do(providers):
         providers().get("embedded")
 
 
-def test_a_name_that_nobody_knows_is_a_key_error(providers):
+def test_an_unknown_provider_is_a_key_error(providers):
     with pytest.raises(UnknownProvider) as caught:
         providers().get("gemini")
     assert isinstance(caught.value, KeyError)
@@ -79,7 +79,7 @@ def test_a_user_may_bring_a_key_where_the_deployment_has_none(providers):
     assert providers().get("openai", Credentials(KEY)).name == "openai"
 
 
-def test_an_empty_key_will_do_only_for_a_server_of_ones_own(providers):
+def test_an_empty_key_is_accepted_only_for_a_users_own_server(providers):
     registry = providers(openai_api_key=KEY)
     with pytest.raises(ProviderAuthFailed, match="empty"):
         registry.get("openai", Credentials(""))
@@ -97,7 +97,7 @@ def test_a_key_that_no_header_can_carry_is_refused_without_being_quoted(provider
     assert key not in str(refused.value)
 
 
-def test_white_space_around_a_key_is_a_slip_of_the_clipboard(providers):
+def test_white_space_around_a_key_is_removed(providers):
     assert providers().get("openai", Credentials(f" {KEY}\n"))
 
 

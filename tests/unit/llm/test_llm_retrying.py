@@ -46,20 +46,20 @@ def test_a_retry_that_would_start_too_late_is_not_waited_for(slept):
 
 
 @pytest.mark.parametrize("headers", [None, {"retry-after-ms": "1"}])
-def test_no_time_and_no_number_are_no_retries(slept, headers):
+def test_no_retries_without_time_or_number(slept, headers):
     assert not Retries(2, 0).wait(headers)
     assert not Retries(0, 60).wait(headers)
     assert slept == []
 
 
 @pytest.mark.parametrize("status", [408, 409, 429, 500, 503, 529])
-def test_these_may_pass(status):
+def test_transient_statuses(status):
     assert is_transient(status, {})
     assert not is_transient(status, {"x-should-retry": "false"})
 
 
 @pytest.mark.parametrize("status", [301, 400, 401, 404, 422])
-def test_these_would_come_again(status):
+def test_lasting_statuses(status):
     assert not is_transient(status, {})
     assert is_transient(status, {"x-should-retry": "true"})
 
@@ -79,5 +79,5 @@ def test_a_wait_can_be_interrupted():
         next(interruptible(waiting(), shall_stop))
 
 
-def test_outside_of_a_turn_a_wait_asks_nobody():
+def test_outside_a_turn_a_wait_is_not_interruptible():
     sleep(0.01)

@@ -111,7 +111,7 @@ def test_declarations_count():
 
 
 @pytest.mark.filterwarnings("ignore:open_binary is deprecated:DeprecationWarning")
-def test_another_layout_of_the_package_is_imported_the_ordinary_way(monkeypatch):
+def test_an_unexpected_package_layout_falls_back_to_a_normal_import(monkeypatch):
     monkeypatch.setattr(tokens, "PathFinder", SimpleNamespace(find_spec=lambda *_: None))
     uncached = tokens._tokenizer.__wrapped__
     assert uncached("o200k_base").count("hello world") == 2

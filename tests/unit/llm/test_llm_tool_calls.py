@@ -125,7 +125,7 @@ def test_broken_arguments_are_kept_as_the_model_wrote_them():
 
 
 @pytest.mark.parametrize("garbage", [None, "text", {}, [None], ["x"], [{"index": "0"}], [{"function": "f"}], 5])
-def test_garbage_does_no_harm(garbage):
+def test_garbage_is_ignored(garbage):
     joiner = ToolCallJoiner()
     joiner.add(garbage)
     joiner.add([delta(0, "a", "f", "{}")])

@@ -100,7 +100,7 @@ def test_a_model_without_functions_says_so_when_a_function_must_be_called():
         request_params(request(tools=(TOOL,), tool_choice="required"), PLAIN, plain_text=True)
 
 
-def test_a_model_without_eyes_says_so_when_it_is_shown_an_image():
+def test_a_text_only_model_refuses_an_image():
     with pytest.raises(ProviderRejected, match="image"):
         request_params(request(ChatMessage("user", [IMAGE])), PLAIN, plain_text=True)
 
@@ -121,7 +121,7 @@ def test_a_model_without_eyes_says_so_when_it_is_shown_an_image():
         ("https://openrouter.ai/api/v1", "max_tokens"),
     ],
 )
-def test_the_limit_goes_by_the_name_that_the_server_reads(base_url, field):
+def test_the_token_limit_has_the_name_that_the_server_reads(base_url, field):
     params = request_params(request(max_tokens=5), first_guess(base_url))
     assert params[field] == 5
     assert len(params.keys() & {"max_tokens", "max_completion_tokens"}) == 1
@@ -135,7 +135,7 @@ def test_the_limit_goes_by_the_name_that_the_server_reads(base_url, field):
         "[{'loc': ('body', 'max_tokens'), 'msg': 'Extra inputs are not permitted'}]",
     ],
 )
-def test_a_refused_name_is_exchanged_for_the_other(message):
+def test_a_refused_parameter_name_is_replaced_by_the_other(message):
     other = Dialect("max_tokens").after_refusal(request(max_tokens=5), message)
     assert other == Dialect("max_completion_tokens")
 
@@ -148,11 +148,11 @@ def test_a_refused_name_is_exchanged_for_the_other(message):
         "Unsupported value: 'temperature' does not support 0.7 with this model",
     ],
 )
-def test_a_refused_value_is_not_a_refused_name(message):
+def test_a_refused_value_does_not_change_the_parameter_name(message):
     assert Dialect("max_tokens").after_refusal(request(max_tokens=5), message) is None
 
 
-def test_functions_with_a_reasoning_model_are_asked_for_without_reasoning():
+def test_functions_turn_off_reasoning_where_the_model_requires_it():
     message = (
         "Function tools with reasoning_effort are not supported for gpt-6-luna in /v1/chat/completions. To use function"
         " tools, use /v1/responses or set reasoning_effort to 'none'."
@@ -185,7 +185,7 @@ def reasoning_sent(*messages, dialect=BACK, **settings):
     return [message.get("reasoning_content") for message in sent]
 
 
-def test_reasoning_is_sent_to_a_server_that_wants_it_and_to_no_other():
+def test_reasoning_is_sent_only_to_a_server_that_requires_it():
     def unread():
         raise AssertionError("nobody wants it")
 
@@ -212,7 +212,7 @@ def test_no_reasoning_is_sent_twice_where_a_message_becomes_two():
 
 
 @pytest.mark.parametrize("message", [MISSING, PASSED_BACK, SPACED])
-def test_a_server_that_misses_reasoning_gets_it(message):
+def test_a_server_that_requires_reasoning_gets_it(message):
     assert PLAIN.after_refusal(request(*CALLS), message) == BACK
     assert PLAIN.after_refusal(request(), message) is None, "the model has said nothing yet"
 
@@ -222,7 +222,7 @@ def test_a_server_that_refuses_reasoning_gets_none():
 
 
 @pytest.mark.parametrize("message", [MISSING, EXTRA])
-def test_a_server_that_is_content_neither_with_nor_without_reads_of_calls_in_words(message):
+def test_calls_become_text_for_a_server_that_refuses_both_with_and_without_reasoning(message):
     other = BACK.after_refusal(request(*CALLS, tools=(TOOL,)), message, {PLAIN, BACK})
     assert other == Dialect("max_tokens", history=HistoryForm(calls_in_words=True))
     assert BACK.after_refusal(request(CALLS[0]), message, {PLAIN, BACK}) is None
@@ -235,7 +235,7 @@ def test_what_else_is_refused_does_not_end_the_reasoning():
     assert other == Dialect("max_tokens", reasoning_back=True, history=HistoryForm(short_ids=True))
 
 
-def test_what_was_learnt_is_kept_for_that_server_and_model_and_not_for_ever():
+def test_a_learned_dialect_is_kept_per_server_and_model_within_bounds():
     dialects, learnt = Dialects(capacity=2), Dialect("max_completion_tokens", tools_without_reasoning=True)
     dialects.learn("http://a.test", "m", learnt)
     assert dialects.get("http://a.test", "m") == learnt
