@@ -1,6 +1,7 @@
 """The documentation matches the code: nothing is missing or outdated, and no link is broken."""
 
 import html
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -8,6 +9,8 @@ from urllib.parse import unquote
 
 import pytest
 
+from bot.api.shapes.messages import MessageView
+from bot.api.shapes.turns import TurnResult
 from bot.cli.docs import pages, routes, stale
 from bot.errors import BotError
 from bot.settings import Settings
@@ -34,6 +37,14 @@ def test_no_outdated_generated_file_is_left() -> None:
 
 def test_the_same_declarations_give_the_same_pages() -> None:
     assert pages(DOCS) == GENERATED
+
+
+def test_the_first_conversation_shows_answers_as_they_are() -> None:
+    (block,) = re.findall(r"```json\n(.*?)```", (DOCS / "first-conversation.md").read_text(), re.DOTALL)
+    shown = json.loads(block)
+    assert TurnResult.model_validate(shown).model_dump(mode="json") == shown
+    for message in (*shown["input"], *shown["output"]):
+        assert message.keys() == MessageView.model_fields.keys()
 
 
 class TestNothingIsMissing:

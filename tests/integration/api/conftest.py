@@ -12,6 +12,7 @@ from bot.erasures import Erasures
 from bot.settings import Settings
 from models.table.connection import TableSettings, configure
 from tests.integration.api.caller import Caller
+from tests.integration.api.scripted import LOOK, Scripted, scripted_model
 from tests.one_table import _at_the_table, table
 
 __all__ = ["_at_the_table", "table"]
@@ -69,3 +70,15 @@ def bob(app: OpenAPI) -> Caller:
 def admin(app: OpenAPI) -> Caller:
     """An administrator."""
     return Caller(app, role="admin")
+
+
+@pytest.fixture
+def model(app: OpenAPI, monkeypatch: pytest.MonkeyPatch) -> Scripted:
+    """The model of all `openai` agents."""
+    return scripted_model(app, monkeypatch)
+
+
+@pytest.fixture
+def conversation(ann: Caller, model: Scripted) -> str:
+    """The path of a new conversation of Ann's, whose agent asks `model`."""
+    return f"/conversations/{ann.conversation(ann.agent(provider='openai', model='gpt-test', functions=LOOK))}"

@@ -4,28 +4,15 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from flask_openapi import OpenAPI
 
 from bot.llm.types import ReasoningDelta, TextDelta
 from tests.integration.api.caller import Caller
-from tests.integration.api.scripted import LOOK, Scripted, calls, says, scripted_model
+from tests.integration.api.scripted import Scripted, calls, says
 from tests.integration.api.test_api_exports import lines_of
 
 WHY = "They ask for Lisbon, so the castle."
 PIECES = ["They ask for Lisbon, ", "so the castle."]
 ASKED = "include=reasoning"
-
-
-@pytest.fixture
-def model(app: OpenAPI, monkeypatch: pytest.MonkeyPatch) -> Scripted:
-    """The model that all agents of `openai` ask."""
-    return scripted_model(app, monkeypatch)
-
-
-@pytest.fixture
-def conversation(ann: Caller, model: Scripted) -> str:
-    """The path of a new conversation of Ann's."""
-    return f"/conversations/{ann.conversation(ann.agent(provider='openai', model='gpt-test', functions=LOOK))}"
 
 
 def reasons(text: str = "The castle.", **details: Any) -> list[Any]:

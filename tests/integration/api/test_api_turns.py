@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import EndpointConnectionError
-from flask_openapi import OpenAPI
 
 from bot.errors import ProviderTimeout
 from bot.llm.normal_form import EMPTY_ANSWER
@@ -21,23 +20,11 @@ from models.table.item import MAX_TEXT_BYTES
 from tests.factories import noise
 from tests.fake_clock import FakeClock
 from tests.integration.api.caller import Caller
-from tests.integration.api.scripted import LOOK, Script, Scripted, calls, says, scripted_model
+from tests.integration.api.scripted import LOOK, Script, Scripted, calls, says
 from tests.processes import wait_until
 from tests.wire import lost_answers
 
 INSIDE = "postgres://inside"
-
-
-@pytest.fixture
-def model(app: OpenAPI, monkeypatch: pytest.MonkeyPatch) -> Scripted:
-    """The model of all `openai` agents."""
-    return scripted_model(app, monkeypatch)
-
-
-@pytest.fixture
-def conversation(ann: Caller, model: Scripted) -> str:
-    """The path of a new conversation of Ann's."""
-    return f"/conversations/{ann.conversation(ann.agent(provider='openai', model='gpt-test', functions=LOOK))}"
 
 
 def fails(ann: Caller, conversation: str, model: Scripted, script: Script, status: int, code: str) -> Any:
