@@ -90,6 +90,8 @@ def create_agent(
     routes=(
         "GET /api/v1/agents/{agent_id}",
         "GET /api/v1/agents with a key of one agent",
+        "GET /v1/models with a key of one agent",
+        "GET /v1/models/{model}",
         "PATCH /api/v1/agents/{agent_id} with nothing to change",
         "GET /api/v1/agents/{agent_id}/conversations",
         "POST /api/v1/agents/{agent_id}/shares",
@@ -124,7 +126,12 @@ def get_agent(user_id: UserId, agent_id: str, *, consistent: bool = True) -> Age
         ),
     ),
     budget=Budget(1, 13, 0, "a page of 50 agents of 1 KB"),
-    routes=("GET /api/v1/agents", "GET /api/v1/users/{user_id}/export"),
+    routes=(
+        "GET /api/v1/agents",
+        "GET /api/v1/users/{user_id}/export",
+        "GET /v1/models",
+        "GET /v1/models/{model} with a slug",
+    ),
 )
 def list_agents(user_id: UserId, limit: int, after: str | None = None) -> Page[Agent]:
     """Return the user's agents in the order of their creation, starting after the id `after`."""

@@ -202,6 +202,7 @@ def publish_agent(user_id: UserId, agent_id: str, *, published: bool) -> Agent:
     budget=Budget(2, 3, 0, "a grant, a `PublishedAgent` and an agent of up to 4 KB"),
     routes=(
         "GET /api/v1/shared-agents/{agent_id}",
+        "GET /v1/models/{model} with the id of another user's agent",
         "GET /api/v1/agents/{agent_id}/conversations with another user's agent",
         "POST /api/v1/conversations with another user's agent",
         "POST /api/v1/conversations/{conversation_id}/messages with another user's agent",
@@ -260,7 +261,11 @@ def get_shared_agent(user_id: UserId, agent_id: str, owner_id: str | None = None
         Request("BatchGetItem", (Agent,)),
     ),
     budget=Budget(3, 32, 0, "a page of 50 agents of 1 KB, and two pages of 50 entries of 150 bytes"),
-    routes=("GET /api/v1/shared-agents",),
+    routes=(
+        "GET /api/v1/shared-agents",
+        "GET /v1/models",
+        "GET /v1/models/{model} with the slug of another user's agent",
+    ),
 )
 def list_shared_agents(user_id: UserId, limit: int, after: str | None = None) -> Page[Agent]:
     """Return the agents that are published or shared with this user, oldest first, starting after the id `after`.

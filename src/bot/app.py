@@ -39,6 +39,8 @@ from bot.http.blueprint import SECURITY_SCHEMES
 from bot.http.context import EXTENSION, Services
 from bot.http.openapi import Application
 from bot.llm.providers import Providers
+from bot.openai_api import envelope
+from bot.openai_api import models as v1_models
 from bot.settings import Settings
 from bot.turns.leases import LeaseKeeper
 from bot.turns.quotas import Quotas
@@ -77,6 +79,7 @@ def create_app(settings: Settings | None = None) -> Application:
     headers.install(app, hsts_seconds=settings.hsts_seconds)
     cors.install(app, settings.cors_origins)
     problems.install(app)
+    envelope.install(app)
     docs.install(app)
     for resource in (
         health,
@@ -93,6 +96,7 @@ def create_app(settings: Settings | None = None) -> Application:
         usage,
         erasures,
         exports,
+        v1_models,
     ):
         app.register_api(resource.api)
     return app

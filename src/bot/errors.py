@@ -26,6 +26,11 @@ AuthFailure = Literal[
 ]
 
 
+# Which kind of rule a field breaks: it is missing, unknown, has the wrong type, is known but not supported (or not with
+# this value), or breaks any other rule.
+FieldRule = Literal["missing", "unknown", "type", "unsupported", "unsupported_value", "other"]
+
+
 @dataclass(frozen=True, slots=True)
 class FieldError:
     """What is wrong with one field of a request.
@@ -35,6 +40,7 @@ class FieldError:
 
     field: str
     message: str
+    rule: FieldRule = "other"
 
 
 class BotError(Exception):
@@ -119,6 +125,13 @@ class NotFound(BotError):
     status = 404
     code = "not_found"
     title = "There is no such resource"
+
+
+class ModelNotFound(NotFound):
+    """No agent that the caller may use has this id or slug, or several have this slug (only under `/v1`)."""
+
+    code = "model_not_found"
+    title = "There is no such model"
 
 
 class MethodNotAllowed(BotError):

@@ -65,4 +65,10 @@ TRIPS: Mapping[str, tuple[Trips, ...]] = {
         Trips((1, 1, 1), _OTHER),
     ),
     f"GET {_API}/users/{{user_id}}/usage": (Trips((1, 1, 1), _OWN), Trips((1, 1, 1, 1), _OTHER)),
+    "GET /v1/models": (Trips((1, 3, 1)),),
+    "GET /v1/models/{model}": (
+        Trips((1, 1), "the caller's agent, by id or slug"),
+        Trips((1, 2, 1), "another user's agent, by slug"),
+        Trips((1, 1, 1, 1), "another user's agent, by id"),
+    ),
 }

@@ -97,7 +97,7 @@ def resource(name: str, description: str, *, prefix: str = "/api/v1") -> Resourc
     return blueprint
 
 
-_LINE_TOO_LONG: dict[str, Any] = {
+LINE_TOO_LONG: dict[str, Any] = {
     "description": "The request line exceeds 4,094 bytes; the HTTP server refuses it before the application.",
     "content": {"text/html": {"schema": {"type": "string"}}},
 }
@@ -108,7 +108,7 @@ def _retry_after(*, required: bool) -> dict[str, Any]:
     return {"headers": {"Retry-After": {"description": said, "required": required, "schema": {"type": "integer"}}}}
 
 
-_RETRY_AFTER = {409: _retry_after(required=False), 429: _retry_after(required=True), 503: _retry_after(required=False)}
+RETRY_AFTER = {409: _retry_after(required=False), 429: _retry_after(required=True), 503: _retry_after(required=False)}
 
 
 def answers(success: Mapping[int, type[BaseModel] | dict[str, Any] | None], *problems: int) -> ResponseDict:
@@ -117,8 +117,8 @@ def answers(success: Mapping[int, type[BaseModel] | dict[str, Any] | None], *pro
     for status, model in success.items():
         documented[status] = model
     for problem in sorted({401, 403, 422, 429, 500, 503, *problems}):
-        documented[problem] = problem_response() | _RETRY_AFTER.get(problem, {})
-    documented[414] = _LINE_TOO_LONG
+        documented[problem] = problem_response() | RETRY_AFTER.get(problem, {})
+    documented[414] = LINE_TOO_LONG
     return documented
 
 

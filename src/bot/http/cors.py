@@ -10,7 +10,9 @@ from flask import Flask, Response, request
 
 _METHODS = "GET, POST, PUT, PATCH, DELETE"
 _SENT = "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, X-Request-Id"
-_SHOWN = "Idempotent-Replayed, Location, Retry-After, WWW-Authenticate, X-Request-Id"
+# OpenAI's clients describe themselves in headers with these beginnings; they have no effect.
+_OPENAI = ("x-stainless-", "openai-")
+_SHOWN = "Idempotent-Replayed, Location, Retry-After, WWW-Authenticate, X-Request-Id, retry-after-ms, x-should-retry"
 _REMEMBERED = 600  # seconds for which a browser caches a preflight
 
 
@@ -36,6 +38,8 @@ def install(app: Flask, origins: tuple[str, ...]) -> None:
         response.headers["Access-Control-Expose-Headers"] = _SHOWN
         if request.method == "OPTIONS":
             response.headers["Access-Control-Allow-Methods"] = _METHODS
-            response.headers["Access-Control-Allow-Headers"] = _SENT
+            asked = request.headers.get("Access-Control-Request-Headers", "").lower().split(",")
+            openais = [name.strip() for name in asked if name.strip().startswith(_OPENAI)]
+            response.headers["Access-Control-Allow-Headers"] = ", ".join([_SENT, *sorted(openais)])
             response.access_control_max_age = _REMEMBERED
         return response

@@ -45,7 +45,7 @@ def install(app: Flask, *, hsts_seconds: int = 0) -> None:
         # Over plain http the header means nothing (RFC 6797, 7.2), and a laptop should not be told to use TLS.
         if hsts_seconds and request.is_secure:
             response.headers.setdefault("Strict-Transport-Security", f"max-age={hsts_seconds}; includeSubDomains")
-        if request.path.startswith("/api/"):
+        if request.path.startswith(("/api/", "/v1/")):
             response.headers.setdefault("Cache-Control", "no-store")
         return response
 

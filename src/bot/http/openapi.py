@@ -41,9 +41,10 @@ class Application(OpenAPI):
             for method, operation in operations.items():
                 if method == "post" and operation.get("security"):
                     operation.setdefault("parameters", []).append(_IDEMPOTENCY_KEY)
-                if not operation.get("security"):
-                    # flask-openapi adds this answer everywhere, in its own form; the probes have no parameters.
-                    operation["responses"].pop("422", None)
+                if "application/problem+json" not in operation["responses"]["422"]["content"]:
+                    # flask-openapi adds this answer everywhere, in its own form: the probes have no parameters, and
+                    # `/v1` answers 400.
+                    del operation["responses"]["422"]
                 if body := operation.get("requestBody"):
                     # A body without required fields may be omitted.
                     name = body["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]

@@ -3,17 +3,18 @@
 import logging
 import math
 import re
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
-from flask import Flask, Response, g, json, request
+from flask import Flask, Response, current_app, g, json, request
 from pydantic import BaseModel, Field, ValidationError
 from pynamodb.exceptions import PynamoDBException
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from bot import errors
-from bot.errors import BotError, FieldError
+from bot.errors import BotError, FieldError, FieldRule
 from models.access_patterns.turn_errors import BeginUncertain, LeaseHeld
 from models.table import errors as table
 from models.table.clock import now, table_now, to_timestamp
@@ -22,6 +23,19 @@ log = logging.getLogger(__name__)
 
 # What pydantic puts at the end of a location for the branch of a union, or for a name instead of its value.
 _BRANCH = re.compile(r"str|int|float|bool|none|\[key\]|(list|dict|function-|tagged-union|constrained-|nullable).*")
+
+
+# What pydantic calls the errors that have a rule of their own; the last two are raised by `bot.openai_api`.
+_RULES: dict[str, FieldRule] = {
+    "missing": "missing",
+    "extra_forbidden": "unknown",
+    "unsupported_parameter": "unsupported",
+    "unsupported_value": "unsupported_value",
+}
+_TYPES = re.compile(r".*_type|.*_parsing|is_instance_of")
+_RENDERERS = "error_renderers"
+
+Renderer = Callable[[BotError], Response]
 
 
 class FieldProblem(BaseModel):
@@ -67,8 +81,21 @@ def document(error: BotError) -> dict[str, Any]:
     return {**found, **error.extra}
 
 
+def render_under(app: Flask, prefix: str, renderer: Renderer) -> None:
+    """Report the errors of all paths under a prefix in another form than as problem documents."""
+    app.extensions.setdefault(_RENDERERS, {})[prefix] = renderer
+
+
 def respond(error: BotError) -> Response:
-    """Return the answer for an error."""
+    """Return the answer for an error, in the form of the path's front door."""
+    for prefix, renderer in current_app.extensions.get(_RENDERERS, {}).items():
+        if request.path == prefix or request.path.startswith(f"{prefix}/"):
+            found: Response = renderer(error)
+            return found
+    return _problem(error)
+
+
+def _problem(error: BotError) -> Response:
     found = document(error)
     response = Response(json.dumps(found), status=error.status, content_type="application/problem+json; charset=utf-8")
     if error.retry_after is not None:
@@ -153,10 +180,13 @@ def from_aws(error: Exception) -> BotError:
 def from_validation(error: ValidationError, body: object) -> BotError:
     """Return a pydantic error as one of ours, each field by its path in `body` (or by its name elsewhere)."""
     messages: dict[str, list[str]] = {}
+    rules: dict[str, FieldRule] = {}
     for each in error.errors(include_url=False, include_context=False, include_input=False):
-        messages.setdefault(_path(each["loc"], body), []).append(each["msg"].removeprefix("Value error, "))
+        path = _path(each["loc"], body)
+        messages.setdefault(path, []).append(each["msg"].removeprefix("Value error, "))
+        rules.setdefault(path, _rule(each["type"]))
     fields = tuple(
-        FieldError(field, "; or: ".join(found))
+        FieldError(field, "; or: ".join(found), rules[field])
         for field, found in messages.items()
         # In a union, the branch that was meant is the one with the deeper error.
         if not any(other.startswith(f"{field}.") for other in messages)
@@ -165,6 +195,10 @@ def from_validation(error: ValidationError, body: object) -> BotError:
         "; ".join(f"{each.field}: {each.message}" for each in fields[:5]),
         fields=fields,
     )
+
+
+def _rule(kind: str) -> FieldRule:
+    return _RULES.get(kind) or ("type" if _TYPES.fullmatch(kind) else "other")
 
 
 def _path(location: tuple[int | str, ...], body: object) -> str:

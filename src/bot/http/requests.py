@@ -163,7 +163,7 @@ def check_parameters() -> None:
     if _takes_query(current_app.view_functions[request.endpoint or ""]):
         fields = [FieldError(name, "must be sent once") for name, sent in request.args.lists() if len(sent) > 1]
     else:
-        fields = [FieldError(name, "Extra inputs are not permitted") for name in request.args]
+        fields = [FieldError(name, "Extra inputs are not permitted", "unknown") for name in request.args]
     if fields:
         raise ValidationFailed(f"{fields[0].field}: {fields[0].message}", fields=tuple(fields))
 

@@ -40,6 +40,8 @@ FOR_ONE_AGENT = frozenset(
         "state.get_of_conversation",
         "state.put_of_conversation",
         "state.delete_of_conversation",
+        "v1-models.list_all",
+        "v1-models.read",
     }
 )
 

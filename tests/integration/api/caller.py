@@ -1,5 +1,6 @@
 """A client of the API; every answer is checked against the OpenAPI document."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -104,4 +105,4 @@ def assert_documented(app: OpenAPI, method: str, answer: TestResponse) -> None:
 
 def documented_path(rule: str) -> str:
     """Return Flask's `<id>` as OpenAPI's `{id}`."""
-    return rule.replace("<", "{").replace(">", "}")
+    return re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule)

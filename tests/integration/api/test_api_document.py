@@ -26,7 +26,7 @@ def test_every_operation_has_a_summary_and_says_who_may_call_it(app: OpenAPI) ->
         for method, operation in operations.items():
             assert operation["summary"], f"{method} {path}"
             assert operation["tags"]
-            assert bool(operation.get("security")) == path.startswith("/api/"), f"{method} {path}"
+            assert bool(operation.get("security")) == path.startswith(("/api/", "/v1/")), f"{method} {path}"
 
 
 def test_every_problem_is_documented_as_one(app: OpenAPI) -> None:
@@ -34,7 +34,8 @@ def test_every_problem_is_documented_as_one(app: OpenAPI) -> None:
         for method, operation in operations.items():
             for status, response in operation["responses"].items():
                 if int(status) >= 400 and status != "414":
-                    assert list(response["content"]) == ["application/problem+json"], f"{method} {path} {status}"
+                    form = "application/json" if path.startswith("/v1/") else "application/problem+json"
+                    assert list(response["content"]) == [form], f"{method} {path} {status}"
 
 
 def test_only_a_body_of_which_something_is_required_is_required(app: OpenAPI) -> None:

@@ -77,6 +77,17 @@ def shared_agents(people: People) -> Ask:
     return asks(people.ann, "/shared-agents")
 
 
+def as_model(people: People, model: str | None = None) -> Ask:
+    """Return a function that reads a model, or all; another user's agent is among them."""
+    people.shared()
+    path = "/v1/models" if model is None else f"/v1/models/{model}"
+
+    def read() -> None:
+        assert people.ann.client.get(path).status_code == 200
+
+    return read
+
+
 def streamed(who: Caller, path: str) -> Ask:
     """Return a function that reads a stream to its end."""
 
@@ -155,6 +166,10 @@ SCENARIOS: Mapping[tuple[str, str], Callable[[People], Ask]] = {
     ("/users/{user_id}/usage", "another user, for an administrator"): lambda p: asks(
         p.admin, f"/users/{p.ann.id}/usage"
     ),
+    ("GET /v1/models", ""): as_model,
+    ("GET /v1/models/{model}", "the caller's agent, by id or slug"): lambda p: as_model(p, p.ann.agent()),
+    ("GET /v1/models/{model}", "another user's agent, by slug"): lambda p: as_model(p, "shared:ada"),
+    ("GET /v1/models/{model}", "another user's agent, by id"): lambda p: as_model(p, p.shared()),
 }
 
 ALL = [(route, each) for route, scenarios in TRIPS.items() for each in scenarios]
