@@ -3,7 +3,15 @@
 from datetime import timedelta
 from typing import Literal, NamedTuple
 
-from models.table.attributes import JsonAttribute, TextAttribute, TimestampAttribute, WholeNumberAttribute
+from pynamodb.attributes import BinaryAttribute
+
+from models.table.attributes import (
+    FlagAttribute,
+    JsonAttribute,
+    TextAttribute,
+    TimestampAttribute,
+    WholeNumberAttribute,
+)
 from models.table.item import Item
 from models.table.keys import Key, KeyField
 
@@ -18,6 +26,9 @@ EVENTS_KEPT = timedelta(hours=24)
 MOST_UNSTORED = 1000
 """How many events a worker may have sent but not yet stored; the end of an orphaned turn is numbered after them, so
 that no client mistakes it for an event it has already seen."""
+
+UNKEPT_END = 2**31 - 1
+"""The number of the end of an orphaned turn whose stream was not kept: nobody knows how many events were sent."""
 
 
 class EventId(NamedTuple):
@@ -72,6 +83,10 @@ class Turn(Item):
     `error` has `code` and `detail`, and if the caller received them, `retry_after` and `extra`; `partial_text` is the
     text of an unfinished answer. `first_message_at` and `last_message_at` are the range of the turn's messages in the
     sort key; `last_event` is the number of the event that reported its end.
+
+    `kept` says, of a turn that is written when it begins, whether its stream is stored while it runs. If it is not,
+    `pieces` has the sizes of what was streamed (`models.access_patterns.pieces`), from its end on. `fence` is that of
+    its lease: the turns of a conversation are numbered in the order in which they began.
     """
 
     ENTITY = "Turn"
@@ -96,6 +111,9 @@ class Turn(Item):
     output_tokens = WholeNumberAttribute(null=True)
     error = JsonAttribute(null=True)
     partial_text = TextAttribute(null=True)
+    fence = WholeNumberAttribute(null=True)
+    kept = FlagAttribute(null=True)
+    pieces = BinaryAttribute(legacy_encoding=False, null=True)
 
     def has_event(self, event: EventId) -> bool:
         """Whether the stored piece with this id belongs to the turn, as far as is known now.
@@ -127,6 +145,7 @@ class Turn(Item):
             agent_id=self.agent_id,
             status="running",
             started_at=self.started_at,
+            kept=self.kept,
         )
 
 

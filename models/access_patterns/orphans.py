@@ -9,9 +9,10 @@ from models.table.changes import set_or_remove
 from models.table.ids import moment_of
 from models.table.reading import get
 from models.table.writing import Transaction
-from models.turn import ID_PREFIX, MOST_UNSTORED, EventId, Turn, TurnEntry
+from models.turn import ID_PREFIX, MOST_UNSTORED, UNKEPT_END, EventId, Turn, TurnEntry
 
 WORKER_STOPPED = "The worker that ran this turn stopped before it ended."
+_NOT_KEPT = "Its text was not stored while it ran."
 
 
 def running_turn(conversation: Conversation) -> Turn:
@@ -23,6 +24,7 @@ def running_turn(conversation: Conversation) -> Turn:
         agent_id=conversation.agent_id,
         status="running",
         started_at=moment_of(conversation.lease_turn, ID_PREFIX) or clock.now(),
+        fence=conversation.fence,
         expires_at=expires_after(conversation, clock.now()),
     )
 
@@ -32,7 +34,7 @@ def record_orphan(transaction: Transaction, conversation: Conversation, why: str
 
     `why` becomes the error's detail. The transaction must check that the turn still has the lease and nobody runs it.
 
-    Cost: 1 GetItem; 1 Query for each MB of streamed text.
+    Cost: 1 GetItem; 1 Query for each MB of streamed text, none if the stream was not kept.
     """
     turn_id = conversation.lease_turn
     turn: Turn | None = get(Turn, user_id=conversation.user_id, turn_id=turn_id)
@@ -41,8 +43,10 @@ def record_orphan(transaction: Transaction, conversation: Conversation, why: str
         turn = running_turn(conversation)
     turn.status = "interrupted"
     turn.ended_at = clock.now()
-    pieces = streamed(turn_id, EventId(0)) if announced else []
+    pieces = streamed(turn_id, EventId(0)) if announced and turn.kept is not False else []
     turn.last_event = (pieces[-1][0].number if pieces else 1) + MOST_UNSTORED + 1
+    if turn.kept is False:
+        turn.last_event, why = UNKEPT_END, f"{why} {_NOT_KEPT}"
     kept = unfinished("".join(text for event, text in pieces if not event.part), "turn_interrupted", why)
     turn.error, turn.partial_text = kept["error"], kept["partial_text"]
     if announced:

@@ -52,6 +52,7 @@ _RECORDED = (
     "output_tokens",
     "error",
     "partial_text",
+    "pieces",
 )
 
 Compose = Callable[[tuple[Message, ...]], Sequence[Draft]]
@@ -62,7 +63,8 @@ class Lease:
     """The right to write the end of a turn. It is valid as long as the header has this turn and this fencing number.
 
     `announced`: the turn already has a record with the status `running`. `first_message_at`: the `ts` of the message
-    that began it. `claim`: what it has reserved of its user's allowance, if that is limited.
+    that began it. `claim`: what it has reserved of its user's allowance, if that is limited. `kept`: whether it
+    stores events while it runs.
     """
 
     turn_id: str
@@ -73,6 +75,7 @@ class Lease:
     announced: bool = False
     first_message_at: datetime | None = None
     claim: Claim | None = None
+    kept: bool = True
 
     @property
     def turn(self) -> Turn:
@@ -86,6 +89,8 @@ class Lease:
             started_at=self.started_at,
             first_message_at=self.first_message_at,
             expires_at=expires_after(self.conversation, self.started_at),
+            kept=self.kept if self.announced else None,
+            fence=self.fence,
         )
 
 
@@ -148,6 +153,7 @@ def begin_turn(
     window: int,
     lease: timedelta,
     announced: bool = False,
+    kept: bool = True,
     retention_days: int | None = None,
     quota: Quota | None = None,
     once: Once | None = None,
@@ -162,6 +168,7 @@ def begin_turn(
         window: how many of the newest messages are read.
         lease: the lease's duration; it is renewed while the turn runs.
         announced: also write the turn's record with the status `running`, so that it can be followed from the start.
+        kept: whether the turn will store events while it runs; if not, its record says so.
         retention_days: days after which what is written from now on expires (see `retention`).
         quota: claims the turn's estimated use of its user's allowance in the same transaction; None claims nothing.
         once: the request's idempotency key.
@@ -206,7 +213,7 @@ def begin_turn(
         if quota is not None:
             seen = (opened.messages, messages, opened.more)
             claim = quota.claim(transaction, (conversation_id, turn_id), started, seen)
-        held = Lease(turn_id, user_id, conversation, fence, started, announced, began, claim)
+        held = Lease(turn_id, user_id, conversation, fence, started, announced, began, claim, kept)
         if announced:
             _record(transaction, held.turn, named=bool(messages))
         if once:

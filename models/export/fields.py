@@ -171,6 +171,9 @@ _OWN: dict[str, dict[str, str]] = {
         "output_tokens": "The tokens of the answer.",
         "error": "Why it did not complete: `code` and `detail`; also `retry_after` and `extra`, if they were reported.",
         "partial_text": "The text of an unfinished answer.",
+        "kept": "Whether its stream is stored while it runs; absent if it was written only at its end.",
+        "fence": "The fencing number of its lease, which counts the turns of its conversation.",
+        "pieces": "The sizes of the pieces of a stream that was not stored, as packed JSON; negative for reasoning.",
     },
     "RequestCount": {
         "minute": "The minute, in UTC.",

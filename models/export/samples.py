@@ -203,6 +203,8 @@ def samples() -> tuple[Item, ...]:
             first_message_at=_at(minutes=1),
             last_message_at=_at(minutes=1.1),
             last_event=5,
+            fence=1,
+            kept=True,
         ),
         TurnEvents(
             turn_id=ANSWERED,
@@ -216,6 +218,7 @@ def samples() -> tuple[Item, ...]:
             5,
             first_message_at=_at(minutes=5),
             last_event=4,
+            fence=2,
             partial_text="In the evening you",
             error={"code": "provider_incomplete", "detail": "The model provider's answer was cut off."},
         ),

@@ -42,6 +42,7 @@ from bot.llm.providers import Providers
 from bot.openai_api import envelope
 from bot.openai_api import models as v1_models
 from bot.settings import Settings
+from bot.turns.event_log import BatchSize
 from bot.turns.leases import LeaseKeeper
 from bot.turns.quotas import Quotas
 from bot.turns.recovery import TurnRecovery
@@ -151,6 +152,8 @@ def _services(settings: Settings) -> Services:
             recovery,
             embedded_context=settings.embedded_context,
             retention_days=settings.retention_days,
+            keep_streams=settings.keep_streams,
+            batch=BatchSize(settings.stream_batch_seconds, settings.stream_batch_bytes),
         ),
         streams=TurnStreams(settings.threads),
         erasures=Erasures(settings.lease),

@@ -271,6 +271,27 @@ class Settings(BaseSettings):
         description="After how many days conversations and messages expire; an agent can shorten it. By default never.",
     )
 
+    keep_streams: bool = Field(
+        True,
+        alias="BOT_KEEP_STREAMS",
+        description="Whether streams are stored while they run, so that they can be resumed and followed live from any "
+        "process; an agent or a request can override it.",
+    )
+    stream_batch_seconds: float = Field(
+        0.5,
+        alias="BOT_STREAM_BATCH_SECONDS",
+        ge=0.1,
+        le=10,
+        description="How old a batch of a stream's text gets before it is stored.",
+    )
+    stream_batch_bytes: int = Field(
+        4096,
+        alias="BOT_STREAM_BATCH_BYTES",
+        ge=1024,
+        le=65_536,
+        description="How much text of a stream is stored at once, however young it is.",
+    )
+
     quota_tokens_per_day: int | None = Field(
         None,
         alias="BOT_QUOTA_TOKENS_PER_DAY",

@@ -81,6 +81,7 @@ def test_the_cost_does_not_grow_with_the_conversation() -> None:
 def test_a_turn_costs_what_the_design_allows() -> None:
     assert (BUDGETS["turn"].requests, BUDGETS["turn"].rcu, BUDGETS["turn"].wcu) == (4, 6, 12)
     assert BUDGETS["turn, a minute after the last"].wcu == 16
+    assert (BUDGETS["streamed turn"].wcu, BUDGETS["streamed turn, not kept"].wcu) == (54, 14)
     for size in map(str, SIZES):
         assert MEASURED["api"]["turn"][size]["index_wcu"] == 0
         assert MEASURED["patterns"]["AP-32"][size]["requests"] == 1

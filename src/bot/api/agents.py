@@ -25,7 +25,8 @@ ProviderName = Literal["embedded", "openai", "echo"]
 FunctionName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 SystemMessage = Annotated[str, Field(max_length=65_536)]
 Description = Annotated[str, Field(max_length=2000)]
-ModelName = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^\S+$")]
+# U+0085 is white space for pydantic, but not for readers of the OpenAPI document.
+ModelName = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\s\x85]+$")]
 
 
 def _no_arguments() -> dict[str, JsonValue]:
@@ -66,6 +67,11 @@ class AgentSettings(Body):
     )
     retention_days: Annotated[int, Field(ge=1, le=36_500), WHOLE] | None = Field(
         None, description="Days after which its conversations expire, if the deployment keeps them longer."
+    )
+    keep_streams: bool | None = Field(
+        None,
+        description="Whether its streams are stored while they run; not set: as the deployment does. A request can "
+        "override it.",
     )
 
 

@@ -74,7 +74,7 @@ def _sent(conversation_id: str, query: TurnQuery, body: MessageCreate) -> Any:
         return _stored(messages.append_messages(caller().user_id, conversation_id, drafts, once=once()))
     results = [ToolResult(result.call_id, result.content) for result in body.results]
     question = Question(draft, results)
-    return answer_turn(conversation_id, question, query, stream=body.stream, background=body.background)
+    return answer_turn(conversation_id, question, query, body)
 
 
 def _stored(stored: list[Message]) -> tuple[dict[str, Any], int]:

@@ -68,28 +68,32 @@ def replay_turn(
     return answer_end(following.ended_event(turn, reasoning=query.reasoning), reasoning=query.reasoning), 201
 
 
-def answer_turn(conversation_id: str, question: Question, query: TurnQuery, *, stream: bool, background: bool) -> Any:
+def answer_turn(conversation_id: str, question: Question, query: TurnQuery, body: MessageCreate | TurnCreate) -> Any:
     """Run a turn for the current request, and answer it: with the result, with a stream, or at once."""
     turns, streams = services().turns, services().streams
     user_id = caller().user_id
     agent = agent_read_with_key() or turns.agent_of(user_id, conversation_id)
     services().agent_cache.remember(conversation_id, agent.user_id, agent.agent_id)
-    followed, key = stream or background, once()
+    followed, key = body.stream or body.background, once()
+    # A plain turn never stores events.
+    keep = body.keep_stream if followed else False
     if followed:
         streams.reserve()
     try:
         announced = followed or key is not None
-        begun = turns.begin(user_id, conversation_id, question, agent, announced=announced, wait=query.wait, once=key)
+        begun = turns.begin(
+            user_id, conversation_id, question, agent, announced=announced, keep=keep, wait=query.wait, once=key
+        )
     except BaseException:
         if followed:
             streams.release()
         raise
     events = turns.run(begun, agent, logged=followed)
     try:
-        if background:
+        if body.background:
             streams.start(events)
             return _accepted(begun.lease.turn, begun.messages)
-        if stream:
+        if body.stream:
             live = streams.follow(events, reasoning=query.reasoning)
             return turn_stream(live, reasoning=query.reasoning)
     except Overloaded:

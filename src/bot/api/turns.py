@@ -57,7 +57,7 @@ class EventsQuery(Included):
 def run(path: ConversationPath, query: TurnQuery, body: TurnCreate) -> Any:
     """The agent answers the conversation as it is, without a new message."""
     body.check()
-    return answer_turn(path.conversation_id, Question(), query, stream=body.stream, background=body.background)
+    return answer_turn(path.conversation_id, Question(), query, body)
 
 
 @api.get("/turns/<turn_id>", responses=answers({200: TurnView}, 404), summary="Read a turn")

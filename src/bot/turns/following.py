@@ -1,12 +1,13 @@
 """Turns as any process can see them: read the status, follow the stream, cancel."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 from bot.errors import BotError, stored_error
 from bot.turns.events import STARTED, AnswerDelta, ReasoningDelta, TurnEnded, TurnEvent, TurnStarted
 from bot.turns.leases import LeaseKeeper
 from bot.turns.streams import KEEP_ALIVE_SECONDS
+from models.access_patterns.pieces import cut_again
 from models.access_patterns.reasoning import read_reasoning
 from models.access_patterns.turn_events import streamed, turn_messages
 from models.access_patterns.turn_states import get_turn, reconcile_turn, request_cancel
@@ -101,15 +102,46 @@ def has_more(turn: Turn, after: EventId) -> bool:
 def follow_turn(turn: Turn, after: EventId, *, reasoning: bool = False) -> Iterator[TurnEvent | None]:
     """Yield the events of a turn after `after`, to its end; None as a keep-alive while nothing happens.
 
-    Pieces of reasoning are left out unless `reasoning`. If the turn was not streamed, or its events have expired and
-    `after` is its start, the text comes as one event at the end, and so does the reasoning.
+    Pieces of reasoning are left out unless `reasoning`. A stream that is not kept comes at the turn's end, in the
+    pieces in which it was sent. If the turn was not streamed, or its events have expired and `after` is its start, the
+    text comes as one event at the end, and so does the reasoning.
 
-    Cost: AP-57 and AP-54 about three times a second, until the turn has ended; AP-44 at its end with `reasoning`.
+    Cost: AP-57 and AP-54 about three times a second, until the turn has ended, or AP-54 about once a second if its
+    stream is not kept; AP-58 at its end, and AP-44 with `reasoning`.
     """
     if after < STARTED:
         begun = tuple(message for message in turn_messages(turn) if message.sender != "agent")
         yield TurnStarted(turn.turn_id, turn.conversation_id, turn.agent_id, begun)
         after = STARTED
+    if turn.kept is False:
+        turn = yield from _awaited(turn)
+    else:
+        turn, after = yield from _followed(turn, after, reasoning=reasoning)
+    ended = ended_event(turn, reasoning=reasoning)
+    for event, text in _sent(ended):
+        if event > after and (reasoning or not event.part):
+            yield _delta(event, text)
+            after = event
+    if after == STARTED and (text := _whole_reasoning(ended)):
+        yield ReasoningDelta(text, _WHOLE_REASONING)
+    if after.number == STARTED.number and (text := _whole_text(ended)):
+        yield AnswerDelta(text, _WHOLE_TEXT)
+    yield ended
+
+
+def _awaited(turn: Turn) -> Generator[TurnEvent | None, None, Turn]:
+    """Wait for a turn to end, and return it; yields keep-alives."""
+    while turn.status == "running":
+        turn = await_end(turn, KEEP_ALIVE_SECONDS)
+        if turn.status == "running":
+            yield None
+    return turn
+
+
+def _followed(
+    turn: Turn, after: EventId, *, reasoning: bool
+) -> Generator[TurnEvent | None, None, tuple[Turn, EventId]]:
+    """Yield what a turn stores of its stream, until it has ended; return it, and its last event so far."""
     sent_at = time.monotonic()
     while True:
         # The status is read before the events: once a turn has ended, no more events are added.
@@ -120,22 +152,28 @@ def follow_turn(turn: Turn, after: EventId, *, reasoning: bool = False) -> Itera
             after = event
             if event.part and not reasoning:
                 continue
-            yield ReasoningDelta(text, event) if event.part else AnswerDelta(text, event)
+            yield _delta(event, text)
             sent_at = time.monotonic()
         if not running:
-            break
+            return turn, after
         now = time.monotonic()
         if now - sent_at >= KEEP_ALIVE_SECONDS:
             yield None
             sent_at = now
         time.sleep(_PAUSE)
         turn = reconcile_turn(turn)
-    ended = ended_event(turn, reasoning=reasoning)
-    if after == STARTED and (text := _whole_reasoning(ended)):
-        yield ReasoningDelta(text, _WHOLE_REASONING)
-    if after.number == STARTED.number and (text := _whole_text(ended)):
-        yield AnswerDelta(text, _WHOLE_TEXT)
-    yield ended
+
+
+def _delta(event: EventId, text: str) -> TurnEvent:
+    return ReasoningDelta(text, event) if event.part else AnswerDelta(text, event)
+
+
+def _sent(ended: TurnEnded) -> list[tuple[EventId, str]]:
+    """Return the pieces of a stream that was not kept, as far as the turn's record has their sizes."""
+    if ended.turn.pieces is None:
+        return []
+    text = _text(ended)
+    return cut_again(ended.turn.pieces, text, _whole_reasoning(ended)) or []
 
 
 def _whole_reasoning(ended: TurnEnded) -> str:
@@ -147,6 +185,10 @@ def _whole_text(ended: TurnEnded) -> str:
     # A turn that ended with this number streamed no text: its answer is a refusal, which its end contains.
     if ended.turn.last_event == _WHOLE_TEXT.number:
         return ""
+    return _text(ended)
+
+
+def _text(ended: TurnEnded) -> str:
     if ended.turn.status != "completed":
         return ended.turn.partial_text or ""
     return "".join(message.content for message in ended.output if message.type == "text")

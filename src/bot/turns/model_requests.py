@@ -64,7 +64,7 @@ class ModelRequests:
         asked = asked_of(begun.earlier, begun.messages)
         shown = None if provider.takes_images(agent.model) else asked
         context = self._context(agent, tools, begun.earlier, begun.messages, older=begun.older, shown=shown)
-        for name in ("window", "context_tokens", "retention_days", "images"):
+        for name in ("window", "context_tokens", "retention_days", "images", "keep_streams"):
             settings.pop(name, None)
         if begun.lease.claim is not None and begun.lease.claim.tokens:
             settings["max_tokens"] = settings.get("max_tokens") or LONGEST_ANSWER

@@ -198,7 +198,7 @@ class RunningTurn:
             self._record["output_tokens"] = sum(count_tokens(text, model) for text in said)
 
     def _ending(self) -> dict[str, Any]:
-        return self._record | {"last_event": self._last.number + 1}
+        return self._record | self._log.record | {"last_event": self._last.number + 1}
 
 
 def _pieces(text: str) -> Iterator[str]:

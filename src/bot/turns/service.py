@@ -7,7 +7,7 @@ from functools import partial
 from bot.access.secrets import Vault
 from bot.errors import AgentUnavailable, Conflict
 from bot.llm.providers import Providers
-from bot.turns.event_log import NoLog, TableLog
+from bot.turns.event_log import DEFAULT_BATCH, BatchSize, EventLog, NoLog, SizeLog, TableLog
 from bot.turns.events import TurnEvent
 from bot.turns.leases import LeaseKeeper
 from bot.turns.model_requests import WINDOW, ModelRequests, window_of
@@ -68,12 +68,17 @@ class TurnService:
         *,
         embedded_context: int,
         retention_days: int | None = None,
+        keep_streams: bool = True,
+        batch: BatchSize = DEFAULT_BATCH,
     ) -> None:
         """Take the services that turns use, and the embedded model's context in tokens.
 
-        `retention_days` is the deployment's; an agent can shorten it.
+        `retention_days` is the deployment's; an agent can shorten it. So is `keep_streams`; an agent or a request can
+        override it. Kept streams are stored in batches of size `batch`.
         """
         self._retention_days = retention_days
+        self._keep_streams = keep_streams
+        self._batch = batch
         self._model_requests = ModelRequests(providers, vault, embedded_context=embedded_context)
         self._leases = leases
         self._quotas = quotas
@@ -108,6 +113,7 @@ class TurnService:
         agent: Agent,
         *,
         announced: bool = False,
+        keep: bool | None = None,
         wait: float = 0,
         once: Once | None = None,
     ) -> Begun:
@@ -121,6 +127,7 @@ class TurnService:
             question: what the turn begins with.
             agent: the conversation's agent.
             announced: whether the turn can be followed and found from the start.
+            keep: whether its stream is stored while it runs; None leaves that to the agent, else to the deployment.
             wait: how many seconds to wait for a running turn.
             once: the request's idempotency key.
 
@@ -139,6 +146,8 @@ class TurnService:
         if question.results:
             # The window must include all pending calls, and the turn that made them.
             window = max(window, WINDOW) + len(question.results)
+        wishes = (keep, agent.settings.get("keep_streams"), self._keep_streams)
+        kept = next(bool(wish) for wish in wishes if wish is not None)
         claiming = lambda quota: begin_turn(  # noqa: E731
             user_id,
             conversation_id,
@@ -148,6 +157,7 @@ class TurnService:
             retention_days=shorter(self._retention_days, agent.settings.get("retention_days")),
             # Without a message, the conversation's index keys stay, and an unannounced turn could not be found by them.
             announced=announced or question.message is None,
+            kept=kept,
             quota=quota,
             once=once,
         )
@@ -174,9 +184,11 @@ class TurnService:
         Args:
             begun: the turn.
             agent: the conversation's agent.
-            logged: whether its text is stored, so that other processes can follow it.
+            logged: whether its events are sent or can be followed; they are stored if the turn began with that.
 
         Cost: AP-52 for the end; AP-56 for the stored text; AP-51 and AP-59 for a long turn.
         """
-        events = TableLog(begun.lease.turn_id) if logged else NoLog()
+        events: EventLog = NoLog()
+        if logged:
+            events = TableLog(begun.lease.turn_id, self._batch) if begun.lease.kept else SizeLog()
         return RunningTurn(begun, agent, self._model_requests, self._leases, self._recovery, events).run()

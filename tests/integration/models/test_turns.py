@@ -23,13 +23,13 @@ from models.message import Message
 from models.table.errors import Contended, ConversationNotActive, ItemNotFound, ItemTooLarge, LeaseLost
 from models.table.ids import new_id
 from models.table.item import MAX_TEXT_BYTES
-from models.turn import TurnEnd
+from models.turn import UNKEPT_END, TurnEnd
 from tests.erasing import delete_conversation
 from tests.factories import make_conversation, make_user, noise, say
 from tests.fake_clock import FakeClock
 from tests.raw import stored, whole_table
 from tests.together import at_once
-from tests.wire import others_come_first
+from tests.wire import others_come_first, recorded
 
 pytestmark = pytest.mark.usefixtures("table")
 
@@ -371,6 +371,51 @@ class TestTakeover:
         say(conversation, "By the way")
         assert begin(conversation, "Anybody?").lease.fence == 2
         assert contents(conversation) == ["Hello", "By the way", "Anybody?"]
+
+
+class TestNotKept:
+    def test_its_record_says_so_from_start_to_end(self) -> None:
+        conversation = make_conversation()
+        begun = begin_unkept(conversation)
+        running = get_turn(conversation.user_id, begun.lease.turn_id)
+        assert (running.status, running.kept, running.as_begun().kept) == ("running", False, False)
+        end_turn(begun.lease, "completed", ANSWER, {**USED, "pieces": b"\x01"})
+        ended = get_turn(conversation.user_id, begun.lease.turn_id)
+        assert (ended.status, ended.kept, ended.pieces) == ("completed", False, b"\x01")
+
+    @pytest.mark.parametrize(("announced", "kept"), [(True, True), (False, None)])
+    def test_so_does_that_of_a_kept_stream_but_not_that_of_a_plain_turn(
+        self, announced: bool, kept: bool | None
+    ) -> None:
+        conversation = make_conversation()
+        begun = begin(conversation, "Hello", announced=announced)
+        turn, _ = end_turn(begun.lease, "completed", ANSWER, USED)
+        assert (turn.kept, get_turn(conversation.user_id, turn.turn_id).kept) == (kept, kept)
+
+    def test_an_orphan_is_recorded_without_reading_events_and_ends_after_all_that_may_have_been_sent(
+        self, fake_clock: FakeClock
+    ) -> None:
+        conversation = make_conversation()
+        begun = begin_unkept(conversation)
+        fake_clock.advance(hours=1)
+        with recorded() as sent:
+            turn = reconcile_turn(get_turn(conversation.user_id, begun.lease.turn_id))
+        assert (turn.status, turn.last_event, turn.partial_text) == ("interrupted", UNKEPT_END, None)
+        assert turn.error["detail"].endswith("Its text was not stored while it ran.")
+        assert "Query" not in [request.operation for request in sent]
+        assert get_turn(conversation.user_id, begun.lease.turn_id).last_event == UNKEPT_END
+
+
+def begin_unkept(conversation: Conversation) -> Begun:
+    return begin_turn(
+        conversation.user_id,
+        conversation.conversation_id,
+        composing("Hello"),
+        window=20,
+        lease=LEASE,
+        announced=True,
+        kept=False,
+    )
 
 
 class TestGivenUp:

@@ -3,7 +3,8 @@
 import pytest
 
 from bot.turns import event_log
-from bot.turns.event_log import LARGEST_BYTES, NoLog, TableLog
+from bot.turns.event_log import DEFAULT_BATCH, MOST_PIECES, BatchSize, NoLog, SizeLog, TableLog
+from models.access_patterns.pieces import cut_again
 from models.turn import EventId
 
 
@@ -57,7 +58,7 @@ def test_a_batch_is_written_when_it_is_half_a_second_old(table: Table, seconds: 
 
 def test_a_large_batch_is_written_at_once(table: Table, seconds: list[float]) -> None:
     log = TableLog("turn_1")
-    log.add(EventId(2), "é" * (LARGEST_BYTES // 2))
+    log.add(EventId(2), "é" * (DEFAULT_BATCH.bytes // 2))
     assert [last for last, _ in table.batches] == [EventId(2)]
 
 
@@ -67,7 +68,7 @@ def test_a_thousand_words_in_a_second_are_few_writes(table: Table, seconds: list
         log.add(EventId(number + 2), "word ")
         seconds[0] += 0.001
     log.close()
-    assert len(table.batches) <= 1 + 1000 // 200
+    assert len(table.batches) <= 1 + 1000 // MOST_PIECES
     assert "".join(text for _, texts in table.batches for text in texts) == "word " * 1000
 
 
@@ -100,3 +101,32 @@ def test_a_plain_turn_stores_no_events(table: Table) -> None:
     log.tick()
     log.close()
     assert table.tries == 0
+
+
+def test_a_deployment_can_store_larger_batches(table: Table, seconds: list[float]) -> None:
+    log = TableLog("turn_1", BatchSize(seconds=5, bytes=10_000))
+    for number in range(2, 10):
+        log.add(EventId(number), "a" * 600)
+        seconds[0] += 0.6
+    log.tick()
+    assert table.batches == []
+    seconds[0] += 0.3
+    log.tick()
+    assert table.batches == [(EventId(9), ["a" * 600] * 8)]
+    log.add(EventId(10), "b" * 10_000)
+    assert len(table.batches) == 2
+
+
+def test_a_stream_that_is_not_kept_stores_only_the_sizes_of_its_pieces(table: Table) -> None:
+    log = SizeLog()
+    assert log.record == {}
+    for event, text in ((EventId(1, 1), "Why"), (EventId(2), "Be"), (EventId(3), "cause")):
+        log.add(event, text)
+    log.tick()
+    log.close()
+    assert table.tries == 0
+    assert cut_again(log.record["pieces"], "Because", "Why") == [
+        (EventId(1, 1), "Why"),
+        (EventId(2), "Be"),
+        (EventId(3), "cause"),
+    ]

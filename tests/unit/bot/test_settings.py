@@ -65,6 +65,9 @@ GIVEN: dict[str, tuple[str, Any]] = {
     "BOT_LIMIT_REQUESTS_PER_MINUTE": ("3", 3),
     "BOT_LIMIT_REQUESTS_PER_MINUTE_OF_A_KEY": ("3", 3),
     "BOT_RETENTION_DAYS": ("30", 30),
+    "BOT_KEEP_STREAMS": ("false", False),
+    "BOT_STREAM_BATCH_SECONDS": ("2", 2.0),
+    "BOT_STREAM_BATCH_BYTES": ("16384", 16_384),
 }
 
 
@@ -205,7 +208,7 @@ def test_the_table_gets_a_connection_for_every_thread(monkeypatch: pytest.Monkey
 def row(name: str, field: FieldInfo) -> str:
     """Return the line of the page for a setting."""
     names = ", ".join(f"`{variable}`" for variable in variables(name, field))
-    plain_default = str(field.default).lower() if field.default is False else field.default
+    plain_default = str(field.default).lower() if isinstance(field.default, bool) else field.default
     default = "" if field.default in (None, ()) else f"`{plain_default}`"
     return f"| {names} | {default} | {field.description} |"
 

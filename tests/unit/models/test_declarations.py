@@ -21,6 +21,7 @@ PARTS = {
     "audit_records",
     "orphans",
     "partial_answers",
+    "pieces",
     "removal.pages",
     "removal.progress",
     "removal.steps",

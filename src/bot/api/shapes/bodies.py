@@ -52,13 +52,29 @@ class FunctionResult(Body):
 
 _BACKGROUND = "Answer at once with the running turn; read it or follow its events later."
 _EITHER = "must be false if background is true: follow the turn's events instead"
-_STREAM_AND_BACKGROUND: dict[str, Any] = {
-    "required": ["stream", "background"],
-    "properties": {"stream": {"const": True}, "background": {"const": True}},
+_KEEP = "Whether the stream is stored while it runs; not set: as the agent, else the deployment, does."
+_NOTHING_TO_KEEP = "must not be sent unless stream or background is true"
+_REFUSED: dict[str, Any] = {
+    "anyOf": [
+        {
+            "title": "Both a stream and in the background",
+            "required": ["stream", "background"],
+            "properties": {"stream": {"const": True}, "background": {"const": True}},
+        },
+        {
+            "title": "A stream to keep, without a stream",
+            "required": ["keep_stream"],
+            "properties": {
+                "keep_stream": {"type": "boolean"},
+                "stream": {"const": False},
+                "background": {"const": False},
+            },
+        },
+    ]
 }
 # The valid combinations, as checked by `MessageCreate.check`.
 _COMBINATIONS: dict[str, Any] = {
-    "not": _STREAM_AND_BACKGROUND,
+    "not": _REFUSED,
     "anyOf": [
         {
             "title": "A message that the agent answers",
@@ -97,6 +113,7 @@ class MessageCreate(Body):
     reply: bool = Field(True, description="Whether the agent answers; `false` only stores the message.")
     stream: bool = Field(False, description="Answer as server-sent events.")
     background: bool = Field(False, description=_BACKGROUND)
+    keep_stream: bool | None = Field(None, description=_KEEP)
     sender: Literal["user", "agent", "system"] = Field("user", description="Not `user` only with `reply: false`.")
 
     def check(self) -> None:
@@ -114,8 +131,7 @@ class MessageCreate(Body):
             _refuse("stream", "must be false if reply is false")
         if self.background and not self.reply:
             _refuse("background", "must be false if reply is false")
-        if self.stream and self.background:
-            _refuse("stream", _EITHER)
+        _check_stream(self)
         if self.results and not self.reply:
             _refuse("results", "must be empty if reply is false: the agent is waiting for them to continue")
         for number, part in enumerate(self.content if isinstance(self.content, list) else ()):
@@ -168,10 +184,11 @@ class Cancellation(Body):
 class TurnCreate(Body):
     """A turn without a new message: the agent answers the conversation as it is. Retries after a failed turn."""
 
-    model_config = ConfigDict(json_schema_extra={"not": _STREAM_AND_BACKGROUND})
+    model_config = ConfigDict(json_schema_extra={"not": _REFUSED})
 
     stream: bool = Field(False, description="Answer as server-sent events.")
     background: bool = Field(False, description=_BACKGROUND)
+    keep_stream: bool | None = Field(None, description=_KEEP)
 
     def check(self) -> None:
         """Check the fields in combination.
@@ -179,5 +196,11 @@ class TurnCreate(Body):
         Raises:
             ValidationFailed: the combination of fields is invalid.
         """
-        if self.stream and self.background:
-            _refuse("stream", _EITHER)
+        _check_stream(self)
+
+
+def _check_stream(body: MessageCreate | TurnCreate) -> None:
+    if body.stream and body.background:
+        _refuse("stream", _EITHER)
+    if body.keep_stream is not None and not (body.stream or body.background):
+        _refuse("keep_stream", _NOTHING_TO_KEEP)
