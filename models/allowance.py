@@ -17,6 +17,7 @@ from pynamodb.expressions.update import Action
 from models.message import Message
 from models.table.attributes import JsonMapAttribute, NumberMapAttribute
 from models.table.changes import entry
+from models.table.clock import from_timestamp, to_timestamp
 from models.table.errors import LimitReached
 from models.table.item import Item
 from models.table.keys import Key, KeyField
@@ -25,13 +26,15 @@ from models.table.writing import Transaction
 PART = "allowance"
 # Ended turns can be settled on this many days; older periods are dropped.
 _DAYS_KEPT = 3
+_UNTIL = "until="
 
 
 class Allowance(Item):
     """A user's own limits, which override the deployment's, and what is claimed of them.
 
     `tokens` has the tokens by day (`2026-11-22`) and month (`2026-11`), in UTC: those of ended turns, and the
-    reservations of running ones. `running` has the running turns, each as `{conversation_id} {turn_id}`.
+    reservations of running ones. `running` has the running turns, each as `{conversation_id} {turn_id}`; a completion,
+    which has no conversation, has `until={time}` instead (`slot_until`).
     """
 
     ENTITY = "Allowance"
@@ -160,6 +163,16 @@ def settle_reservation(
         path = entry(Allowance.tokens, period)
         actions.append(path.set((path | claim.tokens) + (used - claim.tokens)))
     transaction.update(PART, Allowance.from_key(user_id=user_id), actions, Allowance.PK.exists())
+
+
+def slot_until(moment: datetime) -> str:
+    """Return what a completion has among the running turns instead of a conversation: until when its slot is kept."""
+    return f"{_UNTIL}{to_timestamp(moment)}"
+
+
+def kept_until(name: str) -> datetime | None:
+    """Return until when a slot is kept; None for a turn, whose conversation decides that."""
+    return from_timestamp(name.removeprefix(_UNTIL)) if name.startswith(_UNTIL) else None
 
 
 def period_end(period: str) -> datetime:

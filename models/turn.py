@@ -59,7 +59,10 @@ class TurnEntry(Item):
 
 
 class TurnCount(Item):
-    """The tokens that a turn used, kept when its record is deleted or expires, for usage sums. It has no content."""
+    """The tokens that a turn used, for usage sums: kept when its record is deleted or expires. It has no content.
+
+    A completion, of which nothing is stored, leaves only this.
+    """
 
     ENTITY = "TurnCount"
 

@@ -92,6 +92,7 @@ def create_agent(
         "GET /api/v1/agents with a key of one agent",
         "GET /v1/models with a key of one agent",
         "GET /v1/models/{model}",
+        "POST /v1/chat/completions",
         "PATCH /api/v1/agents/{agent_id} with nothing to change",
         "GET /api/v1/agents/{agent_id}/conversations",
         "POST /api/v1/agents/{agent_id}/shares",
@@ -131,6 +132,7 @@ def get_agent(user_id: UserId, agent_id: str, *, consistent: bool = True) -> Age
         "GET /api/v1/users/{user_id}/export",
         "GET /v1/models",
         "GET /v1/models/{model} with a slug",
+        "POST /v1/chat/completions with a slug",
     ),
 )
 def list_agents(user_id: UserId, limit: int, after: str | None = None) -> Page[Agent]:

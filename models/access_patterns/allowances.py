@@ -8,9 +8,10 @@ from models.access_patterns.audit_records import event, record
 from models.access_patterns.declare import Budget, Request, Write, access_pattern
 from models.access_patterns.orphans import running_turn
 from models.access_patterns.users import is_active
-from models.allowance import Allowance, Limits
+from models.allowance import Allowance, Limits, kept_until
 from models.audit import AuditEvent
 from models.conversation import Conversation
+from models.table import clock
 from models.table.changes import actions_for, update_present
 from models.table.errors import Contended, ItemNotFound
 from models.table.reading import get, get_many
@@ -37,6 +38,7 @@ _CREATING = Request(
         "GET /api/v1/users/{user_id}/limits",
         "POST /api/v1/conversations/{conversation_id}/messages with a limit",
         "POST /api/v1/conversations/{conversation_id}/turns with a limit",
+        "POST /v1/chat/completions with a limit",
     ),
 )
 def get_allowance(user_id: UserId) -> Allowance:
@@ -113,19 +115,24 @@ def change_limits(user_id: UserId, changes: Mapping[str, Any]) -> Allowance:
     routes=(
         "POST /api/v1/conversations/{conversation_id}/messages with a limit that is reached",
         "POST /api/v1/conversations/{conversation_id}/turns with a limit that is reached",
+        "POST /v1/chat/completions with a limit that is reached",
     ),
 )
 def release_ended_turns(user_id: UserId) -> tuple[list[Turn], bool]:
     """Free the slots of turns that were deleted with their conversations, and find orphaned turns.
 
-    The reservation of a deleted turn stays claimed: its user may have received the answer.
+    The slot of a completion is freed when its time is over. The reservations of deleted turns and of such completions
+    stay claimed: their user may have received the answer.
 
     Returns:
         The turns to reconcile, and whether a slot was freed.
     """
     found: Allowance | None = get(Allowance, user_id=user_id)
-    running = sorted(found.running or ()) if found is not None else []
-    dead, over = [], set()
+    slots = sorted(found.running or ()) if found is not None else []
+    ends = {each: kept_until(each.partition(" ")[0]) for each in slots}
+    moment = clock.table_now()
+    dead, over = [], {each for each, end in ends.items() if end is not None and end <= moment}
+    running = [each for each, end in ends.items() if end is None]
     for start in range(0, len(running), _BATCH):
         some = [each.partition(" ") for each in running[start : start + _BATCH]]
         headers = get_many([Conversation.from_key(conversation_id=name) for name, _, _ in some], consistent=True)

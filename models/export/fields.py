@@ -188,7 +188,7 @@ _OWN: dict[str, dict[str, str]] = {
     "Allowance": {
         "limits": "The user's own limits by name, which override the deployment's.",
         "tokens": "The tokens used and reserved by day (`2026-11-22`) and month (`2026-11`).",
-        "running": "The running turns, each as `{conversation_id} {turn_id}`.",
+        "running": "The running turns, each as `{conversation_id} {turn_id}`; completions as `until={time} {turn_id}`.",
     },
     "IdempotencyRecord": {
         "user_id": "The user who made the request.",

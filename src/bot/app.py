@@ -39,11 +39,14 @@ from bot.http.blueprint import SECURITY_SCHEMES
 from bot.http.context import EXTENSION, Services
 from bot.http.openapi import Application
 from bot.llm.providers import Providers
+from bot.openai_api import chat as v1_chat
 from bot.openai_api import envelope
 from bot.openai_api import models as v1_models
 from bot.settings import Settings
+from bot.turns.completions import CompletionService
 from bot.turns.event_log import BatchSize
 from bot.turns.leases import LeaseKeeper
+from bot.turns.model_requests import ModelRequests
 from bot.turns.quotas import Quotas
 from bot.turns.recovery import TurnRecovery
 from bot.turns.service import TurnService
@@ -98,6 +101,7 @@ def create_app(settings: Settings | None = None) -> Application:
         erasures,
         exports,
         v1_models,
+        v1_chat,
     ):
         app.register_api(resource.api)
     return app
@@ -131,6 +135,7 @@ def _services(settings: Settings) -> Services:
     last_used = LastUsedRecorder(also=(auth_failures.flush, sign_in_log.flush))
     quotas = Quotas(settings.limits)
     recovery = TurnRecovery(settings.lease)
+    model_requests = ModelRequests(providers, vault, embedded_context=settings.embedded_context)
     return Services(
         settings=settings,
         authentication=Authentication(last_used, tokens_of(settings)),
@@ -145,16 +150,15 @@ def _services(settings: Settings) -> Services:
         leases=leases,
         recovery=recovery,
         turns=TurnService(
-            providers,
-            vault,
+            model_requests,
             leases,
             quotas,
             recovery,
-            embedded_context=settings.embedded_context,
             retention_days=settings.retention_days,
             keep_streams=settings.keep_streams,
             batch=BatchSize(settings.stream_batch_seconds, settings.stream_batch_bytes),
         ),
+        completions=CompletionService(model_requests, quotas),
         streams=TurnStreams(settings.threads),
         erasures=Erasures(settings.lease),
     )

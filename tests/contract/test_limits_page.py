@@ -7,9 +7,9 @@ import pytest
 
 from bot.api import conversations
 from bot.api.limits import LimitsPatch
-from bot.api.shapes.images import MAX_IMAGE_BYTES
 from bot.api.states import StatePut
 from bot.cli.guest import guest_application
+from bot.http.images import MAX_IMAGE_BYTES
 from bot.http.types import DEFAULT_LIMIT, MAX_LIMIT
 from bot.settings import Settings
 from bot.turns.quotas import ANSWER_TOKENS

@@ -5,6 +5,7 @@ from dataclasses import replace
 from functools import partial
 
 from models.access_patterns.allowances import change_limits, get_allowance, release_ended_turns
+from models.access_patterns.completions import begin_completion, end_completion, new_completion
 from models.access_patterns.messages import Draft
 from models.access_patterns.rates import count_request
 from models.access_patterns.turn_states import reconcile_turn
@@ -127,6 +128,46 @@ def reconcile_limited_turn(world: World) -> Act:
     begun = _begin(world.new_conversation(messages=2))
     world.clock.advance(minutes=1)
     return lambda: reconcile_turn(begun.lease.turn)
+
+
+def _quota(user_id: UserId, limits: Limits = _LIMITS) -> Quota:
+    return Quota(get_allowance(user_id), limits, lambda *_: 2500)
+
+
+@scenario("AP-84")
+def begin_a_completion(world: World) -> Act:
+    """A completion that claims part of its user's allowance."""
+    user_id = _user(world)
+    return partial(begin_completion, user_id, _quota(user_id))
+
+
+@scenario("AP-84")
+def begin_a_completion_beside_others(world: World) -> Act:
+    """A completion that was within its limit when the allowance was read, but not when it claims."""
+    user_id = _user(world)
+    before = _quota(user_id, replace(_LIMITS, turns_at_once=1))
+    begin_completion(user_id, _quota(user_id))
+
+    def begin() -> None:
+        with suppress(LimitReached):
+            begin_completion(user_id, before)
+
+    return begin
+
+
+@scenario("AP-85")
+def end_a_completion(world: World) -> Act:
+    """A completion without limits."""
+    begun = new_completion(acting_for(world.new_user().user_id))
+    return lambda: end_completion(begun, "agt_1", "gpt-6-luna", (900, 300))
+
+
+@scenario("AP-85")
+def end_a_limited_completion(world: World) -> Act:
+    """A completion that settles its claim."""
+    user_id = _user(world)
+    begun = begin_completion(user_id, _quota(user_id))
+    return lambda: end_completion(begun, "agt_1", "gpt-6-luna", (900, 300))
 
 
 @scenario("AP-98")

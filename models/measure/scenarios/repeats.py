@@ -2,7 +2,17 @@
 
 from datetime import timedelta
 
-from models.access_patterns import agents, api_keys, conversations, idempotency, messages, sharing, turns, users
+from models.access_patterns import (
+    agents,
+    api_keys,
+    completions,
+    conversations,
+    idempotency,
+    messages,
+    sharing,
+    turns,
+    users,
+)
 from models.access_patterns.idempotency import Once
 from models.access_patterns.messages import Draft
 from models.measure.scenario import Act, scenario
@@ -109,3 +119,11 @@ def begin_turn_once(world: World) -> Act:
         announced=True,
         once=_once(owner, answer=False),
     )
+
+
+@scenario("AP-85")
+def end_a_completion_once(world: World) -> Act:
+    """With an idempotency key."""
+    user_id = acting_for(world.new_user().user_id)
+    begun = completions.new_completion(user_id)
+    return lambda: completions.end_completion(begun, "agt_1", "gpt-6-luna", (900, 300), once=_once(user_id))

@@ -9,6 +9,7 @@ import click
 from bot.cli.guest import guest_application
 from bot.cli.round_trips import TRIPS
 from bot.cli.turn_costs import BUDGETS
+from bot.openai_api.documented import PAGE, parameters_page
 from models.export import site
 from models.export.markdown import GENERATED
 
@@ -53,7 +54,7 @@ def routes() -> list[site.Route]:
 def pages(folder: Path) -> dict[str, str]:
     """Return every generated file by its path in the documentation folder."""
     measured, examples = (json.loads((folder / f"{name}.json").read_text()) for name in ("measured", "examples"))
-    return site.pages(measured, examples, routes(), BUDGETS)
+    return {**site.pages(measured, examples, routes(), BUDGETS), PAGE: parameters_page()}
 
 
 def stale(folder: Path, made: dict[str, str]) -> list[str]:

@@ -14,6 +14,7 @@ from bot.llm.types import Completion, Credentials, ModelRequest, Provider, TextD
 from bot.settings import Settings
 from bot.turns.event_log import BatchSize
 from bot.turns.leases import LeaseKeeper
+from bot.turns.model_requests import ModelRequests
 from bot.turns.quotas import Quotas
 from bot.turns.service import TurnService
 from models.access_patterns.declare import Budget
@@ -83,12 +84,10 @@ def _application(settings: Settings, batches: int | None) -> Flask:
     # Lease renewals make longer turns more expensive, but the duration on this machine should not affect the figures.
     leases = LeaseKeeper(duration=24 * 3600, beat=3600)
     turns = TurnService(
-        _Scripted(),
-        services.vault,
+        ModelRequests(_Scripted(), services.vault, embedded_context=settings.embedded_context),
         leases,
         Quotas(settings.limits),
         services.recovery,
-        embedded_context=settings.embedded_context,
         keep_streams=batches is not None,
         # By size and not by age, so that the machine's speed does not affect the figures.
         batch=BatchSize(seconds=3600, bytes=len(ANSWER) // (batches or 1)),

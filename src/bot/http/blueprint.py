@@ -4,7 +4,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from flask_openapi import APIBlueprint, Tag
+from flask_openapi.models import Schema
 from flask_openapi.types import ResponseDict
+from flask_openapi.utils import get_model_schema
 from pydantic import BaseModel
 
 from bot.http.idempotency import check_key
@@ -42,6 +44,12 @@ class Resource(APIBlueprint):
         super().__init__(name, import_name, **options, doc_ui=False)
         self._made_of = (name, import_name, options)
         self._routes: list[tuple[str, str, dict[str, Any], Callable[..., Any]]] = []
+        self._described: list[type[BaseModel]] = []
+
+    def describe(self, model: type[BaseModel]) -> str:
+        """Add a model to the document, for an answer that is written by hand; return the reference to it."""
+        self._described.append(model)
+        return f"#/components/schemas/{model.__name__}"
 
     def documented(self) -> APIBlueprint:
         """Return a blueprint with the same routes and their documentation, which is never served."""
@@ -49,6 +57,10 @@ class Resource(APIBlueprint):
         twin = APIBlueprint(name, import_name, **options)
         for method, rule, given, function in self._routes:
             getattr(twin, method)(rule, **given)(function)
+        for model in self._described:
+            schema = get_model_schema(model, mode="serialization")
+            schemas = {model.__name__: schema, **schema.get("$defs", {})}
+            twin.components_schemas.update({name: Schema(**each) for name, each in schemas.items()})
         return twin
 
     def get(self, rule: str, **options: Any) -> Callable[..., Any]:

@@ -14,6 +14,7 @@ from bot.access.sign_in_log import SignInLog
 from bot.erasures import Erasures
 from bot.llm.providers import Providers
 from bot.settings import Settings
+from bot.turns.completions import CompletionService
 from bot.turns.leases import LeaseKeeper
 from bot.turns.recovery import TurnRecovery
 from bot.turns.service import TurnService
@@ -37,6 +38,7 @@ class Services:
     leases: LeaseKeeper
     recovery: TurnRecovery
     turns: TurnService
+    completions: CompletionService
     streams: TurnStreams
     erasures: Erasures
 

@@ -25,12 +25,13 @@ log = logging.getLogger(__name__)
 _BRANCH = re.compile(r"str|int|float|bool|none|\[key\]|(list|dict|function-|tagged-union|constrained-|nullable).*")
 
 
-# What pydantic calls the errors that have a rule of their own; the last two are raised by `bot.openai_api`.
+# What pydantic calls the errors that have a rule of their own; `bot.openai_api` raises the last one.
 _RULES: dict[str, FieldRule] = {
     "missing": "missing",
     "extra_forbidden": "unknown",
+    "literal_error": "unsupported_value",
+    "union_tag_invalid": "unsupported_value",
     "unsupported_parameter": "unsupported",
-    "unsupported_value": "unsupported_value",
 }
 _TYPES = re.compile(r".*_type|.*_parsing|is_instance_of")
 _RENDERERS = "error_renderers"
@@ -177,6 +178,20 @@ def from_aws(error: Exception) -> BotError:
     return errors.TableUnavailable("DynamoDB could not process the request; try again.", retry_after=1)
 
 
+def reported(error: Exception) -> BotError:
+    """Return the error that the caller gets for any error: the log has the cause of one that nobody expected."""
+    match error:
+        case BotError():
+            return error
+        case table.TableError():
+            return from_table(error)
+        case PynamoDBException() | ClientError() | BotoCoreError():
+            return from_aws(error)
+        case _:
+            log.exception("%s %s failed", request.method, request.path, exc_info=error)
+            return BotError("An unexpected error; the log has its cause under the request id.")
+
+
 def from_validation(error: ValidationError, body: object) -> BotError:
     """Return a pydantic error as one of ours, each field by its path in `body` (or by its name elsewhere)."""
     messages: dict[str, list[str]] = {}
@@ -241,19 +256,9 @@ def from_http(error: HTTPException) -> BotError:
 def install(app: Flask) -> None:
     """Report every error of the application as a problem document."""
 
-    @app.errorhandler(BotError)
-    def _ours(error: BotError) -> Response:
-        return respond(error)
-
-    @app.errorhandler(table.TableError)
-    def _table(error: table.TableError) -> Response:
-        return respond(from_table(error))
-
-    @app.errorhandler(PynamoDBException)
-    @app.errorhandler(ClientError)
-    @app.errorhandler(BotoCoreError)
-    def _aws(error: Exception) -> Response:
-        return respond(from_aws(error))
+    @app.errorhandler(Exception)
+    def _error(error: Exception) -> Response:
+        return respond(reported(error))
 
     @app.errorhandler(HTTPException)
     def _http(error: HTTPException) -> Response:
@@ -266,8 +271,3 @@ def install(app: Flask) -> None:
             if name.lower() == "allow":
                 response.headers[name] = value
         return response
-
-    @app.errorhandler(Exception)
-    def _bug(error: Exception) -> Response:
-        log.exception("%s %s failed", request.method, request.path, exc_info=error)
-        return respond(BotError("An unexpected error; the log has its cause under the request id."))

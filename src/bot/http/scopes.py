@@ -42,6 +42,7 @@ FOR_ONE_AGENT = frozenset(
         "state.delete_of_conversation",
         "v1-models.list_all",
         "v1-models.read",
+        "v1-chat.create",
     }
 )
 

@@ -18,19 +18,32 @@ KEEP_ALIVE = ": keep-alive\n\n"
 
 @dataclass(frozen=True)
 class ServerSentEvent:
-    """One event: its name, its data as a JSON object, and the id after which a disconnected client resumes."""
+    """One event: its name, its data as a JSON object, and the id after which a disconnected client resumes.
 
-    name: str
+    Without a name or an id it has no such line.
+    """
+
+    name: str | None
     data: dict[str, Any]
-    id: str
+    id: str | None = None
 
     def __str__(self) -> str:
         """Return the event as it is sent."""
         data = json.dumps(self.data, ensure_ascii=False).translate(_NO_LINE_ENDS)
-        return f"id: {self.id}\nevent: {self.name}\ndata: {data}\n\n"
+        head = "" if self.id is None else f"id: {self.id}\n"
+        head += "" if self.name is None else f"event: {self.name}\n"
+        return f"{head}data: {data}\n\n"
 
 
-def event_stream(events: Iterable[ServerSentEvent | None]) -> Response:
+class Done:
+    """The end of a stream in OpenAI's form; it is not JSON."""
+
+    def __str__(self) -> str:
+        """Return the event as it is sent."""
+        return "data: [DONE]\n\n"
+
+
+def event_stream(events: Iterable[ServerSentEvent | Done | None]) -> Response:
     """Return the answer that streams events; None is sent as a keep-alive comment."""
     # `X-Accel-Buffering` keeps nginx and similar proxies from buffering the events.
     return Response(
@@ -40,6 +53,6 @@ def event_stream(events: Iterable[ServerSentEvent | None]) -> Response:
     )
 
 
-def _written(events: Iterable[ServerSentEvent | None]) -> Iterator[str]:
+def _written(events: Iterable[ServerSentEvent | Done | None]) -> Iterator[str]:
     for event in events:
         yield KEEP_ALIVE if event is None else str(event)

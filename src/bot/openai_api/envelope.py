@@ -154,7 +154,7 @@ def envelope(error: BotError) -> dict[str, Any]:
             )
     elif isinstance(error, errors.ProviderRejected):
         # The provider's own words for it, such as `context_length_exceeded`.
-        code, param = str(error.extra.get("provider_code") or code), _text(error.extra.get("provider_param"))
+        code, param = str(error.extra.get("provider_code") or code), _param_of_provider(error)
     elif error.fields and not isinstance(error, ProviderError):
         param = param or _param(error.fields[0])
     return {"error": {"message": message, "type": shown.type, "param": param, "code": code}}
@@ -168,8 +168,11 @@ def _param(field: FieldError) -> str:
     return _INDEX.sub(r"[\1]", field.field)
 
 
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
+def _param_of_provider(error: errors.ProviderRejected) -> str | None:
+    """Return which message of the request the provider refused; else what the provider calls its parameter."""
+    ids = error.extra.get("message_ids")
+    found = ids[0] if isinstance(ids, list) and ids else error.extra.get("provider_param")
+    return found if isinstance(found, str) else None
 
 
 def respond(error: BotError) -> Response:

@@ -59,19 +59,13 @@ class ModelRequests:
 
     def request(self, agent: Agent, provider: Provider, begun: Begun) -> ModelRequest:
         """Return the model request of a turn that has begun."""
-        settings = dict(agent.settings)
         tools = tuple(agent.functions or ()) if provider.supports_tools else ()
+        settings = model_settings(agent, tools)
         asked = asked_of(begun.earlier, begun.messages)
         shown = None if provider.takes_images(agent.model) else asked
         context = self._context(agent, tools, begun.earlier, begun.messages, older=begun.older, shown=shown)
-        for name in ("window", "context_tokens", "retention_days", "images", "keep_streams"):
-            settings.pop(name, None)
         if begun.lease.claim is not None and begun.lease.claim.tokens:
             settings["max_tokens"] = settings.get("max_tokens") or LONGEST_ANSWER
-        if not tools:
-            settings.pop("tool_choice", None)
-            settings.pop("parallel_tool_calls", None)
-        settings["stop"] = tuple(settings.get("stop") or ())
         reasoning = partial(_reasoning_of, [*begun.earlier, *begun.messages])
         return ModelRequest(agent.model, context, tools=tools, asked=asked, reasoning=reasoning, **settings)
 
@@ -107,6 +101,18 @@ class ModelRequests:
             budget=limit - answer - count_tools(tools, agent.model),
             cut=older,
         )
+
+
+def model_settings(agent: Agent, tools: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the agent's settings that are fields of a `ModelRequest`, for a request that offers these functions."""
+    settings = dict(agent.settings)
+    for name in ("window", "context_tokens", "retention_days", "images", "keep_streams"):
+        settings.pop(name, None)
+    if not tools:
+        settings.pop("tool_choice", None)
+        settings.pop("parallel_tool_calls", None)
+    settings["stop"] = tuple(settings.get("stop") or ())
+    return settings
 
 
 def window_of(agent: Agent) -> int:

@@ -4,9 +4,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from bot.access.secrets import Vault
 from bot.errors import AgentUnavailable, Conflict
-from bot.llm.providers import Providers
 from bot.turns.event_log import DEFAULT_BATCH, BatchSize, EventLog, NoLog, SizeLog, TableLog
 from bot.turns.events import TurnEvent
 from bot.turns.leases import LeaseKeeper
@@ -60,18 +58,16 @@ class TurnService:
 
     def __init__(
         self,
-        providers: Providers,
-        vault: Vault,
+        model_requests: ModelRequests,
         leases: LeaseKeeper,
         quotas: Quotas,
         recovery: TurnRecovery,
         *,
-        embedded_context: int,
         retention_days: int | None = None,
         keep_streams: bool = True,
         batch: BatchSize = DEFAULT_BATCH,
     ) -> None:
-        """Take the services that turns use, and the embedded model's context in tokens.
+        """Take the services that turns use.
 
         `retention_days` is the deployment's; an agent can shorten it. So is `keep_streams`; an agent or a request can
         override it. Kept streams are stored in batches of size `batch`.
@@ -79,7 +75,7 @@ class TurnService:
         self._retention_days = retention_days
         self._keep_streams = keep_streams
         self._batch = batch
-        self._model_requests = ModelRequests(providers, vault, embedded_context=embedded_context)
+        self._model_requests = model_requests
         self._leases = leases
         self._quotas = quotas
         self._recovery = recovery

@@ -6,9 +6,12 @@ import threading
 import time
 from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
 
 from bot.errors import Overloaded
 from bot.turns.events import ReasoningDelta, TurnEvent
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -46,16 +49,16 @@ class TurnStreams:
         """
         self._submit(events, None)
 
-    def follow(self, events: Generator[TurnEvent, None, None], *, reasoning: bool = True) -> Iterator[TurnEvent | None]:
+    def follow(self, events: Generator[T, None, None], *, reasoning: bool = True) -> Iterator[T | None]:
         """Run a turn on a reserved thread, and yield its events as they come; None after 15 seconds without one.
 
-        The turn starts at once, and runs to its end whether or not the events are consumed. Pieces of reasoning are
-        left out unless `reasoning`.
+        The turn starts at once, and runs to its end whether or not the events are consumed. A turn's pieces of
+        reasoning are left out unless `reasoning`.
 
         Raises:
             Overloaded: it cannot run; the reservation is released.
         """
-        output: queue.SimpleQueue[TurnEvent | BaseException | None] = queue.SimpleQueue()
+        output: queue.SimpleQueue[T | BaseException | None] = queue.SimpleQueue()
         self._submit(events, output)
         return _events_of(output, reasoning=reasoning)
 
@@ -65,8 +68,8 @@ class TurnStreams:
 
     def _submit(
         self,
-        events: Generator[TurnEvent, None, None],
-        output: "queue.SimpleQueue[TurnEvent | BaseException | None] | None",
+        events: Generator[T, None, None],
+        output: "queue.SimpleQueue[T | BaseException | None] | None",
     ) -> None:
         def done(_: "Future[None]") -> None:
             self.release()
@@ -81,8 +84,8 @@ class TurnStreams:
 
 
 def _run(
-    events: Generator[TurnEvent, None, None],
-    output: "queue.SimpleQueue[TurnEvent | BaseException | None] | None",
+    events: Generator[T, None, None],
+    output: "queue.SimpleQueue[T | BaseException | None] | None",
 ) -> None:
     try:
         for event in events:
@@ -97,9 +100,7 @@ def _run(
             output.put(None)
 
 
-def _events_of(
-    output: "queue.SimpleQueue[TurnEvent | BaseException | None]", *, reasoning: bool
-) -> Iterator[TurnEvent | None]:
+def _events_of(output: "queue.SimpleQueue[T | BaseException | None]", *, reasoning: bool) -> Iterator[T | None]:
     sent_at = time.monotonic()
     while True:
         # Counted from what the client was sent last: reasoning that is left out does not keep its connection alive.

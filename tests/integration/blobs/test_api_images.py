@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner
 from flask_openapi import OpenAPI
 
-from bot.api.shapes.images import MAX_IMAGE_BYTES
 from bot.cli import cli
+from bot.http.images import MAX_IMAGE_BYTES
 from models.access_patterns.messages import get_message
 from models.table import blobs, clock
 from models.table.blobs import BlobSettings

@@ -21,6 +21,7 @@ from models.access_patterns.api_keys import (
     revoke_api_key,
 )
 from models.access_patterns.audit import list_events, record_event
+from models.access_patterns.completions import begin_completion, end_completion, new_completion
 from models.access_patterns.conversations import (
     create_conversation,
     get_conversation,
@@ -66,6 +67,7 @@ from models.access_patterns.users import (
     list_users,
     update_user,
 )
+from models.allowance import Limits, Quota
 from models.conversation import Conversation
 from models.identity import identity_hash
 from models.message import Message
@@ -135,6 +137,11 @@ def with_a_dead_claim(ids: Ids) -> Run:
     dead, _ = (begin_limited(ids) for _ in range(2))
     delete_conversation(ids.user_id, dead.lease.conversation.conversation_id)
     return lambda: release_ended_turns(ids.user_id)
+
+
+def limited_completion(ids: Ids) -> Run:
+    quota = Quota(get_allowance(ids.user_id), Limits(tokens_per_day=1000), lambda *_: 100)
+    return lambda: begin_completion(ids.user_id, quota)
 
 
 def messages_of_a_turn(ids: Ids) -> Run:
@@ -243,6 +250,8 @@ PLAIN: dict[str, Callable[[Ids], Run]] = {
     "AP-81": now(lambda ids: change_limits(ids.user_id, {"turns_at_once": 3})),
     "AP-83": now(lambda ids: usage(ids.user_id, clock.now().date(), clock.now().date())),
     "AP-82": with_a_dead_claim,
+    "AP-84": limited_completion,
+    "AP-85": now(lambda ids: end_completion(new_completion(ids.user_id), ids.agent_id, "echo-1", (7, 3))),
     "AP-78": now(lambda ids: list_conversation_entries(ids.user_id, 10)),
     "AP-77": now(lambda ids: erasure.find_erasure(ids.erasure_id)),
     "AP-110": now(lambda ids: list_turn_counts(ids.user_id, 10)),

@@ -20,6 +20,7 @@ from models.access_patterns.agents import create_agent, get_agent, list_agents, 
 from models.access_patterns.allowances import change_limits, get_allowance, release_ended_turns
 from models.access_patterns.api_keys import create_api_key, list_api_keys, note_api_key_use, revoke_api_key
 from models.access_patterns.audit import list_events, record_event
+from models.access_patterns.completions import BegunCompletion, begin_completion, end_completion
 from models.access_patterns.conversations import (
     create_conversation,
     get_conversation,
@@ -47,6 +48,7 @@ from models.access_patterns.users import (
     get_user_by_email,
     update_user,
 )
+from models.allowance import Limits, Quota
 from models.conversation import Conversation
 from models.erasure import Erasure
 from models.identity import identity_hash
@@ -101,6 +103,11 @@ def end(ids: Ids) -> str:
     begun = begin(header(ids), "Again")
     end_turn(begun.lease, "completed", [Draft("agent", "Hi again!")], {"input_tokens": 7})
     return begun.lease.turn_id
+
+
+def completion(ids: Ids) -> BegunCompletion:
+    quota = Quota(get_allowance(ids.user_id), Limits(tokens_per_day=1000), lambda *_: 100)
+    return begin_completion(ids.user_id, quota)
 
 
 def with_deleted_turn(ids: Ids) -> Ids:
@@ -320,6 +327,16 @@ CASES: dict[str, Case] = {
         lambda ids: release_ended_turns(with_deleted_turn(ids).user_id),
         lambda ids: get_allowance(ids.user_id).running,
         None,
+    ),
+    "AP-84": (
+        lambda ids: completion(ids),
+        lambda ids: (sorted(get_allowance(ids.user_id).tokens.values()), len(get_allowance(ids.user_id).running or ())),
+        ([100, 100], 1),
+    ),
+    "AP-85": (
+        lambda ids: end_completion(completion(ids), ids.agent_id, "echo-1", (7, 3)),
+        lambda ids: (sorted(get_allowance(ids.user_id).tokens.values()), get_allowance(ids.user_id).running),
+        ([10, 10], None),
     ),
     "AP-76": (
         lambda ids: erasure.take_erasure(dead_job(ids.user_id), hold()) is not None or pytest.fail("not taken"),

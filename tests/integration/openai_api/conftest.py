@@ -8,6 +8,7 @@ from werkzeug.test import TestResponse
 
 from tests.integration.api.caller import Caller, assert_documented
 from tests.integration.api.conftest import _at_the_table, ann, app, bob, model, new_caller, table
+from tests.integration.api.scripted import Scripted
 
 __all__ = ["_at_the_table", "ann", "app", "bob", "model", "new_caller", "table"]
 
@@ -39,3 +40,16 @@ def refused(status: int, code: str, answer: TestResponse) -> dict[str, Any]:
 def call(ann: Caller) -> Call:
     """Send a request of Ann's."""
     return lambda *given, **options: v1(ann, *given, **options)
+
+
+@pytest.fixture
+def agent(ann: Caller, model: Scripted) -> str:
+    """The slug of an agent of Ann's that asks `model`."""
+    ann.agent(
+        name="Guide",
+        provider="openai",
+        model="gpt-test",
+        system_message="Be brief.",
+        settings={"temperature": 0.5, "max_tokens": 90},
+    )
+    return "guide"

@@ -6,7 +6,7 @@ import re
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from bot.api.shapes.images import MAX_IMAGE_BYTES, ImageUrl, image_bytes
+from bot.http.images import MAX_IMAGE_BYTES, ImageUrl, image_bytes
 from tests.images import MAGIC, data_url, image
 
 URL: TypeAdapter[str] = TypeAdapter(ImageUrl)

@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal, NoReturn
 
 from pydantic import ConfigDict, Field
 
-from bot.api.shapes.images import MAX_IMAGE_BYTES, ImageUrl, image_bytes
 from bot.errors import FieldError, TooLarge, ValidationFailed
+from bot.http.images import MAX_IMAGE_BYTES, ImageUrl, image_bytes
 from bot.http.types import Body
 from bot.turns.tools import MAX_CALLS
 from models.access_patterns.messages import Draft

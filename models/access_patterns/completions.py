@@ -1,0 +1,151 @@
+"""Completions: answers of agents of which nothing is stored but the tokens, for usage sums and limits.
+
+A completion has no conversation, so it has no lease either: it takes its slot among the user's running turns for a
+limited time. If its worker dies, the slot is free after that time; the reserved tokens stay claimed, because the user
+may have received the answer.
+"""
+
+import logging
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from models.access_patterns.declare import Budget, Request, Write, access_pattern
+from models.access_patterns.idempotency import Once
+from models.access_patterns.users import is_active
+from models.allowance import PART, Allowance, Claim, Quota, settle_reservation, slot_until
+from models.idempotency import IdempotencyRecord
+from models.table import clock
+from models.table.errors import Contended, ItemNotFound
+from models.table.ids import new_id
+from models.table.reading import get
+from models.table.retries import MAX_ATTEMPTS, pause
+from models.table.tenancy import UserId
+from models.table.writing import ConditionFailed, Transaction
+from models.turn import ID_PREFIX, TurnCount
+from models.user import User
+
+log = logging.getLogger(__name__)
+
+SLOT_KEPT = timedelta(minutes=15)
+"""How long a completion counts among its user's running turns at most; OpenAI's clients wait ten minutes."""
+
+_END_ATTEMPTS = 40
+
+
+@dataclass(frozen=True)
+class BegunCompletion:
+    """A completion that has begun: its id, which is a turn's, and what it has claimed of its user's allowance, if any.
+
+    `slot` is its place among the user's running turns.
+    """
+
+    turn_id: str
+    user_id: UserId
+    started_at: datetime
+    slot: tuple[str, str]
+    claim: Claim | None = None
+
+
+def new_completion(user_id: UserId) -> BegunCompletion:
+    """Return a completion of a user whose turns are not limited; nothing is written before it ends."""
+    started = clock.now()
+    turn_id = new_id(ID_PREFIX, started)
+    return BegunCompletion(turn_id, user_id, started, (slot_until(clock.table_now() + SLOT_KEPT), turn_id))
+
+
+@access_pattern(
+    "AP-84",
+    "Begin a completion",
+    question="May this user have another answer, of which nothing is stored? Only if turns are limited.",
+    requests=(
+        Request("TransactWriteItems", writes=(Write("Update", Allowance),)),
+        Request("GetItem", (Allowance,), consistent=True, optional=True),
+    ),
+    budget=Budget(1, 0, 2, "an allowance of up to 1 KB; one more GetItem if others claim at the same time"),
+    routes=("POST /v1/chat/completions with a limit",),
+)
+def begin_completion(user_id: UserId, quota: Quota) -> BegunCompletion:
+    """Claim the most that a completion may use of its user's allowance.
+
+    Raises:
+        LimitReached: the claim would exceed one of the user's limits; nothing was written.
+        Contended: lost the race against other writers too often; nothing was written.
+    """
+    for attempt in range(MAX_ATTEMPTS):
+        begun = new_completion(user_id)
+        transaction = Transaction()
+        claim = quota.claim(transaction, begun.slot, begun.started_at, ((), (), False))
+        try:
+            transaction.commit()
+        except ConditionFailed:
+            quota = replace(quota, allowance=get(Allowance, user_id=user_id) or quota.allowance)
+            pause(attempt)
+            continue
+        return replace(begun, claim=claim)
+    raise Contended("Other turns of this user kept claiming the allowance; nothing was written.")
+
+
+@access_pattern(
+    "AP-85",
+    "End a completion",
+    question="Count the tokens of an answer of which nothing else is stored.",
+    requests=(
+        Request(
+            "TransactWriteItems",
+            writes=(
+                Write("ConditionCheck", User),
+                Write("Put", TurnCount),
+                Write("Put", IdempotencyRecord, optional=True),
+                Write("Update", Allowance, optional=True),
+            ),
+        ),
+    ),
+    budget=Budget(1, 0, 4, "a profile of up to 1 KB; 2 WCU more with limits, 2 to 4 with an idempotency key"),
+    routes=("POST /v1/chat/completions",),
+)
+def end_completion(
+    begun: BegunCompletion,
+    agent_id: str,
+    model: str,
+    tokens: tuple[int, int],
+    *,
+    once: Once | None = None,
+    made: object = None,
+) -> None:
+    """Count a completion's tokens and settle its claim, unless its user is being deleted.
+
+    Args:
+        begun: the completion.
+        agent_id: the agent that answered.
+        model: the provider's name for the model.
+        tokens: those of the input and of the output.
+        once: the request's idempotency key.
+        made: what `once` stores as the answer.
+
+    Raises:
+        ItemNotFound: the user is being deleted; nothing was written.
+        DoneBefore: another request with the same idempotency key was first; nothing was written.
+        ItemTooLarge: the answer is too large to be stored with the idempotency key; nothing was written.
+        Contended: lost the race against other writers too often; nothing was written.
+    """
+    transaction = Transaction()
+    # What is written after the user's data was removed would stay for ever.
+    transaction.check("user", User.from_key(user_id=begun.user_id), is_active())
+    count = TurnCount(
+        user_id=begun.user_id,
+        turn_id=begun.turn_id,
+        agent_id=agent_id,
+        model=model,
+        input_tokens=tokens[0],
+        output_tokens=tokens[1],
+    )
+    transaction.put("count", count)
+    if once:
+        once.add(transaction, begun.turn_id, made)
+    if begun.claim is not None:
+        settle_reservation(transaction, begun.user_id, begun.slot, begun.claim, sum(tokens))
+    try:
+        transaction.commit(_END_ATTEMPTS if begun.claim is not None else MAX_ATTEMPTS)
+    except ConditionFailed as failed:
+        log.info("completion %s was not counted: %s", begun.turn_id, failed)
+        raise ItemNotFound("user" if "user" in failed.parts else PART) from failed
