@@ -7,7 +7,6 @@ from typing import Any
 
 from flask import Response
 
-from bot.http.blueprint import Resource
 from bot.http.context import services
 from bot.http.disconnects import client_gone
 from bot.http.idempotency import once, repeatable, stored_answer
@@ -25,7 +24,7 @@ from bot.turns.completions import Event, RunningCompletion
 from models.idempotency import IdempotencyRecord
 from models.table.errors import DoneBefore
 
-api: Resource = part("chat", "Answers of agents to conversations that the client keeps; nothing is stored.")
+api = part("chat", "Answers of agents to conversations that the client keeps; nothing is stored.")
 
 # nginx's status for this; nobody receives it.
 _CLIENT_GONE = 499

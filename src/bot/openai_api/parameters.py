@@ -52,7 +52,7 @@ def _note(why: str, harmless: tuple[JsonValue, ...]) -> str:
     if not harmless:
         return why
     values = ", ".join("`" + repr(each).replace("'", '"').lower() + "`" for each in harmless)
-    return f"{why}; {values} is accepted"
+    return f"{why}; {values} {'is' if len(harmless) == 1 else 'are'} accepted"
 
 
 def parameters(model: type[BaseModel]) -> Iterator[tuple[str, Support]]:

@@ -42,6 +42,7 @@ NOT_PATTERNS = {
     "extend",
     "is_active",
     "leads_to",
+    "new_completion",
     "new_user",
     "observe",
     "owned_by",
