@@ -37,6 +37,7 @@ from bot.erasures import Erasures
 from bot.http import cors, headers, problems, requests
 from bot.http.blueprint import SECURITY_SCHEMES
 from bot.http.context import EXTENSION, Services
+from bot.http.invalid_fields import from_validation
 from bot.http.openapi import Application
 from bot.llm.providers import Providers
 from bot.openai_api import chat as v1_chat
@@ -69,7 +70,7 @@ def create_app(settings: Settings | None = None) -> Application:
         info=Info(title="Turntable", version=__version__, description=DESCRIPTION),
         security_schemes=SECURITY_SCHEMES,
         validation_error_model=problems.Problem,
-        validation_error_callback=lambda error: problems.respond(problems.from_validation(error, requests.sent())),
+        validation_error_callback=lambda error: problems.respond(from_validation(error, requests.sent())),
     )
     # Today's tools read 3.1; nothing here needs 3.2.
     app.openapi_version = "3.1.0"

@@ -78,12 +78,21 @@ def _ids(case: Case) -> dict[str, str]:
         ids["key_id"] = str(_make("/api-keys", name="a case")["id"])
     if "user_id" in slots:
         ids["user_id"] = _user() if changing else "me"
+    if "model" in slots:
+        ids["model"] = AGENT
     if "key" in slots and case.method.upper() != "PUT":
         if "conversation_id" in slots:
             ids["key"] = _state(f"/conversations/{ids['conversation_id']}") if changing else CONVERSATION_STATE
         else:
             ids["key"] = _state(path.partition("/api/v1")[2].partition("/state")[0]) if changing else OWN_STATE
     return ids
+
+
+def _make_possible(completion: dict[str, Any]) -> None:
+    """Name an agent; leave out what depends on another parameter, and what this agent's model cannot do."""
+    completion["model"] = AGENT
+    for name in ("stream_options", "tools", "tool_choice", "max_completion_tokens"):
+        completion.pop(name, None)
 
 
 @schemathesis.hook
@@ -108,6 +117,8 @@ def before_call(context: HookContext, case: Case, kwargs: dict[str, Any]) -> Non
         case.query.pop("since", None)
     if not isinstance(case.body, dict):
         return
+    if operation == ("POST", "/v1/chat/completions"):
+        _make_possible(case.body)
     if operation == ("POST", "/api/v1/conversations"):
         case.body["agent_id"] = AGENT
     if operation == ("POST", "/api/v1/api-keys"):

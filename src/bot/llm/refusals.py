@@ -13,6 +13,7 @@ from .types import ChatMessage
 _POSITION = re.compile(r"\bmessages(?:\.\[|\[|\.)(\d{1,4})\b")
 # How much of an image's address a refusal must quote: enough to tell two hosts apart, short enough not to be cut off.
 _ADDRESS = 40
+LATER_TURNS = " Later turns only tell the model that there was one."
 
 
 def explained(error: ProviderError, sent: Sequence[ChatMessage]) -> ProviderError:
@@ -47,7 +48,7 @@ def image_refused(reason: str, images: Iterable[Piece], *, of: ProviderError | N
         if model
         else "send the message again with an image that can be fetched"
     )
-    detail = f"{reason} This concerns the image{where}: {todo}. Later turns only tell the model that there was one."
+    detail = f"{reason} This concerns the image{where}: {todo}.{LATER_TURNS}"
     return _again(of or ProviderRejected(), detail, ids, None)
 
 

@@ -33,7 +33,14 @@ _ANSWER: dict[str, Any] = {
     "the end. An error after the first chunk is an event, too, and then nothing follows. Comments are keep-alives.",
     "content": {
         "application/json": {"schema": {"$ref": api.describe(ChatCompletionView)}},
-        "text/event-stream": {"schema": {"type": "string"}},
+        "text/event-stream": {
+            "schema": {
+                "type": "object",
+                "description": "One event.",
+                "required": ["data"],
+                "properties": {"data": {"type": "string", "description": "A chunk as JSON; at the end `[DONE]`."}},
+            }
+        },
     },
 }
 

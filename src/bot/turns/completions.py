@@ -12,10 +12,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from bot.errors import BotError, ProviderIncomplete
+from bot.errors import BotError, ProviderIncomplete, ProviderRejected
 from bot.llm.content import images_of
 from bot.llm.interruption import Interrupted, interruptible
 from bot.llm.normal_form import normal_form
+from bot.llm.refusals import LATER_TURNS
 from bot.llm.tokens import count_tokens
 from bot.llm.types import ChatMessage, Completion, ModelRequest, Provider, ReasoningDelta, TextDelta, Usage
 from bot.turns.model_requests import ModelRequests, model_settings, size_of
@@ -158,7 +159,13 @@ class RunningCompletion:
             closed.set()
 
     def _asked(self, shall_stop: Callable[[], bool]) -> Generator[Event, None, None]:
-        return interruptible(self._provider.stream(self._request), shall_stop)
+        with closing(interruptible(self._provider.stream(self._request), shall_stop)) as events:
+            try:
+                yield from events
+            except ProviderRejected as error:
+                # The client decides what it sends next.
+                error.detail = error.detail.removesuffix(LATER_TURNS)
+                raise
 
     def _counted(self, events: Iterable[Event | None], once: Once | None) -> Iterator[Event | None]:
         """Yield the events; the tokens are counted before the last one, or when they end without it."""

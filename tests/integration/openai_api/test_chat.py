@@ -1,8 +1,11 @@
 """`/v1/chat/completions`: what the model is asked, and what the client gets."""
 
 import json
+import threading
+import time
 
 import pytest
+from flask_openapi import OpenAPI
 
 from bot.errors import ProviderTimeout
 from bot.llm.types import Completion, ReasoningDelta, TextDelta, Usage
@@ -143,6 +146,36 @@ class TestAStream:
         assert turns == 1
         assert tokens_in > 0
         assert tokens_out > 0
+
+    def test_a_silent_model_is_bridged_by_comments(
+        self, ann: Caller, model: Scripted, agent: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("bot.turns.streams.KEEP_ALIVE_SECONDS", 0.05)
+        model.script = [[lambda: time.sleep(0.3), TextDelta("Hi"), lambda: time.sleep(0.3), *says("Hi")[1:]]]
+        body = {"model": agent, "messages": HELLO, "stream": True}
+        text = v1(ann, "POST", "/chat/completions", body).text
+        before, _, after = text.partition('"Hi"')
+        assert before.count(": keep-alive\n\n") >= 2
+        assert after.count(": keep-alive\n\n") >= 2
+        assert events(text)[-1] == "[DONE]"
+
+    def test_a_stream_without_a_free_thread_is_refused_at_once(
+        self, ann: Caller, app: OpenAPI, model: Scripted, agent: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(app.extensions["bot"].streams, "_room", threading.Semaphore(0))
+        answer = v1(ann, "POST", "/chat/completions", {"model": agent, "messages": HELLO, "stream": True})
+        assert refused(503, "overloaded", answer)["type"] == "server_error"
+        assert answer.headers["Retry-After"] == "1"
+
+    def test_a_refused_stream_leaves_its_thread_free(
+        self, ann: Caller, app: OpenAPI, model: Scripted, agent: str
+    ) -> None:
+        room = app.extensions["bot"].streams._room
+        before = room._value
+        model.script = [[ProviderTimeout("slow")], says("Hi!")]
+        v1(ann, "POST", "/chat/completions", {"model": agent, "messages": HELLO, "stream": True})
+        stream(ann, agent)
+        assert room._value == before
 
     def test_a_bug_is_an_event_without_its_cause(
         self, ann: Caller, model: Scripted, agent: str, caplog: pytest.LogCaptureFixture

@@ -8,7 +8,9 @@ from flask import Flask
 
 from bot import errors
 from bot.errors import BotError, FieldError, kinds
+from bot.http.problems import from_table
 from bot.openai_api.envelope import RENDERINGS, ErrorEnvelope, ErrorType, envelope, respond
+from models.access_patterns.turn_errors import LeaseHeld
 
 
 def test_every_kind_of_error_has_a_form_of_its_own() -> None:
@@ -85,6 +87,12 @@ def test_a_locked_conversation_is_retried_by_the_official_clients() -> None:
     assert envelope(error)["error"]["code"] == "conversation_locked"
     headers = headers_of(error)
     assert (headers["x-should-retry"], headers["retry-after-ms"], headers["retry-after"]) == ("true", "1500", "2")
+
+
+def test_a_lease_of_another_turn_is_a_locked_conversation() -> None:
+    error = from_table(LeaseHeld("turn_1", 25.0))
+    assert envelope(error)["error"]["code"] == "conversation_locked"
+    assert int(headers_of(error)["retry-after-ms"]) <= 120_000
 
 
 def test_a_used_up_quota_is_not_retried() -> None:
