@@ -2,13 +2,19 @@
 
 The header's sort key, `THREAD`, sorts right after the messages (`MSG#…`), so one descending Query reads the header
 and the newest messages together. State (`KV#…`) sorts before the messages.
+
+A branch is a conversation that begins by reference: it has an item collection of its own, and its header says which
+messages of which other collections come before (`models.branch`).
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 
+from models.branch import Segment
 from models.table import clock
 from models.table.attributes import (
+    FlagAttribute,
     JsonAttribute,
     JsonMapAttribute,
     TextAttribute,
@@ -41,6 +47,12 @@ class Conversation(Item):
     DynamoDB's clock. `fence`, the fencing number, grows with every lease: a worker with an older one writes nothing.
     `cancel_turn` is the id of a turn that was cancelled; it can no longer complete. `lease_claim` is the turn's claim
     on its user's allowance, as `[day, tokens]`, if there are limits.
+
+    A branch has `root_id`, the conversation that its tree began with; it leaves `parent_id` after the message
+    `from_message_id`, whose `ts` is `left_at`. `ancestors` is the path to it: the item collections that its own
+    continues, from the root on, each as `[conversation_id, ts]` with the `ts` of the last message that counts. It has
+    no `listed_at`, so it is in no index: lists show the root. `branched` says that a root has had branches, and
+    `active_branch_id` which of them was continued last; None means the root itself.
     """
 
     ENTITY = "Conversation"
@@ -75,6 +87,14 @@ class Conversation(Item):
     erasure_id = TextAttribute(null=True)
     retention_days = WholeNumberAttribute(null=True)
 
+    root_id = TextAttribute(null=True)
+    parent_id = TextAttribute(null=True)
+    left_at = TimestampAttribute(null=True)
+    ancestors = JsonAttribute(null=True)
+    from_message_id = TextAttribute(null=True)
+    branched = FlagAttribute(null=True)
+    active_branch_id = TextAttribute(null=True)
+
     fence = WholeNumberAttribute(default=0)
     lease_turn = TextAttribute(null=True)
     lease_expires_at = TimestampAttribute(null=True)
@@ -86,6 +106,11 @@ class Conversation(Item):
         if self.lease_turn is None or self.lease_expires_at is None:
             return False
         return self.lease_expires_at > (moment or clock.table_now())
+
+    @property
+    def path(self) -> Sequence[Segment]:
+        """What a branch continues, from the root on; empty for a root, and for a branch that begins anew."""
+        return tuple(Segment(each, clock.from_timestamp(ts)) for each, ts in self.ancestors or ())
 
 
 class ConversationEntry(Item):

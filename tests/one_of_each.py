@@ -4,15 +4,18 @@ from models.access_patterns import erasure
 from models.access_patterns.agents import create_agent
 from models.access_patterns.allowances import get_allowance
 from models.access_patterns.api_keys import create_api_key
+from models.access_patterns.branches import make_branch
 from models.access_patterns.conversations import create_conversation
+from models.access_patterns.forks import find_fork
 from models.access_patterns.idempotency import Once
 from models.access_patterns.identities import create_identity
 from models.access_patterns.messages import Draft
 from models.access_patterns.rates import count_request
 from models.access_patterns.sharing import publish_agent, share_agent
 from models.access_patterns.states import Owner, put_state
+from models.access_patterns.turn_beginnings import begin_turn
 from models.access_patterns.turn_events import append_events
-from models.access_patterns.turns import begin_turn, end_turn
+from models.access_patterns.turns import end_turn
 from models.access_patterns.users import get_user
 from models.agent import Agent
 from models.table.ids import new_id
@@ -40,6 +43,7 @@ def make_one_of_each(others: Agent) -> User:
     _answer(owner, kept)
     _answer(owner, deleted, "Goodbye")
     delete_conversation(owner, deleted)
+    make_branch(find_fork(owner, kept, None), [Draft("user", "Hi")])
     erasure.delete_conversation(owner, going, asked_by=owner, hold=hold())
     get_allowance(owner)
     for who in ("user", key.key_id):

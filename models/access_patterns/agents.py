@@ -98,6 +98,7 @@ def create_agent(
         "POST /api/v1/agents/{agent_id}/shares",
         "POST /api/v1/conversations/{conversation_id}/messages",
         "POST /api/v1/conversations/{conversation_id}/turns",
+        "POST /api/v1/conversations/{conversation_id}/branches",
     ),
 )
 def get_agent(user_id: UserId, agent_id: str, *, consistent: bool = True) -> Agent:

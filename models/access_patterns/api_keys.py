@@ -142,6 +142,7 @@ def find_api_key(key_hash: str) -> ApiKey:
     routes=(
         "POST /api/v1/conversations/{conversation_id}/messages",
         "POST /api/v1/conversations/{conversation_id}/turns",
+        "POST /api/v1/conversations/{conversation_id}/branches",
     ),
 )
 def find_api_key_and_agent(key_hash: str, owner_id: str, agent_id: str) -> tuple[ApiKey, Agent | None]:

@@ -11,16 +11,18 @@ from pynamodb.expressions.update import Action
 
 from models.access_patterns.declare import Budget, Request, Write, access_pattern
 from models.access_patterns.idempotency import Once
+from models.access_patterns.paths import before_own
 from models.access_patterns.retention import checked_days, expires_after
 from models.access_patterns.sharing import usable_by
 from models.access_patterns.users import is_active
 from models.agent import Agent
+from models.branch import MAX_HOPS
 from models.conversation import ID_PREFIX, STATUSES, Conversation, ConversationEntry, ConversationStatus
 from models.idempotency import IdempotencyRecord
 from models.message import Message
 from models.table import clock
 from models.table.changes import actions_for, merges, update_present
-from models.table.errors import Contended, ItemNotFound
+from models.table.errors import Contended, ConversationNotActive, ItemNotFound
 from models.table.ids import new_id
 from models.table.long_text import load
 from models.table.reading import Page, get, query
@@ -33,6 +35,18 @@ from models.user import User
 
 # A changed index key costs a delete and an insert in each of two indexes; once a minute is often enough for a list.
 LISTING_INTERVAL = timedelta(minutes=1)
+
+PATH = Request(
+    "Query",
+    (Message,),
+    sort_key="between MSG# and MSG#{ts}",
+    consistent=True,
+    order="descending",
+    page="what is missing and one more",
+    optional=True,
+    in_a_branch=True,
+)
+"""The read of the messages before a branch's own, on a conversation of its path."""
 
 
 @dataclass(frozen=True)
@@ -144,10 +158,13 @@ def create_conversation(
     routes=(
         "GET /api/v1/conversations/{conversation_id}?messages=0",
         "PATCH /api/v1/conversations/{conversation_id} with nothing to change",
+        "POST /api/v1/conversations/{conversation_id}/branches with a repeated Idempotency-Key",
         "POST /api/v1/conversations/{conversation_id}/messages with the first turn of a process",
         "POST /api/v1/conversations/{conversation_id}/turns with the first turn of a process",
+        "POST /api/v1/conversations/{conversation_id}/branches with the first turn of a process",
         # With a key of one agent, the conversation's agent is looked up, once per process.
         "DELETE /api/v1/conversations/{conversation_id} with a key of one agent",
+        "GET /api/v1/conversations/{conversation_id}/branches with a key of one agent",
         "GET /api/v1/conversations/{conversation_id}/messages with a key of one agent",
         "GET /api/v1/conversations/{conversation_id}/messages/{message_id} with a key of one agent",
         "DELETE /api/v1/conversations/{conversation_id}/messages/{message_id} with a key of one agent",
@@ -183,12 +200,22 @@ def get_conversation(user_id: UserId, conversation_id: str) -> Conversation:
             order="descending",
             page="header, window and one more",
         ),
+        PATH,
     ),
-    budget=Budget(1, 6, 0, "the header and 20 messages of 300 and 1,200 characters in turn"),
+    budget=Budget(
+        1,
+        6,
+        0,
+        "the header and 20 messages of 300 and 1,200 characters in turn; a branch takes 1 Query more for each "
+        "conversation on its path that the window reaches",
+        in_a_branch=MAX_HOPS,
+    ),
     routes=("GET /api/v1/conversations/{conversation_id}",),
 )
 def open_conversation(user_id: UserId, conversation_id: str, newest: int) -> Opened:
     """Return the header and the `newest` messages: the header sorts right after them, so one Query reads both.
+
+    The messages of a branch continue into the conversations on its path.
 
     Raises:
         ItemNotFound: the user has no such conversation.
@@ -202,6 +229,7 @@ def open_conversation(user_id: UserId, conversation_id: str, newest: int) -> Ope
         whole=False,
     )
     header, said = without_header(user_id, page)
+    said = before_own(header, said, newest)
     load(said.items)
     return Opened(header, tuple(reversed(said.items)), said.more)
 
@@ -402,13 +430,12 @@ def set_conversation_status(
     changes = {} if changes is None else changes
     for attempt in range(MAX_ATTEMPTS):
         conversation = get_conversation(user_id, conversation_id)
-        condition = owned_by(user_id) & (Conversation.user_activity == conversation.user_activity)
-        conversation.status = status
-        actions: list[Action] = [
-            Conversation.status.set(status),
-            Conversation.user_activity.set(conversation.user_activity),
-            *actions_for(Conversation, changes),
-        ]
+        condition = owned_by(user_id)
+        actions: list[Action] = [Conversation.status.set(status), *actions_for(Conversation, changes)]
+        if conversation.root_id is None:
+            condition &= Conversation.user_activity == conversation.user_activity
+            conversation.status = status
+            actions.append(Conversation.user_activity.set(conversation.user_activity))
         if merges(Conversation, changes):
             unchanged, counted = _metadata_unchanged(conversation, changes)
             condition, actions = condition & unchanged, [*actions, *counted]
@@ -421,12 +448,25 @@ def set_conversation_status(
     raise Contended("The conversation kept changing; its status was not changed.")
 
 
+def ensure_active(conversation: Conversation) -> None:
+    """Check that a conversation accepts messages.
+
+    Raises:
+        ConversationNotActive: it is completed or archived.
+    """
+    if conversation.status != "active":
+        raise ConversationNotActive(conversation.status)
+
+
 def activity(conversation: Conversation, moment: datetime) -> list[Action]:
     """Return the update actions that record activity in a conversation at `moment`.
 
-    The header gets the exact time; the index keys follow at most once a minute, and with the first message.
+    The header gets the exact time; the index keys follow at most once a minute, and with the first message. A branch
+    is in no index.
     """
     actions: list[Action] = [Conversation.last_active_at.set(moment)]
+    if conversation.root_id is not None:
+        return actions
     if conversation.message_count == 0 or moment - conversation.listed_at >= LISTING_INTERVAL:
         conversation.listed_at = moment
         actions.append(Conversation.user_activity.set(conversation.user_activity))

@@ -45,7 +45,7 @@ class Request:
     `entities` are the ones it may read. `sort_key` is the condition on a Query's sort key: `begins_with A`, `between A
     and B`, `SK < A` or `= A`, where A and B are templates; alternatives are joined by `or`. `page` says in words how
     many items a Query requests. `consistent` is "either" if the caller chooses. `optional`: not every call sends it;
-    `alone`: a call that sends it sends nothing else.
+    `alone`: a call that sends it sends nothing else; `in_a_branch`: only for a branch, and in addition to the others.
     """
 
     operation: Operation
@@ -57,6 +57,7 @@ class Request:
     writes: tuple[Write, ...] = ()
     optional: bool = False
     alone: bool = False
+    in_a_branch: bool = False
     page: str | None = None
 
     @property
@@ -64,6 +65,8 @@ class Request:
         """When it is sent, in words; empty if every call sends it."""
         if self.alone:
             return "instead of the others"
+        if self.in_a_branch:
+            return "only in a branch"
         return "not in every call" if self.optional else ""
 
     @property
@@ -88,6 +91,9 @@ def template(entity: type[Item], attribute: str) -> str:
 class Budget:
     """The maximum cost of one call in requests, read units and write units, for the case that `basis` describes.
 
+    `in_a_branch`: how many requests more a call may send for a branch: for its root, and for the conversations on its
+    path.
+
     `grows`: the cost grows with the data (an erasure, for example), so `basis` is an example, not a limit.
     """
 
@@ -96,6 +102,7 @@ class Budget:
     wcu: float
     basis: str
     grows: bool = False
+    in_a_branch: int = 0
 
 
 @dataclass(frozen=True)

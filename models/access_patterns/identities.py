@@ -89,6 +89,7 @@ def create_identity(issuer: str, subject: str, *, email: str | None = None, name
     routes=(
         "POST /api/v1/conversations/{conversation_id}/messages",
         "POST /api/v1/conversations/{conversation_id}/turns",
+        "POST /api/v1/conversations/{conversation_id}/branches",
     ),
 )
 def find_identity_and_agent(digest: str, owner_id: str, agent_id: str) -> tuple[Identity, Agent | None]:

@@ -10,10 +10,20 @@ from typing import Any, get_args
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
-from models.access_patterns.conversations import activity, get_conversation, owned_by, without_header
+from models.access_patterns.conversations import (
+    activity,
+    ensure_active,
+    get_conversation,
+    owned_by,
+    without_header,
+)
 from models.access_patterns.declare import Budget, Request, Write, access_pattern
+from models.access_patterns.forks import create_messages
 from models.access_patterns.idempotency import Once
+from models.access_patterns.paths import holder_of, page_of_path
 from models.access_patterns.retention import expires_after, header_expires
+from models.access_patterns.roots import ROOT, entry_of, leave_branches, root_of, touch_root
+from models.branch import MAX_HOPS, BranchEntry
 from models.conversation import Conversation
 from models.idempotency import IdempotencyRecord
 from models.message import ID_PREFIX, ROLES, Message, MessageReasoning, MessageType, Sender, parts_in
@@ -22,7 +32,6 @@ from models.table.attributes import to_json
 from models.table.changes import set_or_remove
 from models.table.errors import (
     Contended,
-    ConversationNotActive,
     InvalidDraft,
     ItemNotFound,
     ItemTooLarge,
@@ -47,6 +56,8 @@ _MAX_HEADER = MAX_ITEM_BYTES - 4096
 _PREFIX = Message.SK.template.prefix
 _HEADER = Conversation.SK.template.text
 _TURN = "turn"
+_ELSEWHERE = Request("BatchGetItem", (Message, MessageReasoning), consistent=True, optional=True, in_a_branch=True)
+"""The read of a message in a conversation that a branch continues."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +120,7 @@ _NEEDED: dict[str, tuple[str, ...]] = {"function_call": ("call_id", "function_na
     question="Keep what was said, in order, without an answer.",
     requests=(
         Request("GetItem", (Conversation,), consistent=True),
+        ROOT,
         Request(
             "TransactWriteItems",
             writes=(
@@ -116,11 +128,17 @@ _NEEDED: dict[str, tuple[str, ...]] = {"function_call": ("call_id", "function_na
                 Write("Put", MessageReasoning, optional=True),
                 Write("Put", IdempotencyRecord, optional=True),
                 Write("Update", Conversation),
+                Write("Update", BranchEntry, optional=True),
             ),
         ),
     ),
     budget=Budget(
-        2, 1, 8, "a header and one message of up to 1 KB each; 4 WCU only when the activity indexes are updated"
+        2,
+        1,
+        8,
+        "a header and one message of up to 1 KB each; 4 WCU only when the activity indexes are updated; in a branch 1 "
+        "request, 1 RCU and 2 WCU more, for the root's header",
+        in_a_branch=1,
     ),
     routes=('POST /api/v1/conversations/{conversation_id}/messages with "reply": false',),
 )
@@ -133,7 +151,7 @@ def append_messages(
 
     Raises:
         ItemNotFound: the user has no such conversation.
-        ConversationNotActive: it is completed or archived.
+        ConversationNotActive: it, or the root of a branch, is completed or archived.
         TooManyWrites: there are more than 98; nothing was sent.
         ItemTooLarge: a message does not fit in an item, and there is no bucket; or the header is full.
         TransactionTooLarge: together they are over 4 MB.
@@ -147,11 +165,15 @@ def append_messages(
         conversation = get_conversation(user_id, conversation_id)
         ensure_active(conversation)
         ensure_room(conversation)
+        root = root_of(user_id, conversation)
         if not drafts:
             return []
         messages = place(conversation, drafts)
         transaction = Transaction()
-        extend(transaction, conversation, messages, owned_by(user_id) & (Conversation.status == "active"))
+        allowed = owned_by(user_id) & (Conversation.status == "active")
+        extend(transaction, conversation, messages, allowed, *leave_branches(conversation))
+        if root is not None:
+            touch_root(transaction, user_id, root, conversation, messages[-1].ts)
         if once:
             once.add(transaction, messages[0].message_id)
         try:
@@ -161,16 +183,6 @@ def append_messages(
         else:
             return messages
     raise Contended("Other writers kept appending to this conversation; nothing was written.")
-
-
-def ensure_active(conversation: Conversation) -> None:
-    """Check that a conversation accepts messages.
-
-    Raises:
-        ConversationNotActive: it is completed or archived.
-    """
-    if conversation.status != "active":
-        raise ConversationNotActive(conversation.status)
 
 
 def ensure_room(conversation: Conversation) -> None:
@@ -236,14 +248,14 @@ def extend(
     if ends != conversation.expires_at:
         changes.append(set_or_remove(Conversation.expires_at, ends))
         conversation.expires_at = ends
+        if conversation.root_id is not None:
+            lasts = [set_or_remove(BranchEntry.expires_at, ends)]
+            transaction.update("entry", entry_of(conversation), lasts, BranchEntry.PK.exists())
     if messages:
         newest = messages[-1].ts
         changes += [*activity(conversation, newest), Conversation.last_message_at.set(newest)]
         changes.append(Conversation.message_count.add(len(messages)))
-    for position, message in enumerate(messages):
-        transaction.create(f"message {position}", message)
-        if message.reasoning is not None:
-            transaction.create(f"reasoning {position}", message.reasoning)
+    create_messages(transaction, messages)
     transaction.update("conversation", conversation, changes, condition & unmoved)
 
 
@@ -270,8 +282,25 @@ def extend(
             page="header, 1 to 100 and one more",
             alone=True,
         ),
+        Request(
+            "Query",
+            (Message,),
+            sort_key="between MSG#{ts} and MSG#{ts}",
+            consistent=True,
+            order="either",
+            page="what is missing and one more",
+            optional=True,
+            in_a_branch=True,
+        ),
     ),
-    budget=Budget(2, 15, 0, "a page of 50 messages of 1 KB; 1 request for the newest page; one more Query for each MB"),
+    budget=Budget(
+        2,
+        15,
+        0,
+        "a page of 50 messages of 1 KB; 1 request for the newest page; one more Query for each MB, and in a branch for "
+        "each conversation on its path that the page reaches",
+        in_a_branch=MAX_HOPS,
+    ),
     routes=("GET /api/v1/conversations/{conversation_id}/messages", "GET /api/v1/users/{user_id}/export"),
 )
 def list_messages(
@@ -287,7 +316,8 @@ def list_messages(
     """Return messages of a conversation in order, or newest first.
 
     Cost: 1 Query for the newest page, newest first: the header sorts right after its messages. Any other page is 1
-    GetItem of the header and 1 Query, in parallel.
+    GetItem of the header and 1 Query, in parallel. In a branch, 1 Query more for each conversation on its path that
+    the page reaches.
 
     Args:
         user_id: the conversation's owner.
@@ -324,10 +354,11 @@ def list_messages(
         whole=False,
     )
     if newest:
-        page = without_header(user_id, read())[1]
+        header, own = without_header(user_id, read())
     else:
         # For every page: a cursor could prove who owned the conversation, but not that it still exists.
-        _, page = both(check, read)
+        header, own = both(check, read)
+    page = page_of_path(header, own, lower, upper, limit, descending=descending)
     load(page.items)
     return page
 
@@ -344,8 +375,16 @@ def _just_before(field: str, moment: datetime) -> str:
     requests=(
         Request("BatchGetItem", (Conversation, Message, MessageReasoning), consistent=True),
         Request("GetItem", (Conversation,), consistent=True, alone=True),
+        _ELSEWHERE,
     ),
-    budget=Budget(1, 2, 0, "a header and a message of up to 4 KB each; its reasoning is read only if asked for"),
+    budget=Budget(
+        1,
+        2,
+        0,
+        "a header and a message of up to 4 KB each; its reasoning is read only if asked for; 1 request more for a "
+        "message that a branch continues",
+        in_a_branch=1,
+    ),
     routes=(
         "GET /api/v1/conversations/{conversation_id}/messages/{message_id}",
         'POST /api/v1/conversations/{conversation_id}/messages with "reply": false and a repeated Idempotency-Key',
@@ -369,26 +408,32 @@ def get_message(user_id: UserId, conversation_id: str, message_id: str, *, reaso
 def _message(user_id: UserId, conversation_id: str, message_id: str, *, reasoning: bool = False) -> Message:
     """Return a message without texts that are in S3; it, its conversation and its reasoning are read together.
 
-    Cost: 1 BatchGetItem, or 1 GetItem if the id cannot be a message's.
+    Cost: 1 BatchGetItem, or 1 GetItem if the id cannot be a message's; 1 BatchGetItem more if the message is in a
+    conversation that this branch continues.
     """
     moment = moment_of(message_id, ID_PREFIX)
     if moment is None:
         get_conversation(user_id, conversation_id)
         raise ItemNotFound("message")
-    wanted: list[Item] = [
-        Conversation.from_key(conversation_id=conversation_id),
-        Message.from_key(conversation_id=conversation_id, ts=moment),
-    ]
-    if reasoning:
-        wanted.append(MessageReasoning.from_key(conversation_id=conversation_id, ts=moment))
-    header, found, *reasoned = get_many(wanted, consistent=True, whole=False)
+    wanted = _at(conversation_id, moment, reasoning=reasoning)
+    header, found, *reasoned = get_many(
+        [Conversation.from_key(conversation_id=conversation_id), *wanted], consistent=True, whole=False
+    )
     if header is None or header.user_id != user_id:
         raise ItemNotFound("conversation")
+    holder = holder_of(header, moment)
+    if holder != conversation_id:
+        found, *reasoned = get_many(_at(holder, moment, reasoning=reasoning), consistent=True, whole=False)
     if found is None or found.message_id != message_id:
         raise ItemNotFound("message")
     message: Message = found
     message.reasoning = reasoned[0] if reasoned else None
     return message
+
+
+def _at(conversation_id: str, moment: datetime, *, reasoning: bool) -> list[Item]:
+    where: dict[str, Any] = {"conversation_id": conversation_id, "ts": moment}
+    return [Message.from_key(**where), *([MessageReasoning.from_key(**where)] if reasoning else [])]
 
 
 @access_pattern(
@@ -398,6 +443,7 @@ def _message(user_id: UserId, conversation_id: str, message_id: str, *, reasonin
     requests=(
         Request("BatchGetItem", (Conversation, Message), consistent=True),
         Request("GetItem", (Conversation,), consistent=True, alone=True),
+        _ELSEWHERE,
         Request("GetItem", (MessageReasoning,), consistent=True, optional=True),
         Request(
             "TransactWriteItems",
@@ -413,13 +459,22 @@ def _message(user_id: UserId, conversation_id: str, message_id: str, *, reasonin
         ),
         Request("GetItem", (Turn,), consistent=True, optional=True),
     ),
-    budget=Budget(4, 3, 8, "a header, a message and its turn of up to 1 KB each; 3 requests if it has no reasoning"),
+    budget=Budget(
+        4,
+        3,
+        8,
+        "a header, a message and its turn of up to 1 KB each; 3 requests if it has no reasoning; 1 request more for a "
+        "message that a branch continues",
+        in_a_branch=1,
+    ),
     routes=("DELETE /api/v1/conversations/{conversation_id}/messages/{message_id}",),
 )
 def delete_message(user_id: UserId, conversation_id: str, message_id: str) -> None:
     """Delete a message, its reasoning, and the record of its turn, which may quote it.
 
-    The turn's tokens stay counted. The record of a running turn stays, because its end is written there.
+    It disappears from every branch that continues its conversation. Branches that begin after it stay, and so does what
+    was said in them. The turn's tokens stay counted. The record of a running turn stays, because its end is written
+    there.
 
     Raises:
         ItemNotFound: the user has no such conversation, or it has no such message.
@@ -427,8 +482,8 @@ def delete_message(user_id: UserId, conversation_id: str, message_id: str) -> No
     """
     message = _message(user_id, conversation_id, message_id)
     if message.reasoned:
-        message.reasoning = get(MessageReasoning, conversation_id=conversation_id, ts=message.ts, whole=False)
-    header = Conversation.from_key(conversation_id=conversation_id)
+        message.reasoning = get(MessageReasoning, conversation_id=message.conversation_id, ts=message.ts, whole=False)
+    header = Conversation.from_key(conversation_id=message.conversation_id)
     for attempt in range(MAX_ATTEMPTS):
         transaction = Transaction()
         transaction.delete("message", message, Message.message_id == message_id)

@@ -10,10 +10,7 @@ conversation or its last turn. So a change applies from the next turn on, and ne
 
 from datetime import datetime, timedelta
 
-from pynamodb.expressions.update import Action
-
 from models.conversation import Conversation
-from models.table.changes import set_or_remove
 from models.table.item import expiry
 from models.table.values import number_value
 
@@ -24,15 +21,6 @@ MAX_DAYS = 36_500
 def shorter(*ends: int | None) -> int | None:
     """Return the shortest of several retention periods, or the earliest of several expiry times; None means never."""
     return min((each for each in ends if each is not None), default=None)
-
-
-def retain(conversation: Conversation, days: int | None) -> list[Action]:
-    """Apply a retention period to what is written in a conversation from now on; return the update actions."""
-    if days == conversation.retention_days:
-        return []
-    checked_days(days)
-    conversation.retention_days = days
-    return [set_or_remove(Conversation.retention_days, days)]
 
 
 def checked_days(days: int | None) -> int | None:

@@ -208,6 +208,7 @@ def publish_agent(user_id: UserId, agent_id: str, *, published: bool) -> Agent:
         "POST /api/v1/conversations with another user's agent",
         "POST /api/v1/conversations/{conversation_id}/messages with another user's agent",
         "POST /api/v1/conversations/{conversation_id}/turns with another user's agent",
+        "POST /api/v1/conversations/{conversation_id}/branches with another user's agent",
     ),
 )
 def get_shared_agent(user_id: UserId, agent_id: str, owner_id: str | None = None) -> Agent:

@@ -18,6 +18,7 @@ _FOLLOWED = "GET /api/v1/turns/{turn_id}/events"
 _AGAIN = (
     "POST /api/v1/conversations/{conversation_id}/messages with an Idempotency-Key",
     "POST /api/v1/conversations/{conversation_id}/turns with an Idempotency-Key",
+    "POST /api/v1/conversations/{conversation_id}/branches with an Idempotency-Key",
 )
 
 
@@ -35,6 +36,7 @@ _AGAIN = (
     routes=(
         'POST /api/v1/conversations/{conversation_id}/messages with "stream" or "background"',
         'POST /api/v1/conversations/{conversation_id}/turns with "stream" or "background"',
+        'POST /api/v1/conversations/{conversation_id}/branches with "stream" or "background"',
     ),
 )
 def append_events(turn_id: str, last: EventId, texts: Sequence[str]) -> None:

@@ -30,6 +30,7 @@ _READ = "GET /api/v1/turns/{turn_id}"
 _AGAIN = (
     "POST /api/v1/conversations/{conversation_id}/messages with an Idempotency-Key",
     "POST /api/v1/conversations/{conversation_id}/turns with an Idempotency-Key",
+    "POST /api/v1/conversations/{conversation_id}/branches with an Idempotency-Key",
 )
 # A turn's message updates its conversation's index keys, unless they were updated less than this before.
 _MARGIN = LISTING_INTERVAL + timedelta(seconds=5)

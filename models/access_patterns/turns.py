@@ -1,46 +1,40 @@
-"""Turns: the lease on a conversation, and the one transaction that ends a turn.
-
-The window is read first, so the lease is taken on exactly the conversation that the model will see: the write succeeds
-only if no message was appended and no other turn began in between (see docs/decisions/0002-read-before-accept.md).
-"""
+"""Turns: the lease on a conversation, and the one transaction that ends a turn."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, get_args
 
-from pynamodb.exceptions import PynamoDBException, UpdateError
+from pynamodb.exceptions import UpdateError
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
-from models.access_patterns.conversations import get_conversation, open_conversation, owned_by
+from models.access_patterns.conversations import (
+    get_conversation,
+)
 from models.access_patterns.declare import Budget, Request, Write, access_pattern
-from models.access_patterns.idempotency import Once
-from models.access_patterns.messages import Draft, ensure_active, ensure_room, extend, place
-from models.access_patterns.orphans import running_turn
-from models.access_patterns.retention import checked_days, expires_after, retain
-from models.access_patterns.turn_errors import BeginUncertain, CancelRequested, LeaseExpired, LeaseHeld
+from models.access_patterns.messages import Draft, extend, place
+from models.access_patterns.retention import expires_after
+from models.access_patterns.turn_errors import CancelRequested
 from models.access_patterns.turn_events import turn_messages
-from models.allowance import PART, Allowance, Claim, Quota, settle_reservation
+from models.allowance import Allowance, Claim, settle_reservation
+from models.branch import BranchEntry
 from models.conversation import Conversation
-from models.idempotency import IdempotencyRecord
 from models.message import Message, MessageReasoning
 from models.table import clock
 from models.table.changes import condition_failed, set_or_remove
-from models.table.errors import Contended, ContentUnavailable, InvalidValue, ItemNotFound, ItemTooLarge, LeaseLost
-from models.table.ids import new_id
-from models.table.reading import MAX_LIMIT, get
+from models.table.errors import Contended, ContentUnavailable, ItemNotFound, ItemTooLarge, LeaseLost
+from models.table.reading import get
 from models.table.retries import MAX_ATTEMPTS, pause
 from models.table.tenancy import UserId
-from models.table.values import number_value, one_of
+from models.table.values import one_of
 from models.table.writing import ConditionFailed, Transaction
-from models.turn import ID_PREFIX, Turn, TurnCount, TurnEnd, TurnEntry
+from models.turn import Turn, TurnCount, TurnEnd, TurnEntry
 
 log = logging.getLogger(__name__)
 
 _END_ATTEMPTS = 40
-_LONGEST_LEASE = timedelta(days=1)
 
 # The fields that the end of a turn may set.
 _RECORDED = (
@@ -54,8 +48,6 @@ _RECORDED = (
     "partial_text",
     "pieces",
 )
-
-Compose = Callable[[tuple[Message, ...]], Sequence[Draft]]
 
 
 @dataclass(frozen=True)
@@ -94,163 +86,7 @@ class Lease:
         )
 
 
-@dataclass(frozen=True)
-class Begun:
-    """A turn that has begun: its lease, the messages before it (oldest first) and the messages that began it.
-
-    `older` says whether there are messages before the ones that were read.
-    """
-
-    lease: Lease
-    earlier: tuple[Message, ...]
-    messages: tuple[Message, ...]
-    older: bool
-
-
-@access_pattern(
-    "AP-50",
-    "Begin a turn",
-    question="Store what the user said, and let exactly one worker answer it.",
-    requests=(
-        Request(
-            "Query",
-            (Conversation, Message),
-            sort_key="between MSG# and THREAD",
-            consistent=True,
-            order="descending",
-            page="header, window and one more",
-        ),
-        Request(
-            "TransactWriteItems",
-            writes=(
-                Write("Put", Message, optional=True),
-                Write("Put", Turn, optional=True),
-                Write("Put", TurnEntry, optional=True),
-                Write("Put", IdempotencyRecord, optional=True),
-                Write("Update", Conversation),
-                Write("Update", Allowance, optional=True),
-            ),
-        ),
-        Request("GetItem", (Allowance,), consistent=True, optional=True),
-    ),
-    budget=Budget(
-        2,
-        6,
-        8,
-        "a plain turn with a window of 20 and a message of up to 1 KB; 4 of the 8 WCU only when the activity indexes "
-        "are updated; 2 WCU more for a streamed or background turn, 2 with limits, 2 with an idempotency key",
-    ),
-    routes=(
-        "POST /api/v1/conversations/{conversation_id}/messages",
-        "POST /api/v1/conversations/{conversation_id}/turns",
-    ),
-)
-def begin_turn(
-    user_id: UserId,
-    conversation_id: str,
-    compose: Compose,
-    *,
-    window: int,
-    lease: timedelta,
-    announced: bool = False,
-    kept: bool = True,
-    retention_days: int | None = None,
-    quota: Quota | None = None,
-    once: Once | None = None,
-) -> Begun:
-    """Read the conversation's newest messages, take its lease and store the messages that begin the turn.
-
-    Args:
-        user_id: the conversation's owner.
-        conversation_id: the conversation.
-        compose: returns the messages that begin the turn, given the existing ones (oldest first); none, to answer the
-            existing ones. It may be called again if another writer interfered, and may raise to refuse the turn.
-        window: how many of the newest messages are read.
-        lease: the lease's duration; it is renewed while the turn runs.
-        announced: also write the turn's record with the status `running`, so that it can be followed from the start.
-        kept: whether the turn will store events while it runs; if not, its record says so.
-        retention_days: days after which what is written from now on expires (see `retention`).
-        quota: claims the turn's estimated use of its user's allowance in the same transaction; None claims nothing.
-        once: the request's idempotency key.
-
-    Raises:
-        ItemNotFound: the user has no such conversation.
-        ConversationNotActive: it is completed or archived.
-        LeaseHeld: another turn is running.
-        LeaseExpired: the worker of the last turn died; reconcile that turn first.
-        InvalidValue: the window, the lease or the retention is not allowed.
-        ItemTooLarge: a message does not fit in an item, or the header is full.
-        TransactionTooLarge: the messages are over 4 MB in total.
-        TooManyWrites: there are too many messages for one transaction.
-        LimitReached: the claim would exceed one of the user's limits; nothing was written.
-        Contended: lost the race against other writers too often; nothing was written.
-        DoneBefore: another request with the same idempotency key was first.
-        BeginUncertain: DynamoDB did not acknowledge the write, so the turn may have begun.
-    """
-    number_value("window", window, 0, MAX_LIMIT - 1)
-    checked_days(retention_days)
-    if not isinstance(lease, timedelta) or abs(lease) > _LONGEST_LEASE:
-        raise InvalidValue("lease", "must be a duration of up to a day")
-    for attempt in range(MAX_ATTEMPTS):
-        opened = open_conversation(user_id, conversation_id, window)
-        conversation = opened.conversation
-        ensure_active(conversation)
-        ensure_room(conversation)
-        moment = clock.table_now()
-        if conversation.leased(moment):
-            raise LeaseHeld(conversation.lease_turn, (conversation.lease_expires_at - moment).total_seconds())
-        if conversation.lease_turn is not None:
-            raise LeaseExpired(running_turn(conversation))
-        started = clock.now()
-        turn_id = new_id(ID_PREFIX, started)
-        keep = retain(conversation, retention_days)
-        drafts = compose(opened.messages)
-        messages = place(conversation, [replace(draft, turn_id=turn_id) for draft in drafts])
-        fence = int(conversation.fence) + 1
-        began = messages[0].ts if messages else None
-        transaction = Transaction()
-        claim = None
-        if quota is not None:
-            seen = (opened.messages, messages, opened.more)
-            claim = quota.claim(transaction, (conversation_id, turn_id), started, seen)
-        held = Lease(turn_id, user_id, conversation, fence, started, announced, began, claim, kept)
-        if announced:
-            _record(transaction, held.turn, named=bool(messages))
-        if once:
-            once.add(transaction, turn_id)
-        extend(
-            transaction,
-            conversation,
-            messages,
-            owned_by(user_id)
-            & (Conversation.status == "active")
-            & Conversation.lease_turn.does_not_exist()
-            & (Conversation.fence == fence - 1),
-            Conversation.fence.set(fence),
-            Conversation.lease_turn.set(turn_id),
-            Conversation.lease_expires_at.set(moment + lease),
-            Conversation.cancel_turn.remove(),
-            Conversation.turn_count.add(1),
-            *keep,
-            *([Conversation.lease_claim.set([claim.day, claim.tokens])] if claim else []),
-        )
-        try:
-            transaction.commit()
-        except ConditionFailed as failed:
-            if quota is not None and PART in failed.parts:
-                quota = replace(quota, allowance=get(Allowance, user_id=user_id) or quota.allowance)
-            pause(attempt)
-            continue
-        except PynamoDBException as error:
-            raise BeginUncertain(held.turn, error) from error
-        if messages:
-            conversation.last_message_at = messages[-1].ts
-        conversation.message_count += len(messages)
-        return Begun(held, opened.messages, tuple(messages), opened.more)
-    raise Contended("Other writers kept changing this conversation; nothing was written.")
-
-
-def _record(transaction: Transaction, turn: Turn, *, named: bool) -> None:
+def record_turn(transaction: Transaction, turn: Turn, *, named: bool) -> None:
     """Add a turn's record to a transaction, and its `TurnEntry` unless a message names the turn (`named`)."""
     transaction.create("turn", turn)
     if not named:
@@ -303,6 +139,7 @@ def renew_lease(lease: Lease, duration: timedelta) -> None:
                 Write("Put", TurnCount, optional=True),
                 Write("Update", Conversation),
                 Write("Update", Turn, optional=True),
+                Write("Update", BranchEntry, optional=True),
                 Write("Update", Allowance, optional=True),
             ),
         ),
@@ -328,6 +165,7 @@ def renew_lease(lease: Lease, duration: timedelta) -> None:
     routes=(
         "POST /api/v1/conversations/{conversation_id}/messages",
         "POST /api/v1/conversations/{conversation_id}/turns",
+        "POST /api/v1/conversations/{conversation_id}/branches",
     ),
 )
 def end_turn(
@@ -369,7 +207,7 @@ def end_turn(
         if lease.announced:
             transaction.update("turn", turn, _conclusion(turn), Turn.status == "running")
         else:
-            _record(transaction, turn, named=bool(messages))
+            record_turn(transaction, turn, named=bool(messages))
         if turn.expires_at is not None:
             transaction.put("count", turn.as_counted())
         if claim is not None:

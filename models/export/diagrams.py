@@ -39,6 +39,7 @@ _RELATIONS = (
     ("Agent", "AgentGrant", "is shared by n"),
     ("Agent", "PublishedAgent", "is published as 1"),
     ("Agent", "Conversation", "has n"),
+    ("Conversation", "BranchEntry", "has n"),
     ("Conversation", "ConversationState", "has n"),
     ("Conversation", "Message", "has n"),
     ("Message", "MessageReasoning", "has 0 or 1"),

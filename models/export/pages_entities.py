@@ -20,6 +20,7 @@ _ORDER = (
     "AgentGrant",
     "PublishedAgent",
     "Conversation",
+    "BranchEntry",
     "ConversationState",
     "Message",
     "MessageReasoning",

@@ -9,6 +9,7 @@ from models.agent import Agent
 from models.allowance import Allowance
 from models.api_key import ApiKey, ApiKeyEntry
 from models.audit import AuditEvent
+from models.branch import BranchEntry
 from models.conversation import Conversation, ConversationEntry
 from models.erasure import Erasure, PendingErasure
 from models.idempotency import IdempotencyRecord
@@ -241,6 +242,13 @@ def samples() -> tuple[Item, ...]:
         ),
         ConversationEntry(user_id=ANN, agent_id=AGENT, conversation_id=CONVERSATION),
         ConversationEntry(user_id=ANN, agent_id=SECOND_AGENT, conversation_id=ANOTHER),
+        BranchEntry(
+            conversation_id=CONVERSATION,
+            parent_id=CONVERSATION,
+            left_at=_at(minutes=1.1),
+            branch_id="conv_03porto",
+            from_message_id="msg_02",
+        ),
         Erasure(
             erasure_id=ERASURE,
             user_id=BEN,

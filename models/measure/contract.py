@@ -49,17 +49,17 @@ def over_count(call: Call, exchanges: Sequence[Exchange]) -> list[str]:
         for exchange in exchanges
         if "ExclusiveStartKey" not in exchange.body or not _follows(exchange, exchanges)
     ]
-    if len(counted) <= pattern.budget.requests:
+    budget = pattern.budget.requests + pattern.budget.in_a_branch
+    if len(counted) <= budget:
         return []
     sent = ", ".join(exchange.operation for exchange in counted)
-    budget = pattern.budget.requests
     return [f"{pattern.id} {pattern.title}: it sent {len(counted)} requests, its budget is {budget} ({sent})"]
 
 
 def beside_alone(call: Call, exchanges: Sequence[Exchange]) -> list[str]:
     """Return the violation of a call that sent other requests along with one that is declared as `alone`."""
     pattern = call.pattern
-    sent = [_fitting(pattern, exchange) for exchange in exchanges]
+    sent = [_fitting(pattern, exchange) for exchange in exchanges if not _in_a_branch(pattern, exchange)]
     alone = [request for request in sent if request is not None and request.alone]
     if not alone or all(request is alone[0] for request in sent):
         return []
@@ -67,6 +67,12 @@ def beside_alone(call: Call, exchanges: Sequence[Exchange]) -> list[str]:
     return [
         f"{pattern.id} {pattern.title}: it sends a request that it declares as alone along with others ({operations})"
     ]
+
+
+def _in_a_branch(pattern: AccessPattern, exchange: Exchange) -> bool:
+    """Whether a request may be one that is only sent for a branch, in addition to others."""
+    fitting = [each for each in pattern.requests if each.operation == exchange.operation and each.in_a_branch]
+    return any(not list(_differences(request, exchange)) for request in fitting)
 
 
 def _fitting(pattern: AccessPattern, exchange: Exchange) -> Request | None:

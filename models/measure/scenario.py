@@ -12,7 +12,7 @@ from models.measure.world import World
 Act = Callable[[], object]
 Prepare = Callable[[World], Act]
 
-_MODULES = ("people", "shares", "trail", "talk", "turns_and_state", "allowances", "removal", "repeats")
+_MODULES = ("people", "shares", "trail", "talk", "branching", "turns_and_state", "allowances", "removal", "repeats")
 _scenarios: dict[str, list["Scenario"]] = {}
 
 

@@ -9,6 +9,7 @@ from typing import get_type_hints
 import models
 from models.access_patterns import patterns
 from models.access_patterns.completions import BegunCompletion
+from models.access_patterns.forks import Fork
 from models.access_patterns.states import Owner
 from models.access_patterns.turns import Lease
 from models.table.tenancy import UserId
@@ -73,7 +74,7 @@ FOR_NOBODY = {
     "AP-97": "the operator's, the whole bucket",
 }
 # Arguments that contain their owner as a `UserId`.
-CARRIERS = (Owner, Lease, BegunCompletion)
+CARRIERS = (Owner, Lease, BegunCompletion, Fork)
 
 
 def _mints() -> Iterator[str]:

@@ -16,7 +16,8 @@ from models.access_patterns.audit import record_event
 from models.access_patterns.audit_records import Actor
 from models.access_patterns.conversations import create_conversation
 from models.access_patterns.messages import Draft
-from models.access_patterns.turns import begin_turn, end_turn
+from models.access_patterns.turn_beginnings import begin_turn
+from models.access_patterns.turns import end_turn
 from models.table.connection import TableSettings, configure
 from models.table.errors import ItemNotFound
 from models.table.tenancy import acting_for

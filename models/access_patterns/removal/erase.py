@@ -7,11 +7,12 @@ from collections.abc import Callable
 
 from models.access_patterns.declare import Budget, Request, Write, access_pattern
 from models.access_patterns.erasure import Hold
-from models.access_patterns.removal.progress import complete
+from models.access_patterns.removal.progress import complete, head_of
 from models.access_patterns.removal.steps import steps_of
 from models.agent import Agent
 from models.allowance import Allowance
 from models.api_key import ApiKey, ApiKeyEntry
+from models.branch import BranchEntry
 from models.conversation import Conversation, ConversationEntry
 from models.erasure import Erasure, PendingErasure
 from models.idempotency import IdempotencyRecord
@@ -35,7 +36,8 @@ def _query(*entities: type[Item], sort_key: str) -> Request:
     "Continue an erasure",
     question="Remove what is left of something that is being deleted.",
     requests=(
-        _query(Message, MessageReasoning, ConversationState, TurnEntry, sort_key="SK < THREAD"),
+        _query(BranchEntry, Message, MessageReasoning, ConversationState, TurnEntry, sort_key="SK < THREAD"),
+        _query(BranchEntry, sort_key="begins_with BRANCH#"),
         _query(ConversationEntry, sort_key="begins_with CONV# or CONV#{agent_id}#"),
         _query(ApiKeyEntry, sort_key="begins_with KEY#"),
         _query(Agent, Allowance, ConversationEntry, ApiKeyEntry, UserState, AgentGrant, sort_key="SK < PROFILE"),
@@ -68,6 +70,7 @@ def _query(*entities: type[Item], sort_key: str) -> Request:
                     TurnEvents,
                     Conversation,
                     ConversationEntry,
+                    BranchEntry,
                     ApiKey,
                     ApiKeyEntry,
                     Agent,
@@ -89,7 +92,7 @@ def _query(*entities: type[Item], sort_key: str) -> Request:
             writes=(
                 *(
                     Write("Delete", entity, optional=True)
-                    for entity in (Conversation, ConversationEntry, Agent, EmailClaim, User)
+                    for entity in (Conversation, ConversationEntry, BranchEntry, Agent, EmailClaim, User)
                 ),
                 Write("Update", Erasure),
                 Write("Delete", PendingErasure),
@@ -122,10 +125,11 @@ def erase(job: Erasure, hold: Hold, go_on: Callable[[Erasure], bool] | None = No
         LeaseLost: another worker has taken over the job.
         Contended: DynamoDB or the bucket kept leaving deletes undone; the job can be resumed later.
     """
-    for _ in steps_of(job, hold):
+    head = head_of(job)
+    for _ in steps_of(job, hold, head):
         # Each page has its own time limit for retries.
         retries.begin()
         if go_on is not None and not go_on(job):
             return job
-    complete(job)
+    complete(job, head)
     return job

@@ -55,11 +55,18 @@ def first_items(partition: str, sort: Condition, limit: int = _PAGE) -> tuple[Ra
     return query(partition, sort, limit=limit, consistent=True, attributes=_READ, peek=False).items
 
 
-def delete_items(job: Erasure, hold: Hold, step: str, partition: str, sort: Condition) -> Steps:
-    """Delete the items in a range of a partition and their dependent items; `step` names the range in checkpoints."""
-    while found := first_items(partition, sort):
+def delete_items(
+    job: Erasure, hold: Hold, step: str, partition: str, sort: Condition, first: Sequence[Raw] | None = None
+) -> Steps:
+    """Delete the items in a range of a partition and their dependent items; `step` names the range in checkpoints.
+
+    `first` is the first page, if it has been read already.
+    """
+    found = first_items(partition, sort) if first is None else first
+    while found:
         _remove(job, hold, step, found)
         yield
+        found = first_items(partition, sort)
 
 
 def delete_objects(job: Erasure, hold: Hold, partition: str) -> Steps:

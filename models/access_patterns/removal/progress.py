@@ -11,6 +11,7 @@ from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
 from models.access_patterns.erasure import Hold
+from models.access_patterns.roots import entry_of
 from models.agent import Agent
 from models.conversation import Conversation, ConversationEntry
 from models.erasure import RECEIPTS_KEPT, Erasure, PendingErasure
@@ -44,13 +45,13 @@ def checkpoint(job: Erasure, hold: Hold, place: tuple[str, str], counts: Mapping
         raise
 
 
-def complete(job: Erasure) -> None:
+def complete(job: Erasure, head: Item | None) -> None:
     """Delete the head item and turn the job into its receipt, both or neither.
 
     Raises:
         LeaseLost: another worker has taken over the job.
     """
-    head, leads = _head(job)
+    leads = _leads_to(head)
     moment = clock.now()
     removed = _sum(job, {type(head).ENTITY: 1} if head is not None else {})
     transaction = Transaction()
@@ -71,18 +72,31 @@ def complete(job: Erasure) -> None:
     job.completed_at, job.removed, job.lease_expires_at = moment, removed, None
 
 
-def _head(job: Erasure) -> tuple[Item | None, list[Item]]:
-    """Return a job's head item (header, agent or profile), or None if it is gone, and the items that lead to it."""
+def head_of(job: Erasure) -> Item | None:
+    """Return a job's head item (header, agent or profile), or None if it is gone.
+
+    Cost: 1 GetItem.
+    """
     if job.kind == "conversation":
         header: Conversation | None = get_including_hidden(Conversation, conversation_id=job.target_id)
-        if header is None or header.user_id != job.user_id:
-            return None, []
-        entry = {"user_id": job.user_id, "agent_id": header.agent_id, "conversation_id": job.target_id}
-        return header, [ConversationEntry.from_key(**entry)]
+        return None if header is None or header.user_id != job.user_id else header
     if job.kind == "agent":
-        return get_including_hidden(Agent, user_id=job.user_id, agent_id=job.target_id), []
+        agent: Agent | None = get_including_hidden(Agent, user_id=job.user_id, agent_id=job.target_id)
+        return agent
     user: User | None = get_including_hidden(User, user_id=job.user_id)
-    return user, [EmailClaim.of(user.email)] if user is not None and user.email is not None else []
+    return user
+
+
+def _leads_to(head: Item | None) -> list[Item]:
+    """Return the items that lead to a head item."""
+    if isinstance(head, Conversation):
+        if head.root_id is not None:
+            return [entry_of(head)]
+        of = {"user_id": head.user_id, "agent_id": head.agent_id, "conversation_id": head.conversation_id}
+        return [ConversationEntry.from_key(**of)]
+    if isinstance(head, User) and head.email is not None:
+        return [EmailClaim.of(head.email)]
+    return []
 
 
 def _sum(job: Erasure, counts: Mapping[str, int]) -> dict[str, int]:

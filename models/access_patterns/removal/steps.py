@@ -9,12 +9,14 @@ from contextlib import suppress
 
 from pynamodb.expressions.update import Action
 
-from models.access_patterns.erasure import Hold, unreachable
+from models.access_patterns.erasure import Hold
+from models.access_patterns.removal.branches import branches_below, entries_in, inactive, mark
 from models.access_patterns.removal.pages import Steps, delete_items, delete_objects, first_items, partition_of
 from models.access_patterns.removal.progress import checkpoint
 from models.access_patterns.sharing import leads_to
 from models.agent import Agent
 from models.api_key import ApiKeyEntry
+from models.branch import BranchEntry
 from models.conversation import Conversation, ConversationEntry
 from models.erasure import Erasure
 from models.idempotency import IdempotencyRecord
@@ -24,8 +26,7 @@ from models.request_count import RequestCount
 from models.table import clock
 from models.table.changes import update_present
 from models.table.errors import ItemNotFound
-from models.table.item import DELETING, Item
-from models.table.reading import get_including_hidden
+from models.table.item import Item
 from models.table.writing import delete_batch
 from models.turn import Turn, TurnCount
 from models.user import User
@@ -41,8 +42,8 @@ _OTHER_PARTITIONS: Mapping[str, type[Item]] = {
 }
 
 
-def steps_of(job: Erasure, hold: Hold) -> Steps:
-    """Remove everything that a job covers except its head item, one page at a time.
+def steps_of(job: Erasure, hold: Hold, head: Item | None) -> Steps:
+    """Remove everything that a job covers except its head item, `head` if it is still there, one page at a time.
 
     Raises:
         LeaseLost: another worker has taken over the job.
@@ -50,17 +51,16 @@ def steps_of(job: Erasure, hold: Hold) -> Steps:
     """
     match job.kind:
         case "conversation":
-            return _contents(job, hold, job.target_id)
+            return _conversation(job, hold, head)
         case "agent":
-            return _agent(job, hold)
+            return _agent(job, hold, head)
         case _:
-            return _everything(job, hold)
+            return _everything(job, hold, head)
 
 
-def _everything(job: Erasure, hold: Hold) -> Steps:
+def _everything(job: Erasure, hold: Hold, user: Item | None) -> Steps:
     """Remove all data of a user except the profile: identity and keys first, so that nobody can authenticate."""
-    user: User | None = get_including_hidden(User, user_id=job.user_id)
-    if user is not None:
+    if isinstance(user, User):
         _close_identity(user)
     partition = partition_of(User, user_id=job.user_id)
     yield from delete_items(job, hold, "keys", partition, ApiKeyEntry.SK.startswith(ApiKeyEntry.SK.template.prefix))
@@ -87,38 +87,74 @@ def _close_identity(user: User) -> None:
         update_present(Identity.from_key(identity_hash=user.identity_hash), actions, None, "identity")
 
 
-def _agent(job: Erasure, hold: Hold) -> Steps:
+def _agent(job: Erasure, hold: Hold, agent: Item | None) -> Steps:
     """Remove an agent's shares, then its owner's conversations with it; other users keep their conversations."""
-    agent: Agent | None = get_including_hidden(Agent, user_id=job.user_id, agent_id=job.target_id)
-    if agent is not None:
+    if isinstance(agent, Agent):
         delete_batch(leads_to(agent))
     yield from _conversations(job, hold, f"{ConversationEntry.SK.template.prefix}{job.target_id}#")
 
 
 def _conversations(job: Erasure, hold: Hold, prefix: str) -> Steps:
-    """Remove a user's conversations one by one; each header is first marked, so that nobody can write to it."""
+    """Remove a user's conversations one by one, each with its branches."""
     partition = partition_of(User, user_id=job.user_id)
     while found := first_items(partition, ConversationEntry.SK.startswith(prefix), limit=1):
         key = ConversationEntry.SK.template.parse(found[0]["SK"]["S"]) or {}
         header = Conversation.from_key(conversation_id=key["conversation_id"])
-        marks = [Conversation.status.set(DELETING), Conversation.erasure_id.set(job.erasure_id), *unreachable()]
-        there = True
-        try:
-            update_present(header, marks, Conversation.user_id == job.user_id, "conversation")
-        except ItemNotFound:
-            # Its TTL or another erasure was faster; remove what may be left of it.
-            there = False
-        yield from _contents(job, hold, header.conversation_id)
-        if there:
-            checkpoint(job, hold, (header.conversation_id, header.SK), {Conversation.ENTITY: 1})
-            delete_batch([(header.PK, header.SK)])
+        yield from _whole(job, hold, header, there=mark(job, header))
         # The entry is deleted after the header, and not in the same batch, because a batch has no order.
         delete_batch([(found[0]["PK"]["S"], found[0]["SK"]["S"])])
         yield
 
 
+def _conversation(job: Erasure, hold: Hold, header: Item | None) -> Steps:
+    """Remove what hangs on a conversation, and everything in it; for a branch, the branches that leave it too."""
+    if isinstance(header, Conversation) and header.root_id is not None:
+        yield from _branches_below(job, hold, header)
+    yield from _contents(job, hold, job.target_id)
+
+
+def _branches_below(job: Erasure, hold: Hold, branch: Conversation) -> Steps:
+    """Remove the branches that leave a branch, directly or not: those that hang on others first.
+
+    All are marked before any is removed, and looked for until no new one is found, so that none can be missed.
+    """
+    inactive(branch)
+    marked: dict[str, bool] = {}
+    while found := branches_below(branch):
+        new = [entry for entry in found if entry.branch_id not in marked]
+        for entry in new:
+            header = Conversation.from_key(conversation_id=entry.branch_id)
+            header.root_id = branch.root_id
+            marked[entry.branch_id] = mark(job, header)
+            inactive(header)
+        if new:
+            continue
+        for entry in reversed(found):
+            yield from _branch(job, hold, entry, there=marked[entry.branch_id])
+
+
+def _branch(job: Erasure, hold: Hold, entry: BranchEntry, *, there: bool) -> Steps:
+    header = Conversation.from_key(conversation_id=entry.branch_id)
+    yield from _whole(job, hold, header, there=there)
+    delete_batch([(entry.PK, entry.SK)])
+    yield
+
+
+def _whole(job: Erasure, hold: Hold, header: Conversation, *, there: bool) -> Steps:
+    """Remove everything in a conversation, and then its header, if that is `there`."""
+    yield from _contents(job, hold, header.conversation_id)
+    if there:
+        checkpoint(job, hold, (header.conversation_id, header.SK), {Conversation.ENTITY: 1})
+        delete_batch([(header.PK, header.SK)])
+
+
 def _contents(job: Erasure, hold: Hold, conversation_id: str) -> Steps:
-    """Remove everything in a conversation except its header."""
+    """Remove everything in a conversation except its header; a root's branches first."""
     partition = partition_of(Conversation, conversation_id=conversation_id)
-    yield from delete_items(job, hold, conversation_id, partition, Message.SK < _HEADER)
+    # Entries of branches sort before everything else, so a conversation without branches costs no request more.
+    while (found := first_items(partition, Message.SK < _HEADER)) and (entries := entries_in(found)):
+        for entry in entries:
+            header = Conversation.from_key(conversation_id=entry.branch_id)
+            yield from _branch(job, hold, entry, there=mark(job, header))
+    yield from delete_items(job, hold, conversation_id, partition, Message.SK < _HEADER, found)
     yield from delete_objects(job, hold, partition)

@@ -8,8 +8,9 @@ from models.access_patterns.allowances import change_limits, get_allowance, rele
 from models.access_patterns.completions import begin_completion, end_completion, new_completion
 from models.access_patterns.messages import Draft
 from models.access_patterns.rates import count_request
+from models.access_patterns.turn_beginnings import Begun, begin_turn
 from models.access_patterns.turn_states import reconcile_turn
-from models.access_patterns.turns import Begun, begin_turn, end_turn
+from models.access_patterns.turns import end_turn
 from models.access_patterns.usage import usage
 from models.allowance import Limits, Quota
 from models.conversation import Conversation

@@ -10,7 +10,7 @@ from models.access_patterns import (
     idempotency,
     messages,
     sharing,
-    turns,
+    turn_beginnings,
     users,
 )
 from models.access_patterns.idempotency import Once
@@ -110,7 +110,7 @@ def begin_turn_once(world: World) -> Act:
     """With an idempotency key: the turn has a record from its start."""
     conversation = world.new_conversation(messages=2)
     owner = acting_for(conversation.user_id)
-    return lambda: turns.begin_turn(
+    return lambda: turn_beginnings.begin_turn(
         owner,
         conversation.conversation_id,
         lambda _: [Draft("user", "x" * 300)],

@@ -5,11 +5,11 @@ from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
-from models.access_patterns import turn_events, turn_states, turns
+from models.access_patterns import turn_beginnings, turn_events, turn_states, turns
 from models.access_patterns.large_texts import named_objects
 from models.access_patterns.messages import Draft, append_messages, delete_message
 from models.access_patterns.states import Owner, delete_state, get_state, list_states, put_state
-from models.access_patterns.turns import Begun
+from models.access_patterns.turn_beginnings import Begun
 from models.conversation import Conversation
 from models.measure.scenario import Act, scenario
 from models.measure.scenarios.talk import WINDOW
@@ -34,7 +34,7 @@ RECORD = {
 def _begin(
     conversation: Conversation, *, announced: bool = False, asked: bool = True, retention_days: int | None = None
 ) -> Begun:
-    return turns.begin_turn(
+    return turn_beginnings.begin_turn(
         acting_for(conversation.user_id),
         conversation.conversation_id,
         lambda _: [Draft("user", QUESTION)] if asked else [],
@@ -94,7 +94,7 @@ def end_turn(world: World) -> Act:
 @scenario("AP-52")
 def end_turn_that_failed(world: World) -> Act:
     """A failed turn, during which another message was appended."""
-    begun = turns.begin_turn(
+    begun = turn_beginnings.begin_turn(
         *(lambda made: (acting_for(made.user_id), made.conversation_id))(world.new_conversation(messages=2)),
         lambda _: [],
         window=WINDOW,

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
-from typing import Annotated, Any
+from typing import Any
 
 from flask import Response
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from bot.api.shapes.agents import AgentPath
 from bot.api.shapes.conversations import (
@@ -28,12 +28,15 @@ from bot.http.requests import caller
 from bot.http.types import (
     AgentId,
     Body,
+    ConversationId,
     JsonMap,
     PageQuery,
     Parameters,
+    Title,
 )
 from models.access_patterns import conversations
 from models.access_patterns.agents import get_agent
+from models.access_patterns.branches import choose_branch
 from models.access_patterns.conversations import Position
 from models.access_patterns.sharing import get_shared_agent
 from models.conversation import Conversation, ConversationStatus
@@ -43,7 +46,6 @@ from models.table.side_by_side import both
 
 api = resource("conversations", "Conversations between a user and an agent.")
 
-Title = Annotated[str, Field(min_length=1, max_length=200)]
 NEWEST = 20
 
 
@@ -55,12 +57,21 @@ class ConversationCreate(Body):
     metadata: JsonMap = Field(default_factory=dict)
 
 
+_PATCHES: dict[str, Any] = {"if": {"required": ["active_branch_id"]}, "then": {"maxProperties": 1}}
+
+
 class ConversationPatch(Body):
     """Changes to a conversation. In `metadata`, a name sent as null is removed; names that are not sent stay."""
+
+    model_config = ConfigDict(json_schema_extra=_PATCHES)
 
     title: Title | None = None
     status: ConversationStatus | None = None
     metadata: JsonMap | None = None
+    active_branch_id: ConversationId | None = Field(
+        None,
+        description="The branch in which the user goes on; null for the root itself. Only for a root, and only alone.",
+    )
 
 
 class OpenedConversation(ConversationView):
@@ -196,6 +207,12 @@ def read(path: ConversationPath, query: OpenQuery) -> dict[str, Any]:
 def update(path: ConversationPath, body: ConversationPatch) -> dict[str, Any]:
     """Fields that are not sent stay unchanged; the position in the list does not change."""
     changes = body.model_dump(exclude_unset=True)
+    if "active_branch_id" in changes:
+        if len(changes) > 1:
+            problem = "must be sent without other fields"
+            raise ValidationFailed(f"active_branch_id: {problem}", fields=(FieldError("active_branch_id", problem),))
+        chosen = choose_branch(caller().user_id, path.conversation_id, body.active_branch_id)
+        return show_conversation(chosen).model_dump(mode="json")
     status = changes.pop("status", None)
     changes = {name: value for name, value in changes.items() if value is not None or name == "title"}
     user_id, conversation_id = caller().user_id, path.conversation_id
@@ -210,7 +227,7 @@ def update(path: ConversationPath, body: ConversationPatch) -> dict[str, Any]:
 
 @api.delete("/conversations/<conversation_id>", responses=answers(DELETED, 404), summary="Delete a conversation")
 def delete(path: ConversationPath) -> Response:
-    """Also deletes its messages, its state and its turns.
+    """Also deletes its messages, its state, its turns and the branches that hang on it: all of them for a root.
 
     204 if everything is removed. 202 if that takes longer: it is unreachable at once; `Location` shows the progress.
     """

@@ -10,6 +10,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from functools import partial
 from typing import Any, TypeVar, cast
 
 from bot.api.shapes import agents, api_keys, audit, conversations, messages, states, turns, users
@@ -17,13 +18,14 @@ from bot.http.types import AgentId, Moment, TurnId, View
 from models.access_patterns.agents import list_agents
 from models.access_patterns.api_keys import list_api_keys
 from models.access_patterns.audit import list_events
+from models.access_patterns.branches import BranchPosition, list_branches
 from models.access_patterns.conversations import get_conversation
 from models.access_patterns.entries import list_conversation_entries, list_turn_counts, list_turns
 from models.access_patterns.identities import find_identity
 from models.access_patterns.messages import list_messages
 from models.access_patterns.reasoning import read_reasoning
 from models.access_patterns.states import Owner, State, list_states
-from models.conversation import ConversationEntry
+from models.branch import BranchEntry
 from models.message import Message
 from models.state import StateKind
 from models.table.errors import ItemNotFound
@@ -69,7 +71,7 @@ def _all(user: User, owner: UserId) -> Iterator[Line]:
         yield "agent", agents.show_agent(agent).model_dump(mode="json")
     yield from _state(Owner(owner), {})
     for entry in _each(lambda after: list_conversation_entries(owner, _PAGE, after)):
-        yield from _conversation(owner, entry)
+        yield from _conversation(owner, entry.conversation_id)
     for turn in _each(lambda after: list_turns(owner, _PAGE, after.turn_id if after else None)):
         yield "turn", turns.show_turn(turn).model_dump(mode="json")
     for count in _each(lambda after: list_turn_counts(owner, _PAGE, after.turn_id if after else None)):
@@ -110,23 +112,32 @@ def _turn_count(count: TurnCount) -> TurnCountView:
     return TurnCountView(turn_id=count.turn_id, agent_id=count.agent_id, model=count.model, usage=turns.usage_of(count))
 
 
-def _conversation(owner: UserId, entry: ConversationEntry) -> Iterator[Line]:
-    conversation_id = entry.conversation_id
+def _conversation(owner: UserId, conversation_id: str) -> Iterator[Line]:
+    """Yield a conversation with its own messages and state, and after it, for a root, its branches."""
     try:
         header = get_conversation(owner, conversation_id)
         yield "conversation", conversations.show_conversation(header).model_dump(mode="json")
         yield from _state(Owner(owner, conversation_id), {"conversation_id": conversation_id})
 
         def page(after: Message | None) -> Page[Message]:
-            found = list_messages(owner, conversation_id, _PAGE, after=after.ts if after else None)
+            # What a branch continues is in the lines of other conversations.
+            found = list_messages(owner, conversation_id, _PAGE, after=after.ts if after else header.left_at)
             read_reasoning(found.items)
             return found
 
         for message in _each(page):
             yield "message", messages.show_message(message, reasoning=True).model_dump(mode="json")
+        if header.branched:
+            for entry in _each(partial(_branches, owner, conversation_id)):
+                yield from _conversation(owner, entry.branch_id)
     except ItemNotFound:
         # It has expired, or is being deleted right now: there is nothing more to export.
         return
+
+
+def _branches(owner: UserId, conversation_id: str, after: BranchEntry | None) -> Page[BranchEntry]:
+    position = BranchPosition(after.parent_id, after.left_at, after.branch_id) if after else None
+    return list_branches(owner, conversation_id, _PAGE, after=position)
 
 
 def _state(owner: Owner, of: dict[str, Any]) -> Iterator[Line]:

@@ -9,6 +9,7 @@ from models.agent import Agent
 from models.allowance import Allowance
 from models.api_key import ApiKey, ApiKeyEntry
 from models.audit import AuditEvent
+from models.branch import BranchEntry
 from models.conversation import Conversation, ConversationEntry
 from models.erasure import Erasure, PendingErasure
 from models.idempotency import IdempotencyRecord
@@ -40,6 +41,7 @@ LEFT_OUT: Mapping[type[Item], str] = {
     ApiKey: "stored under the key's hash, which is useless to its reader; the key's line has everything else",
     EmailClaim: "keeps an email unique; the user's line has the email",
     ConversationEntry: "points to a conversation, which has its own line",
+    BranchEntry: "points to a branch, which has its own line",
     TurnEntry: "points to a turn, which has its own line",
     MessageReasoning: "part of its message's line",
     PublishedAgent: "points to an agent, whose line says that it is published",

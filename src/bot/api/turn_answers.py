@@ -1,6 +1,7 @@
 """A turn as the answer to a request: at its end, as a stream, or at once for a background turn."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from pydantic import Field
@@ -19,6 +20,7 @@ from bot.turns import following
 from bot.turns.events import TurnEnded
 from bot.turns.service import Question
 from models.access_patterns.reasoning import read_reasoning
+from models.access_patterns.turn_beginnings import Begun
 from models.access_patterns.turn_events import turn_messages
 from models.idempotency import IdempotencyRecord
 from models.message import Message
@@ -36,13 +38,14 @@ class TurnQuery(Included):
     )
 
 
-TURN_ANSWERS = answers({201: TurnResult, 202: TurnResult, **STREAM_DOCUMENT}, 400, 404, 409, 413, 415, 502, 504)
+TURN_PROBLEMS = (400, 404, 409, 413, 415, 502, 504)
+TURN_ANSWERS = answers({201: TurnResult, 202: TurnResult, **STREAM_DOCUMENT}, *TURN_PROBLEMS)
 
 
 def replay_turn(
     record: IdempotencyRecord,
     path: ConversationPath,  # noqa: ARG001 - a replay gets what the route gets
-    query: TurnQuery,
+    query: Included,
     body: MessageCreate | TurnCreate,
 ) -> Any:
     """Answer with the turn that an earlier request with this key started; follow it while it runs.
@@ -70,9 +73,19 @@ def replay_turn(
 
 def answer_turn(conversation_id: str, question: Question, query: TurnQuery, body: MessageCreate | TurnCreate) -> Any:
     """Run a turn for the current request, and answer it: with the result, with a stream, or at once."""
+    begin = partial(services().turns.begin, caller().user_id, conversation_id, question, wait=query.wait)
+    return run_and_answer(conversation_id, begin, query, body)
+
+
+def run_and_answer(
+    conversation_id: str, begin: Callable[..., Begun], query: Included, body: MessageCreate | TurnCreate
+) -> Any:
+    """Run the turn that `begin` begins, as `answer_turn` does; `conversation_id` leads to its agent.
+
+    `begin` gets the agent, whether the turn is announced and its stream kept, and the request's idempotency key.
+    """
     turns, streams = services().turns, services().streams
-    user_id = caller().user_id
-    agent = agent_read_with_key() or turns.agent_of(user_id, conversation_id)
+    agent = agent_read_with_key() or turns.agent_of(caller().user_id, conversation_id)
     services().agent_cache.remember(conversation_id, agent.user_id, agent.agent_id)
     followed, key = body.stream or body.background, once()
     # A plain turn never stores events.
@@ -80,10 +93,7 @@ def answer_turn(conversation_id: str, question: Question, query: TurnQuery, body
     if followed:
         streams.reserve()
     try:
-        announced = followed or key is not None
-        begun = turns.begin(
-            user_id, conversation_id, question, agent, announced=announced, keep=keep, wait=query.wait, once=key
-        )
+        begun = begin(agent=agent, announced=followed or key is not None, keep=keep, once=key)
     except BaseException:
         if followed:
             streams.release()

@@ -27,9 +27,11 @@ TRIPS: Mapping[str, tuple[Trips, ...]] = {
         Trips((1, 1), "with its newest messages"),
         Trips((1, 1), "without messages"),
     ),
+    f"GET {_API}/conversations/{{conversation_id}}/branches": (Trips((1, 1, 1)),),
     f"GET {_API}/conversations/{{conversation_id}}/messages": (
         Trips((1, 1), "the newest page, newest first"),
         Trips((1, 2), "any other page"),
+        Trips((1, 2, 1), "another page, in a branch that continues one conversation"),
     ),
     f"GET {_API}/conversations/{{conversation_id}}/messages/{{message_id}}": (Trips((1, 1)),),
     f"GET {_API}/conversations/{{conversation_id}}/state": (Trips((1, 2)),),

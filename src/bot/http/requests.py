@@ -35,7 +35,7 @@ from models.table.errors import ItemNotFound
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 # The endpoints that run a turn.
-_TURNS = {"messages.send", "turns.run"}
+_TURNS = {"messages.send", "turns.run", "branches.make"}
 _REQUEST_ID = re.compile(r"^[A-Za-z0-9_.:-]{1,128}$")
 # No field may be nested so deep; what is read from here on can be walked by recursion.
 _DEEPEST = 64

@@ -28,6 +28,8 @@ FOR_ONE_AGENT = frozenset(
         "conversations.read",
         "conversations.update",
         "conversations.delete",
+        "branches.make",
+        "branches.list_all",
         "messages.send",
         "messages.list_all",
         "messages.read",

@@ -96,6 +96,7 @@ _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 # pydantic itself would take a number for seconds.
 DayIn = Annotated[date, Field(strict=False), BeforeValidator(_written_out)]
 
+Title = Annotated[str, Field(min_length=1, max_length=200)]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 MAP_NAME = r"^[A-Za-z0-9_.:-]{1,64}$"
 MapName = Annotated[str, Field(pattern=MAP_NAME)]

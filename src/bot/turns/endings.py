@@ -8,7 +8,7 @@ from pynamodb.exceptions import PynamoDBException
 
 from bot import errors
 from bot.errors import BotError, TableUnavailable, TooLarge, TurnInterrupted
-from models.access_patterns.turns import Begun
+from models.access_patterns.turn_beginnings import Begun
 from models.table.errors import Contended, ContentUnavailable, ItemTooLarge, LeaseLost, TooManyWrites
 from models.turn import Turn
 

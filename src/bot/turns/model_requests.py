@@ -13,7 +13,7 @@ from bot.turns.context import asked_of, build_context
 from bot.turns.credentials import lent_credentials, own_credentials
 from bot.turns.quotas import ANSWER_TOKENS as LONGEST_ANSWER
 from models.access_patterns.reasoning import read_reasoning
-from models.access_patterns.turns import Begun
+from models.access_patterns.turn_beginnings import Begun
 from models.access_patterns.users import get_user
 from models.agent import Agent
 from models.message import Message

@@ -21,8 +21,9 @@ from bot.turns.recovery import TurnRecovery
 from bot.turns.tools import call_draft, check_calls
 from models.access_patterns.messages import Draft
 from models.access_patterns.partial_answers import unfinished
+from models.access_patterns.turn_beginnings import Begun
 from models.access_patterns.turn_errors import CancelRequested
-from models.access_patterns.turns import Begun, end_turn
+from models.access_patterns.turns import end_turn
 from models.agent import Agent
 from models.message import Message
 from models.table.errors import LeaseLost

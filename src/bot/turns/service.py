@@ -1,8 +1,10 @@
 """Begins and runs this process's turns. `docs/turns.md` describes the life of a turn."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
+from typing import TypedDict
 
 from bot.errors import AgentUnavailable, Conflict
 from bot.turns.event_log import DEFAULT_BATCH, BatchSize, EventLog, NoLog, SizeLog, TableLog
@@ -16,12 +18,13 @@ from bot.turns.tools import ToolResult, result_drafts
 from bot.turns.waiting import when_free
 from models.access_patterns.agents import get_agent
 from models.access_patterns.conversations import get_conversation
+from models.access_patterns.forks import Fork
 from models.access_patterns.idempotency import Once
 from models.access_patterns.messages import Draft
 from models.access_patterns.retention import shorter
 from models.access_patterns.sharing import get_shared_agent
+from models.access_patterns.turn_beginnings import Begun, begin_turn, begin_turn_in_branch
 from models.access_patterns.turn_errors import BeginUncertain
-from models.access_patterns.turns import Begun, begin_turn
 from models.agent import Agent
 from models.message import Message
 from models.table.errors import ItemNotFound
@@ -29,6 +32,13 @@ from models.table.tenancy import UserId
 
 _NOT_RUN = "The worker that began this turn could not run it."
 _UNCERTAIN = "DynamoDB did not answer when this turn began, so the worker abandoned it."
+
+
+class _Terms(TypedDict):
+    kept: bool
+    window: int
+    lease: timedelta
+    retention_days: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,28 +148,62 @@ class TurnService:
             DoneBefore: another request with the same idempotency key was first.
             BeginUncertain: DynamoDB did not answer; if the turn has begun nevertheless, it will be ended soon.
         """
+        # Without a message, the conversation's index keys stay, and an unannounced turn could not be found by them.
+        announced = announced or question.message is None
+        claiming = lambda quota: begin_turn(  # noqa: E731
+            user_id,
+            conversation_id,
+            question.compose,
+            announced=announced,
+            quota=quota,
+            once=once,
+            **self._terms(agent, question, keep),
+        )
+        begin = partial(self._quotas.begun, user_id, partial(self._model_requests.estimate, agent), claiming)
+        return self._held(partial(when_free, begin, user_id, conversation_id, wait))
+
+    def begin_in_branch(
+        self, fork: Fork, question: Question, agent: Agent, *, keep: bool | None = None, once: Once | None = None
+    ) -> Begun:
+        """Make a branch and begin a turn in it, which can be followed from the start.
+
+        Args:
+            fork: the branch to be made, with a path that is short enough.
+            question: what the turn begins with.
+            agent: the conversation's agent.
+            keep: as in `begin`.
+            once: the request's idempotency key.
+
+        Cost: AP-38, and AP-80 if turns are limited.
+
+        Raises:
+            ItemNotFound: the conversation that it leaves is being deleted.
+
+        The other errors are those of `begin`, except `LeaseHeld`.
+        """
+        claiming = lambda quota: begin_turn_in_branch(  # noqa: E731
+            fork, question.compose, quota=quota, once=once, **self._terms(agent, question, keep)
+        )
+        estimate = partial(self._model_requests.estimate, agent)
+        return self._held(partial(self._quotas.begun, fork.user_id, estimate, claiming))
+
+    def _terms(self, agent: Agent, question: Question, keep: bool | None) -> "_Terms":
+        """Return how much of the conversation a turn reads, what it keeps, and for how long."""
         window = window_of(agent)
         if question.results:
             # The window must include all pending calls, and the turn that made them.
             window = max(window, WINDOW) + len(question.results)
         wishes = (keep, agent.settings.get("keep_streams"), self._keep_streams)
-        kept = next(bool(wish) for wish in wishes if wish is not None)
-        claiming = lambda quota: begin_turn(  # noqa: E731
-            user_id,
-            conversation_id,
-            question.compose,
-            window=window - 1 if question.message else window,
-            lease=self._leases.duration,
-            retention_days=shorter(self._retention_days, agent.settings.get("retention_days")),
-            # Without a message, the conversation's index keys stay, and an unannounced turn could not be found by them.
-            announced=announced or question.message is None,
-            kept=kept,
-            quota=quota,
-            once=once,
-        )
-        begin = partial(self._quotas.begun, user_id, partial(self._model_requests.estimate, agent), claiming)
+        return {
+            "kept": next(bool(wish) for wish in wishes if wish is not None),
+            "window": window - 1 if question.message else window,
+            "lease": self._leases.duration,
+            "retention_days": shorter(self._retention_days, agent.settings.get("retention_days")),
+        }
+
+    def _held(self, begin: Callable[[], Begun]) -> Begun:
         try:
-            begun = when_free(begin, user_id, conversation_id, wait)
+            begun = begin()
         except BeginUncertain as uncertain:
             self._recovery.abandon(uncertain.turn, _UNCERTAIN)
             raise

@@ -28,6 +28,10 @@ def test_a_new_conversation_can_be_read_completely(ann: Caller) -> None:
         "turn_count": 0,
         "usage": {"input_tokens": 0, "output_tokens": 0},
         "active_turn_id": None,
+        "root_id": None,
+        "parent_id": None,
+        "from_message_id": None,
+        "active_branch_id": None,
     }
     assert ann.get(f"/conversations/{made['id']}") == {**made, "messages": [], "has_more": False}
 

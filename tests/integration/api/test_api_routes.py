@@ -15,6 +15,7 @@ from tests.integration.api.caller import PREFIX, Caller, documented_path
 # What a request needs to get as far as its ids. A new route that needs a body fails here until it has one.
 BODIES: Mapping[tuple[str, str], Any] = {
     ("POST", "/conversations/<conversation_id>/messages"): {"content": "Hello"},
+    ("POST", "/conversations/<conversation_id>/branches"): {"from_message_id": None, "reply": False},
     ("PUT", "/conversations/<conversation_id>/state/<key>"): {"value": 1},
     ("PUT", "/users/me/state/<key>"): {"value": 1},
     ("POST", "/agents/<agent_id>/shares"): {"user_id": "usr_none"},
@@ -239,7 +240,7 @@ def test_a_query_parameter_that_is_sent_twice_is_refused_by_name(app: OpenAPI, a
         caller = Caller(app, role="admin") if route.path == "/users" else ann
         fields = caller.refused(422, "validation_failed", "GET", path, query_string="limit=1&limit=2")
         assert fields == {"limit": "must be sent once"}, str(route)
-    assert len(lists) == 11
+    assert len(lists) == 12
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,10 @@ POSTS: Mapping[tuple[str, str], Callable[[Caller, Mapping[str, str]], Bodies]] =
         {"agent_id": things["agent_id"]},
     ),
     ("POST", "/conversations/<conversation_id>/messages"): lambda *_: ({"content": "One"}, {"content": "Two"}),
+    ("POST", "/conversations/<conversation_id>/branches"): lambda *_: (
+        {"from_message_id": None, "content": "One"},
+        {"from_message_id": None, "content": "Two", "reply": False},
+    ),
     ("POST", "/conversations/<conversation_id>/turns"): lambda *_: ({}, {"background": True}),
 }
 # It has one effect however often it is asked for, and no body to differ in.

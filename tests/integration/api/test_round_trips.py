@@ -10,7 +10,7 @@ from flask_openapi import OpenAPI
 from bot.cli.docs import routes
 from bot.cli.round_trips import TRIPS
 from models.access_patterns.messages import Draft
-from models.access_patterns.turns import begin_turn
+from models.access_patterns.turn_beginnings import begin_turn
 from models.export.site import Trips
 from models.table.tenancy import acting_for
 from tests.integration.api.caller import Caller
@@ -32,6 +32,13 @@ class People:
         for content in "abc":
             self.ann.say(conversation_id, content)
         return f"/conversations/{conversation_id}"
+
+    def branch(self) -> str:
+        """Return the path of a branch with a message of its own."""
+        conversation = self.talk()
+        last = self.ann.get(conversation)["messages"][-1]["id"]
+        made = self.ann.make(f"{conversation}/branches", from_message_id=last, content="d", reply=False)
+        return f"/conversations/{made['branch']['id']}"
 
     def shared(self) -> str:
         """Return the id of an agent of Bob's that Ann may talk to."""
@@ -130,6 +137,11 @@ SCENARIOS: Mapping[tuple[str, str], Callable[[People], Ask]] = {
         p.ann, p.talk() + "/messages", order="desc", limit=2
     ),
     ("/conversations/{conversation_id}/messages", "any other page"): second_page,
+    (
+        "/conversations/{conversation_id}/messages",
+        "another page, in a branch that continues one conversation",
+    ): lambda p: asks(p.ann, p.branch() + "/messages"),
+    ("/conversations/{conversation_id}/branches", ""): lambda p: asks(p.ann, p.talk() + "/branches"),
     ("/conversations/{conversation_id}/messages/{message_id}", ""): lambda p: asks(
         p.ann, f"{(talk := p.talk())}/messages/{p.ann.get(talk)['messages'][0]['id']}"
     ),

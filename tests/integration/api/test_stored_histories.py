@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from bot.llm.normal_form import EMPTY_ANSWER
 from bot.turns.context import NO_ANSWER
 from models.access_patterns.messages import Draft
-from models.access_patterns.turns import begin_turn, end_turn
+from models.access_patterns.turn_beginnings import begin_turn
+from models.access_patterns.turns import end_turn
 from models.message import ID_PREFIX, Message
 from models.table.clock import now
 from models.table.connection import TableSettings

@@ -11,7 +11,8 @@ import pytest
 from bot.turns import following
 from bot.turns.leases import LeaseKeeper
 from models.access_patterns.messages import Draft
-from models.access_patterns.turns import Begun, begin_turn, end_turn
+from models.access_patterns.turn_beginnings import Begun, begin_turn
+from models.access_patterns.turns import end_turn
 from models.table.errors import ItemNotFound
 from models.table.ids import new_id
 from models.turn import ID_PREFIX, TurnEnd

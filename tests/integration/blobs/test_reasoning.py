@@ -11,7 +11,8 @@ from models.access_patterns.declare import patterns
 from models.access_patterns.large_texts import named_objects
 from models.access_patterns.messages import Draft, delete_message, get_message, list_messages
 from models.access_patterns.reasoning import read_reasoning
-from models.access_patterns.turns import Begun, begin_turn, end_turn
+from models.access_patterns.turn_beginnings import Begun, begin_turn
+from models.access_patterns.turns import end_turn
 from models.conversation import Conversation
 from models.message import Message, MessageReasoning
 from models.table import blobs

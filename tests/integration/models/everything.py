@@ -8,7 +8,8 @@ from models.access_patterns.api_keys import create_api_key
 from models.access_patterns.conversations import create_conversation
 from models.access_patterns.messages import Draft
 from models.access_patterns.states import Owner, put_state
-from models.access_patterns.turns import Begun, begin_turn, end_turn
+from models.access_patterns.turn_beginnings import Begun, begin_turn
+from models.access_patterns.turns import end_turn
 from models.allowance import Limits, Quota
 from models.conversation import Conversation
 from models.table.ids import new_id

@@ -8,8 +8,9 @@ import pytest
 
 from models.access_patterns.allowances import change_limits, get_allowance, release_ended_turns
 from models.access_patterns.messages import Draft
+from models.access_patterns.turn_beginnings import Begun, begin_turn
 from models.access_patterns.turn_states import reconcile_turn
-from models.access_patterns.turns import Begun, begin_turn, end_turn
+from models.access_patterns.turns import end_turn
 from models.allowance import Allowance, Limits, Quota, period_end
 from models.conversation import Conversation
 from models.table.errors import ItemNotFound, LimitReached

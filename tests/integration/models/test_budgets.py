@@ -21,6 +21,7 @@ from models.access_patterns.api_keys import (
     revoke_api_key,
 )
 from models.access_patterns.audit import list_events, record_event
+from models.access_patterns.branches import choose_branch, list_branches, make_branch
 from models.access_patterns.completions import begin_completion, end_completion, new_completion
 from models.access_patterns.conversations import (
     create_conversation,
@@ -33,6 +34,7 @@ from models.access_patterns.conversations import (
 )
 from models.access_patterns.credentials import get_users, replace_details
 from models.access_patterns.entries import list_conversation_entries, list_turn_counts, list_turns
+from models.access_patterns.forks import Fork, find_fork, shorten
 from models.access_patterns.idempotency import find_repeated
 from models.access_patterns.identities import (
     create_identity,
@@ -54,9 +56,10 @@ from models.access_patterns.sharing import (
     unshare_agent,
 )
 from models.access_patterns.states import delete_state, get_state, list_states, put_state
+from models.access_patterns.turn_beginnings import begin_turn, begin_turn_in_branch
 from models.access_patterns.turn_events import append_events, streamed, turn_messages
 from models.access_patterns.turn_states import cancelled_turns, get_turn, reconcile_turn, request_cancel
-from models.access_patterns.turns import begin_turn, end_turn, renew_lease
+from models.access_patterns.turns import end_turn, renew_lease
 from models.access_patterns.usage import usage
 from models.access_patterns.users import (
     change_credentials,
@@ -119,6 +122,25 @@ def with_share(call: Callable[[Ids, UserId], object]) -> Callable[[Ids], Run]:
         return lambda: call(ids, grantee)
 
     return prepare
+
+
+def with_fork(call: Callable[[Fork], object]) -> Callable[[Ids], Run]:
+    """Find the place of a branch first."""
+
+    def prepare(ids: Ids) -> Run:
+        fork = find_fork(ids.user_id, ids.conversation_id, ids.message_id)
+        return lambda: call(fork)
+
+    return prepare
+
+
+def with_a_long_path(ids: Ids) -> Run:
+    """A branch of a branch of a branch …"""
+    fork = find_fork(ids.user_id, ids.conversation_id, ids.message_id)
+    while not fork.too_long:
+        branch, (message,) = make_branch(fork, [Draft("user", "Hello")])
+        fork = find_fork(ids.user_id, branch.conversation_id, message.message_id)
+    return lambda: shorten(fork)
 
 
 def a_job(ids: Ids) -> Run:
@@ -209,6 +231,12 @@ PLAIN: dict[str, Callable[[Ids], Run]] = {
         lambda ids: update_conversation(ids.user_id, ids.conversation_id, {"title": "New", "metadata": {"a": 1}})
     ),
     "AP-36": now(lambda ids: set_conversation_status(ids.user_id, ids.conversation_id, "archived")),
+    "AP-37": with_fork(make_branch),
+    "AP-38": with_fork(lambda fork: begin_turn_in_branch(fork, lambda _: [], window=20, lease=LEASE)),
+    "AP-39": now(lambda ids: list_branches(ids.user_id, ids.conversation_id, 10)),
+    "AP-45": now(lambda ids: choose_branch(ids.user_id, ids.conversation_id, None)),
+    "AP-46": now(lambda ids: find_fork(ids.user_id, ids.conversation_id, ids.message_id)),
+    "AP-47": with_a_long_path,
     "AP-40": now(lambda ids: append_messages(ids.user_id, ids.conversation_id, [Draft("user", "Hello")])),
     "AP-41": now(lambda ids: list_messages(ids.user_id, ids.conversation_id, 10)),
     "AP-42": now(lambda ids: get_message(ids.user_id, ids.conversation_id, ids.message_id)),

@@ -24,10 +24,11 @@ from models.access_patterns.messages import Draft, append_messages, delete_messa
 from models.access_patterns.removal.erase import erase
 from models.access_patterns.sharing import publish_agent, share_agent
 from models.access_patterns.states import Owner, list_states, put_state
+from models.access_patterns.turn_beginnings import begin_turn
 from models.access_patterns.turn_errors import LeaseExpired
 from models.access_patterns.turn_events import append_events
 from models.access_patterns.turn_states import reconcile_turn
-from models.access_patterns.turns import begin_turn, end_turn, renew_lease
+from models.access_patterns.turns import end_turn, renew_lease
 from models.access_patterns.users import change_email, get_user, get_user_by_email, list_users, update_user
 from models.agent import Agent
 from models.conversation import STATUSES, Conversation

@@ -14,8 +14,9 @@ from models.access_patterns.conversations import (
     update_conversation,
 )
 from models.access_patterns.messages import Draft, append_messages
+from models.access_patterns.turn_beginnings import begin_turn
 from models.access_patterns.turn_states import request_cancel
-from models.access_patterns.turns import begin_turn, end_turn
+from models.access_patterns.turns import end_turn
 from models.conversation import MAX_METADATA, MAX_TITLE, Conversation
 from models.table.errors import InvalidValue, ItemNotFound, ItemTooLarge, MapTooLarge
 from tests.factories import make_agent, make_conversation, say

@@ -20,6 +20,7 @@ from models.access_patterns.agents import create_agent, get_agent, list_agents, 
 from models.access_patterns.allowances import change_limits, get_allowance, release_ended_turns
 from models.access_patterns.api_keys import create_api_key, list_api_keys, note_api_key_use, revoke_api_key
 from models.access_patterns.audit import list_events, record_event
+from models.access_patterns.branches import choose_branch, list_branches, make_branch
 from models.access_patterns.completions import BegunCompletion, begin_completion, end_completion
 from models.access_patterns.conversations import (
     create_conversation,
@@ -30,12 +31,14 @@ from models.access_patterns.conversations import (
     update_conversation,
 )
 from models.access_patterns.credentials import replace_details
+from models.access_patterns.forks import Fork, find_fork, shorten
 from models.access_patterns.identities import create_identity, find_identity, readmit_identity
 from models.access_patterns.messages import Draft, append_messages, delete_message
 from models.access_patterns.rates import count_request
 from models.access_patterns.roles import change_role
 from models.access_patterns.sharing import publish_agent, share_agent, unshare_agent
 from models.access_patterns.states import Owner, delete_state, get_state, list_states, put_state
+from models.access_patterns.turn_beginnings import begin_turn_in_branch
 from models.access_patterns.turn_errors import BeginUncertain
 from models.access_patterns.turn_events import append_events, streamed
 from models.access_patterns.turn_states import get_turn, reconcile_turn, request_cancel
@@ -49,6 +52,7 @@ from models.access_patterns.users import (
     update_user,
 )
 from models.allowance import Limits, Quota
+from models.branch import MAX_HOPS
 from models.conversation import Conversation
 from models.erasure import Erasure
 from models.identity import identity_hash
@@ -237,6 +241,28 @@ CASES: dict[str, Case] = {
         lambda ids: [each.status for each in list_conversations(ids.user_id, 10).items],
         ["archived"],
     ),
+    "AP-37": (
+        lambda ids: make_branch(fork(ids), [Draft("user", "a"), Draft("user", "b")]),
+        lambda ids: branches_of(ids),
+        [(["Hello", "a", "b"], 2)],
+    ),
+    "AP-38": (
+        lambda ids: begin_turn_in_branch(fork(ids), lambda _: [Draft("user", "a")], window=20, lease=LEASE),
+        lambda ids: branches_of(ids),
+        [(["Hello", "a"], 1)],
+    ),
+    "AP-45": (
+        lambda ids: choose_branch(ids.user_id, ids.conversation_id, made_branch(ids).conversation_id),
+        lambda ids: (
+            header(ids).active_branch_id == list_branches(ids.user_id, ids.conversation_id, 9).items[0].branch_id
+        ),
+        True,
+    ),
+    "AP-47": (
+        lambda ids: shorten(long_fork(ids)),
+        lambda ids: len(list_branches(ids.user_id, ids.conversation_id, 100).items),
+        MAX_HOPS,
+    ),
     "AP-40": (
         lambda ids: append_messages(ids.user_id, ids.conversation_id, [Draft("user", "a"), Draft("user", "b")]),
         lambda ids: (contents(ids), header(ids).message_count),
@@ -344,6 +370,34 @@ CASES: dict[str, Case] = {
         [(2, True)],
     ),
 }
+
+
+def fork(ids: Ids) -> Fork:
+    return find_fork(ids.user_id, ids.conversation_id, ids.message_id)
+
+
+def made_branch(ids: Ids) -> Conversation:
+    branch, _ = make_branch(fork(ids))
+    choose_branch(ids.user_id, ids.conversation_id, None)
+    return branch
+
+
+def long_fork(ids: Ids) -> Fork:
+    """Return a branch to be made whose path is too long."""
+    found = fork(ids)
+    while not found.too_long:
+        branch, (message,) = make_branch(found, [Draft("user", "Hello")])
+        found = find_fork(ids.user_id, branch.conversation_id, message.message_id)
+    return found
+
+
+def branches_of(ids: Ids) -> list[tuple[list[str], int]]:
+    """Return what each branch shows, and how many messages it has of its own."""
+    found = []
+    for each in list_branches(ids.user_id, ids.conversation_id, 100).items:
+        opened = open_conversation(ids.user_id, each.branch_id, 100)
+        found.append(([message.content for message in opened.messages], int(opened.conversation.message_count)))
+    return found
 
 
 def jobs(ids: Ids) -> list[Erasure]:

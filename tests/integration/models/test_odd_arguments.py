@@ -19,6 +19,7 @@ from models.access_patterns import (
     roles,
     sharing,
     states,
+    turn_beginnings,
     turn_events,
     turns,
     usage,
@@ -265,9 +266,9 @@ def listed(ids: Any, limit: Any, **between: Any) -> object:
     return messages.list_messages(ids.user, ids.conversation, limit, **between)
 
 
-def begin(ids: Any, **options: Any) -> turns.Begun:
+def begin(ids: Any, **options: Any) -> turn_beginnings.Begun:
     given = {"window": 5, "lease": timedelta(seconds=30), **options}
-    return turns.begin_turn(ids.user, ids.conversation, lambda _: [Draft("user", "Hello")], **given)
+    return turn_beginnings.begin_turn(ids.user, ids.conversation, lambda _: [Draft("user", "Hello")], **given)
 
 
 def end(ids: Any, status: Any, **record: Any) -> object:

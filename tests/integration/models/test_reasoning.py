@@ -6,9 +6,10 @@ import pytest
 
 from models.access_patterns.messages import Draft, append_messages, delete_message, get_message, list_messages
 from models.access_patterns.reasoning import read_reasoning
+from models.access_patterns.turn_beginnings import begin_turn
 from models.access_patterns.turn_events import append_events, streamed
 from models.access_patterns.turn_states import reconcile_turn
-from models.access_patterns.turns import begin_turn, end_turn
+from models.access_patterns.turns import end_turn
 from models.conversation import Conversation
 from models.measure.probe import Probe
 from models.message import Message

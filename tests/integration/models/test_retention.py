@@ -7,8 +7,9 @@ import pytest
 from models.access_patterns.conversations import create_conversation, get_conversation, list_conversations
 from models.access_patterns.messages import Draft, append_messages, list_messages
 from models.access_patterns.states import Owner, get_state, put_state
+from models.access_patterns.turn_beginnings import begin_turn
 from models.access_patterns.turn_states import get_turn
-from models.access_patterns.turns import begin_turn, end_turn
+from models.access_patterns.turns import end_turn
 from models.conversation import Conversation
 from models.table.errors import ItemNotFound
 from models.table.item import expiry

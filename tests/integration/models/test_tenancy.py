@@ -11,6 +11,7 @@ import pytest
 from models.access_patterns import patterns
 from models.access_patterns.agents import get_agent, update_agent
 from models.access_patterns.api_keys import create_api_key, find_api_key_and_agent, note_api_key_use, revoke_api_key
+from models.access_patterns.branches import choose_branch, list_branches, make_branch
 from models.access_patterns.conversations import (
     create_conversation,
     get_conversation,
@@ -20,12 +21,13 @@ from models.access_patterns.conversations import (
     update_conversation,
 )
 from models.access_patterns.erasure import get_erasure
+from models.access_patterns.forks import find_fork
 from models.access_patterns.identities import create_identity, find_identity_and_agent
 from models.access_patterns.messages import Draft, append_messages, delete_message, get_message, list_messages
 from models.access_patterns.sharing import get_shared_agent, publish_agent, share_agent, unshare_agent
 from models.access_patterns.states import delete_state, get_state, list_states, put_state
+from models.access_patterns.turn_beginnings import begin_turn
 from models.access_patterns.turn_states import get_turn
-from models.access_patterns.turns import begin_turn
 from models.table import clock
 from models.table.errors import ItemNotFound
 from models.table.ids import new_id
@@ -80,6 +82,17 @@ CALLS: dict[str, list[Call]] = {
         lambda ids: set_conversation_status(ids.user_id, ids.conversation_id, "archived"),
         lambda ids: set_conversation_status(ids.user_id, ids.conversation_id, "active"),
     ],
+    "AP-39": [
+        lambda ids: list_branches(ids.user_id, ids.conversation_id, 10),
+        lambda ids: list_branches(ids.user_id, ids.conversation_id, 10, at=ids.message_id),
+    ],
+    "AP-45": [
+        lambda ids: choose_branch(ids.user_id, ids.conversation_id, None),
+    ],
+    "AP-46": [
+        lambda ids: find_fork(ids.user_id, ids.conversation_id, ids.message_id),
+        lambda ids: find_fork(ids.user_id, ids.conversation_id, None),
+    ],
     "AP-40": [
         lambda ids: append_messages(ids.user_id, ids.conversation_id, [Draft("user", "Hello")]),
         lambda ids: append_messages(ids.user_id, ids.conversation_id, []),
@@ -108,6 +121,9 @@ CALLS: dict[str, list[Call]] = {
 }
 # Patterns that also refuse the owner; the error must not tell another user more.
 REFUSED: list[Call] = [
+    lambda ids: choose_branch(ids.user_id, ids.conversation_id, ids.conversation_id),
+    lambda ids: choose_branch(ids.user_id, ids.conversation_id, new_id("conv")),
+    lambda ids: find_fork(ids.user_id, ids.conversation_id, "none"),
     lambda ids: put_state(ids.owner, "session", "key", 2, if_version=99),
     lambda ids: delete_state(ids.owner, "session", "key", if_version=99),
     lambda ids: delete_state(ids.owner, "session", "none"),
@@ -152,6 +168,7 @@ def make_shared() -> Ids:
     """Return one of everything, with an agent that is shared, but not with the caller."""
     ids, grantee = make_everything(), make_user()
     share_agent(ids.user_id, ids.agent_id, grantee.user_id)
+    make_branch(find_fork(ids.user_id, ids.conversation_id, ids.message_id))
     return replace(ids, grantee_id=grantee.user_id)
 
 

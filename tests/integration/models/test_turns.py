@@ -15,9 +15,10 @@ from models.access_patterns.conversations import (
     set_conversation_status,
 )
 from models.access_patterns.messages import Draft, delete_message
+from models.access_patterns.turn_beginnings import Begun, begin_turn
 from models.access_patterns.turn_errors import LeaseExpired, LeaseHeld
 from models.access_patterns.turn_states import get_turn, reconcile_turn
-from models.access_patterns.turns import Begun, begin_turn, end_turn, renew_lease
+from models.access_patterns.turns import end_turn, renew_lease
 from models.conversation import Conversation
 from models.message import Message
 from models.table.errors import Contended, ConversationNotActive, ItemNotFound, ItemTooLarge, LeaseLost

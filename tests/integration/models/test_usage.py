@@ -8,7 +8,8 @@ import pytest
 
 from models.access_patterns.messages import Draft, delete_message, list_messages
 from models.access_patterns.removal import pages
-from models.access_patterns.turns import begin_turn, end_turn
+from models.access_patterns.turn_beginnings import begin_turn
+from models.access_patterns.turns import end_turn
 from models.access_patterns.usage import Usage, usage
 from models.conversation import Conversation
 from models.table.writing import delete_batch

@@ -1,13 +1,13 @@
 """Bodies that make an agent answer: a message, the results of its function calls, or neither."""
 
 import json
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Any, ClassVar, Literal, NoReturn
 
 from pydantic import ConfigDict, Field
 
 from bot.errors import FieldError, TooLarge, ValidationFailed
 from bot.http.images import MAX_IMAGE_BYTES, ImageUrl, image_bytes
-from bot.http.types import Body
+from bot.http.types import Body, MessageId, Title
 from bot.turns.tools import MAX_CALLS
 from models.access_patterns.messages import Draft
 from models.table.errors import ItemTooLarge, TransactionTooLarge
@@ -106,6 +106,8 @@ class MessageCreate(Body):
 
     model_config = ConfigDict(json_schema_extra=_COMBINATIONS)
 
+    MAY_BE_EMPTY: ClassVar[bool] = False
+
     content: Content | None = None
     results: Annotated[list[FunctionResult], Field(max_length=MAX_CALLS)] = Field(
         default_factory=list, description="One result for each pending function call."
@@ -123,7 +125,7 @@ class MessageCreate(Body):
             ValidationFailed: the combination of fields is invalid.
             TooLarge: an image is too large.
         """
-        if self.content is None and not self.results:
+        if self.content is None and not self.results and not self.MAY_BE_EMPTY:
             _refuse("content", "is required unless there are results for the agent's function calls")
         if self.sender != "user" and self.reply:
             _refuse("sender", "must be 'user' unless reply is false")
@@ -175,6 +177,41 @@ def _long_of(part: TextPart | ImagePart) -> tuple[str, str]:
 
 def _refuse(field: str, message: str) -> NoReturn:
     raise ValidationFailed(f"{field}: {message}", fields=(FieldError(field, message),))
+
+
+_IN_A_BRANCH: dict[str, Any] = {
+    "not": _REFUSED,
+    "anyOf": [
+        {
+            "title": "A branch in which the agent answers",
+            "properties": {"reply": {"const": True}, "sender": {"const": "user"}},
+        },
+        {
+            "title": "A branch without an answer",
+            "required": ["reply"],
+            "properties": {
+                "reply": {"const": False},
+                "stream": {"const": False},
+                "background": {"const": False},
+                "results": {"maxItems": 0},
+            },
+        },
+    ],
+}
+
+
+class BranchCreate(MessageCreate):
+    """A branch of a conversation, and how it goes on: with a message, or without one to let the agent answer again."""
+
+    model_config = ConfigDict(json_schema_extra=_IN_A_BRANCH)
+
+    MAY_BE_EMPTY: ClassVar[bool] = True
+
+    from_message_id: MessageId | None = Field(
+        description="The last message that the branch continues. To edit a message, give the one before it; to have it "
+        "answered again, the message itself. Null begins before the first message."
+    )
+    title: Title | None = Field(None, description="The branch's title.")
 
 
 class Cancellation(Body):
