@@ -165,6 +165,7 @@ def create_conversation(
         # With a key of one agent, the conversation's agent is looked up, once per process.
         "DELETE /api/v1/conversations/{conversation_id} with a key of one agent",
         "GET /api/v1/conversations/{conversation_id}/branches with a key of one agent",
+        "GET /api/v1/conversations/{conversation_id}/events with a key of one agent",
         "GET /api/v1/conversations/{conversation_id}/messages with a key of one agent",
         "GET /api/v1/conversations/{conversation_id}/messages/{message_id} with a key of one agent",
         "DELETE /api/v1/conversations/{conversation_id}/messages/{message_id} with a key of one agent",

@@ -40,6 +40,7 @@ from models.table.reading import MAX_LIMIT, query
         "POST /api/v1/conversations/{conversation_id}/branches with a model server that requires the reasoning",
         "POST /api/v1/conversations/{conversation_id}/messages?include=reasoning with a repeated Idempotency-Key",
         "GET /api/v1/turns/{turn_id}/events?include=reasoning",
+        "GET /api/v1/conversations/{conversation_id}/events?include=reasoning",
         "GET /api/v1/users/{user_id}/export",
     ),
 )

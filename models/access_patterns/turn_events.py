@@ -14,7 +14,7 @@ from models.table.values import number_value
 from models.turn import EVENTS_KEPT, EventId, Turn, TurnEvents, event_key
 
 _PAGE = 100
-_FOLLOWED = "GET /api/v1/turns/{turn_id}/events"
+_FOLLOWED = ("GET /api/v1/turns/{turn_id}/events", "GET /api/v1/conversations/{conversation_id}/events")
 _AGAIN = (
     "POST /api/v1/conversations/{conversation_id}/messages with an Idempotency-Key",
     "POST /api/v1/conversations/{conversation_id}/turns with an Idempotency-Key",
@@ -70,7 +70,7 @@ def append_events(turn_id: str, last: EventId, texts: Sequence[str]) -> None:
         ),
     ),
     budget=Budget(1, 1, 0, "the text of one second of an answer; one more Query for each MB"),
-    routes=(_FOLLOWED, *_AGAIN),
+    routes=(*_FOLLOWED, *_AGAIN),
 )
 def streamed(turn_id: str, after: EventId) -> list[tuple[EventId, str]]:
     """Return the pieces of a turn's text and reasoning after the event `after`, each with its own id.
@@ -108,7 +108,7 @@ def streamed(turn_id: str, after: EventId) -> list[tuple[EventId, str]]:
         ),
     ),
     budget=Budget(1, 1, 0, "a question of 300 characters and an answer of 1,200"),
-    routes=(_FOLLOWED, *_AGAIN),
+    routes=(*_FOLLOWED, *_AGAIN),
 )
 def turn_messages(turn: Turn) -> list[Message]:
     """Return the messages of a turn that still exist, in order.

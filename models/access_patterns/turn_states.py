@@ -20,7 +20,7 @@ from models.table.writing import ConditionFailed, Transaction
 from models.turn import ID_PREFIX, Turn, TurnCount, TurnEntry, TurnEvents
 
 _CANCEL = "POST /api/v1/turns/{turn_id}/cancel"
-_FOLLOW = "GET /api/v1/turns/{turn_id}/events"
+_FOLLOW = ("GET /api/v1/turns/{turn_id}/events", "GET /api/v1/conversations/{conversation_id}/events")
 _BEGIN = (
     "POST /api/v1/conversations/{conversation_id}/messages with an orphaned turn",
     "POST /api/v1/conversations/{conversation_id}/turns with an orphaned turn",
@@ -55,7 +55,7 @@ _BATCH = 100
         Request("BatchGetItem", (Conversation,), optional=True),
     ),
     budget=Budget(3, 2, 0, "a plain turn that is running; 1 request and 1 RCU for a turn of up to 4 KB with a record"),
-    routes=(_READ, _FOLLOW, _CANCEL, *_AGAIN),
+    routes=(_READ, *_FOLLOW, _CANCEL, *_AGAIN),
 )
 def get_turn(user_id: UserId, turn_id: str) -> Turn:
     """Return a turn of this user.
@@ -128,7 +128,7 @@ def _unannounced(user_id: UserId, turn_id: str) -> Turn:
     budget=Budget(
         4, 3, 6, "an orphaned turn with up to 4 KB of streamed text; 1 request and 1 RCU while the lease holds"
     ),
-    routes=(_READ, _FOLLOW, _CANCEL, *_BEGIN, *_AGAIN),
+    routes=(_READ, *_FOLLOW, _CANCEL, *_BEGIN, *_AGAIN),
 )
 def reconcile_turn(turn: Turn, *, abandoned: str | None = None) -> Turn:
     """Record a running turn as interrupted if its lease has expired, and free its conversation.

@@ -12,7 +12,18 @@ from models.measure.world import World
 Act = Callable[[], object]
 Prepare = Callable[[World], Act]
 
-_MODULES = ("people", "shares", "trail", "talk", "branching", "turns_and_state", "allowances", "removal", "repeats")
+_MODULES = (
+    "people",
+    "shares",
+    "trail",
+    "talk",
+    "branching",
+    "turns_and_state",
+    "following",
+    "allowances",
+    "removal",
+    "repeats",
+)
 _scenarios: dict[str, list["Scenario"]] = {}
 
 

@@ -21,6 +21,7 @@ from bot.api import (
     api_keys,
     audit,
     branches,
+    conversation_events,
     conversations,
     docs,
     erasures,
@@ -47,6 +48,7 @@ from bot.openai_api import models as v1_models
 from bot.settings import Settings
 from bot.turns.completions import CompletionService
 from bot.turns.event_log import BatchSize
+from bot.turns.follower_room import FollowerRoom
 from bot.turns.leases import LeaseKeeper
 from bot.turns.model_requests import ModelRequests
 from bot.turns.quotas import Quotas
@@ -96,6 +98,7 @@ def create_app(settings: Settings | None = None) -> Application:
         sharing,
         conversations,
         branches,
+        conversation_events,
         messages,
         turns,
         states,
@@ -163,6 +166,7 @@ def _services(settings: Settings) -> Services:
         ),
         completions=CompletionService(model_requests, quotas),
         streams=TurnStreams(settings.threads),
+        followers=FollowerRoom(settings.threads),
         erasures=Erasures(settings.lease),
     )
 

@@ -214,7 +214,7 @@ class TurnCancelled(Conflict):
 
 
 class Overloaded(BotError):
-    """This process runs as many turns as it can; a retry may reach another process."""
+    """This process has as many turns or followers of conversations as it can; a retry may reach another process."""
 
     status = 503
     code = "overloaded"

@@ -22,6 +22,8 @@ from gunicorn.http.message import Request  # type: ignore[import-untyped]
 from gunicorn.http.unreader import SocketUnreader  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import _DEFER, DEFAULT_WORKER_DATA_TIMEOUT, ThreadWorker  # type: ignore[import-untyped]
 
+from bot.stopping import stopping
+
 # How many seconds a client may take in all: for its request's head, for its body, and for the rest that is discarded.
 _HEAD_SECONDS = 30.0
 _BODY_SECONDS = 300.0
@@ -142,6 +144,11 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             request = conn.parser.mesg
             _lingering_close(conn.sock, _CLOSE_SILENCE if request and request.body.reusable else _REST_SILENCE)
         return kept
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """Shut down gracefully; streams without an end of their own end now."""
+        stopping.set()
+        super().handle_exit(sig, frame)
 
     def handle_request(self, req: Any, conn: Any) -> Any:
         """Let the application answer a request; return whether the connection can be kept."""

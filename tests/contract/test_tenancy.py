@@ -69,6 +69,7 @@ FOR_NOBODY = {
     "AP-55": "takes a turn that was read for its owner",
     "AP-56": "writes what this process's own turn says",
     "AP-57": "follows a turn that was read for its owner",
+    "AP-67": "takes a conversation that was read for its owner",
     "AP-58": "takes a turn that was read for its owner",
     "AP-59": "looks at the turns that run in this process",
     "AP-97": "the operator's, the whole bucket",

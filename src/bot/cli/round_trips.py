@@ -28,6 +28,7 @@ TRIPS: Mapping[str, tuple[Trips, ...]] = {
         Trips((1, 1), "without messages"),
     ),
     f"GET {_API}/conversations/{{conversation_id}}/branches": (Trips((1, 1, 1)),),
+    f"GET {_API}/conversations/{{conversation_id}}/events": (Trips((1, 1), "until its first event"),),
     f"GET {_API}/conversations/{{conversation_id}}/messages": (
         Trips((1, 1), "the newest page, newest first"),
         Trips((1, 2), "any other page"),

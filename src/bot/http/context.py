@@ -15,6 +15,7 @@ from bot.erasures import Erasures
 from bot.llm.providers import Providers
 from bot.settings import Settings
 from bot.turns.completions import CompletionService
+from bot.turns.follower_room import FollowerRoom
 from bot.turns.leases import LeaseKeeper
 from bot.turns.recovery import TurnRecovery
 from bot.turns.service import TurnService
@@ -40,6 +41,7 @@ class Services:
     turns: TurnService
     completions: CompletionService
     streams: TurnStreams
+    followers: FollowerRoom
     erasures: Erasures
 
 

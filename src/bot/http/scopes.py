@@ -30,6 +30,7 @@ FOR_ONE_AGENT = frozenset(
         "conversations.delete",
         "branches.make",
         "branches.list_all",
+        "conversation_events.follow",
         "messages.send",
         "messages.list_all",
         "messages.read",

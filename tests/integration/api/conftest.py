@@ -1,5 +1,6 @@
 """The application in this process, on a real engine."""
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ from flask_openapi import OpenAPI
 from bot.app import create_app
 from bot.erasures import Erasures
 from bot.settings import Settings
+from bot.turns import conversation_events
 from models.table.connection import TableSettings, configure
 from tests.integration.api.caller import Caller
 from tests.integration.api.scripted import LOOK, Scripted, scripted_model
@@ -82,3 +84,11 @@ def model(app: OpenAPI, monkeypatch: pytest.MonkeyPatch) -> Scripted:
 def conversation(ann: Caller, model: Scripted) -> str:
     """The path of a new conversation of Ann's, whose agent asks `model`."""
     return f"/conversations/{ann.conversation(ann.agent(provider='openai', model='gpt-test', functions=LOOK))}"
+
+
+@pytest.fixture
+def streams_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Streams without an end of their own end after what they can say at once, as when the server stops."""
+    stopped = threading.Event()
+    stopped.set()
+    monkeypatch.setattr(conversation_events, "stopping", stopped)

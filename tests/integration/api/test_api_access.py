@@ -53,6 +53,7 @@ PROBES: Mapping[tuple[str, str], Probe] = {
     ("GET", IN_CONVERSATION): Probe(200, one_agent=True),
     ("PATCH", IN_CONVERSATION): Probe(200, one_agent=True, body={"title": "Soup"}),
     ("DELETE", IN_CONVERSATION): Probe(204, one_agent=True),
+    ("GET", f"{IN_CONVERSATION}/events"): Probe(200, one_agent=True),
     ("GET", f"{IN_CONVERSATION}/messages"): Probe(200, one_agent=True),
     ("POST", f"{IN_CONVERSATION}/messages"): Probe(201, one_agent=True, body={"content": "Hello"}),
     ("GET", f"{IN_CONVERSATION}/messages/<message_id>"): Probe(200, one_agent=True),
@@ -86,6 +87,11 @@ PROBES: Mapping[tuple[str, str], Probe] = {
     ("DELETE", "/users/me/state/<key>"): Probe(204),
 }
 EVERY_ROUTE = [pytest.param(Route(*each), id=f"{each[0]} {each[1]}") for each in PROBES]
+
+
+@pytest.fixture(autouse=True)
+def _streams_end(streams_end: None) -> None:
+    """Probes read answers to their end."""
 
 
 def test_every_route_has_its_probe(app: OpenAPI) -> None:

@@ -106,6 +106,18 @@ def streamed(who: Caller, path: str) -> Ask:
     return read
 
 
+def first_event(people: People) -> Ask:
+    """Return a function that reads a stream without an end up to its first event."""
+    path = people.talk()
+
+    def ask() -> None:
+        answer = people.ann.client.open(f"/api/v1{path}/events")
+        assert b"conversation.followed" in next(iter(answer.response))
+        answer.close()
+
+    return ask
+
+
 def with_conversation(people: People) -> Ask:
     # The owner has an agent too, which is on the page of agents.
     people.talk()
@@ -132,6 +144,7 @@ SCENARIOS: Mapping[tuple[str, str], Callable[[People], Ask]] = {
     ("/conversations", "all statuses"): lambda p: asks(p.ann, "/conversations"),
     ("/conversations", "one status"): lambda p: asks(p.ann, "/conversations", status="active"),
     ("/conversations/{conversation_id}", "with its newest messages"): lambda p: asks(p.ann, p.talk()),
+    ("/conversations/{conversation_id}/events", "until its first event"): first_event,
     ("/conversations/{conversation_id}", "without messages"): lambda p: asks(p.ann, p.talk(), messages=0),
     ("/conversations/{conversation_id}/messages", "the newest page, newest first"): lambda p: asks(
         p.ann, p.talk() + "/messages", order="desc", limit=2

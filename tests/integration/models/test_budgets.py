@@ -44,6 +44,7 @@ from models.access_patterns.identities import (
 )
 from models.access_patterns.large_texts import named_objects
 from models.access_patterns.messages import Draft, append_messages, delete_message, get_message, list_messages
+from models.access_patterns.news import glance, read_news, silent_turns
 from models.access_patterns.rates import count_request
 from models.access_patterns.reasoning import read_reasoning
 from models.access_patterns.removal.erase import erase
@@ -166,6 +167,14 @@ def limited_completion(ids: Ids) -> Run:
     return lambda: begin_completion(ids.user_id, quota)
 
 
+def with_a_silent_turn(ids: Ids) -> Run:
+    """A turn that failed without leaving a message."""
+    conversation_id = create_conversation(ids.user_id, ids.agent_id).conversation_id
+    lease = begin_turn(ids.user_id, conversation_id, lambda _: [], window=20, lease=LEASE, announced=True).lease
+    end_turn(lease, "failed", [], {})
+    return lambda: silent_turns(lease.conversation, None, range(1, 100))
+
+
 def messages_of_a_turn(ids: Ids) -> Run:
     turn = get_turn(ids.user_id, ids.turn_id)
     return lambda: turn_messages(turn)
@@ -257,6 +266,9 @@ PLAIN: dict[str, Callable[[Ids], Run]] = {
     "AP-62": now(lambda ids: delete_state(ids.owner, "session", "key")),
     "AP-63": now(lambda ids: list_states(ids.owner, 10)),
     "AP-64": now(lambda ids: find_repeated(ids.user_id, "none")),
+    "AP-65": now(lambda ids: glance(ids.user_id, ids.conversation_id)),
+    "AP-66": now(lambda ids: read_news(ids.user_id, ids.conversation_id, None)),
+    "AP-67": with_a_silent_turn,
     "AP-70": now(
         lambda ids: erasure.delete_conversation(ids.user_id, ids.conversation_id, asked_by=ids.user_id, hold=hold())
     ),

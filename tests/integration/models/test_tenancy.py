@@ -24,6 +24,7 @@ from models.access_patterns.erasure import get_erasure
 from models.access_patterns.forks import find_fork
 from models.access_patterns.identities import create_identity, find_identity_and_agent
 from models.access_patterns.messages import Draft, append_messages, delete_message, get_message, list_messages
+from models.access_patterns.news import glance, read_news
 from models.access_patterns.sharing import get_shared_agent, publish_agent, share_agent, unshare_agent
 from models.access_patterns.states import delete_state, get_state, list_states, put_state
 from models.access_patterns.turn_beginnings import begin_turn
@@ -104,6 +105,8 @@ CALLS: dict[str, list[Call]] = {
         lambda ids: begin_turn(ids.user_id, ids.conversation_id, lambda _: [], window=20, lease=LEASE),
     ],
     "AP-53": [lambda ids: get_turn(ids.user_id, ids.turn_id)],
+    "AP-65": [lambda ids: glance(ids.user_id, ids.conversation_id)],
+    "AP-66": [lambda ids: read_news(ids.user_id, ids.conversation_id, None)],
     "AP-60": [lambda ids: get_state(ids.owner, "session", "key")],
     "AP-61": [
         lambda ids: put_state(ids.owner, "session", "key", 2),

@@ -52,11 +52,12 @@ def turn_stream(events: Iterator[TurnEvent | None], *, reasoning: bool) -> Respo
 
 
 def _shown(event: TurnEvent, *, reasoning: bool) -> ServerSentEvent:
-    name, data = _named(event, reasoning=reasoning)
+    name, data = named(event, reasoning=reasoning)
     return ServerSentEvent(name, {"sequence": event.id.number, **data}, id=str(event.id))
 
 
-def _named(event: TurnEvent, *, reasoning: bool) -> tuple[str, dict[str, Any]]:
+def named(event: TurnEvent, *, reasoning: bool) -> tuple[str, dict[str, Any]]:
+    """Return the name and the data of a turn's event."""
     match event:
         case TurnStarted():
             return "turn.started", {
