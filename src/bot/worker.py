@@ -5,13 +5,16 @@ answer. gunicorn drains 64 KB. Here an answer sent before the end of the body ha
 drains the connection, up to 64 MiB and for half a minute at most, and closes it. It never parses any of that body as
 another request.
 
-Conversely, no client can hold a thread by sending its headers or its body slowly. And a client that asks first
+Conversely, no client can hold a thread by sending its headers or its body slowly, or by not reading its answer: if none
+of it could be sent for a minute, the connection is closed. And a client that asks first
 (`Expect: 100-continue`) gets its 100 only when the application reads the body, so a refused request sends no body.
 gunicorn would send a 100 to everybody.
 """
 
 import contextlib
+import errno
 import socket
+import struct
 import time
 from typing import Any
 
@@ -31,6 +34,8 @@ _REST_SECONDS = 30.0
 # How many seconds of silence are allowed within a body, and within the rest that is discarded.
 _BODY_SILENCE = 30.0
 _REST_SILENCE = 5.0
+# How many seconds a client may take to read anything of what waits to be sent.
+_SEND_SILENCE = 60.0
 # How many seconds a client that has sent everything may take to close its side.
 _CLOSE_SILENCE = 2.0
 # How many bytes of the rest are read and discarded, so that the client gets to read its answer.
@@ -136,6 +141,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             if not conn.wait_for_data(DEFAULT_WORKER_DATA_TIMEOUT):
                 return _DEFER
             conn.init()
+            _limit_sends(conn.sock, _SEND_SILENCE)
             conn.parser.unreader = _Unreader(conn.sock)
             conn.parser.mesg_class = _Request
         conn.parser.unreader.allow(_HEAD_SECONDS, _HEAD_SECONDS)
@@ -152,7 +158,11 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     def handle_request(self, req: Any, conn: Any) -> Any:
         """Let the application answer a request; return whether the connection can be kept."""
-        kept = super().handle_request(req, conn)
+        try:
+            kept = super().handle_request(req, conn)
+        except BlockingIOError as error:
+            # gunicorn logs other errors than this as its own.
+            raise BrokenPipeError(errno.EPIPE, "the client does not read its answer") from error
         req.body.discard_rest()
         return kept
 
@@ -163,6 +173,12 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         else:
             self.nr_conns -= 1
             conn.close()
+
+
+def _limit_sends(sock: socket.socket, seconds: float) -> None:
+    """Let a send fail if not a byte could be sent for so long; Python's own timeout would be for all bytes together."""
+    whole, rest = divmod(seconds, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", int(whole), int(rest * 1_000_000)))
 
 
 def _lingering_close(sock: socket.socket, silence: float) -> None:
