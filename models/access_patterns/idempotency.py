@@ -6,11 +6,13 @@ response as the first one.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from models.access_patterns.declare import Budget, Request, access_pattern
 from models.idempotency import KEPT, IdempotencyRecord
 from models.table import clock
+from models.table.changes import set_or_remove
 from models.table.item import expiry
 from models.table.reading import get
 from models.table.tenancy import UserId
@@ -66,15 +68,40 @@ class Once:
         Raises:
             ItemTooLarge: the response does not fit in a record.
         """
+        self._create(transaction, effect_id, self.seal(made) if self.seal else None, KEPT)
+
+    def announce(self, transaction: Transaction, effect_id: str, kept: timedelta) -> None:
+        """Make a transaction fail if another request with this key runs or has taken effect; the answer follows.
+
+        The record is kept for `kept`, until `conclude` or `withdraw`. Cost: 2 WCU.
+        """
+        self._create(transaction, effect_id, None, kept)
+
+    def conclude(self, transaction: Transaction, part: str, effect_id: str, answer: str) -> None:
+        """Store the answer with the announced record. Cost: 2 WCU for each KB."""
+        actions = [
+            IdempotencyRecord.answer.set(answer),
+            set_or_remove(IdempotencyRecord.expires_at, expiry(clock.now() + KEPT)),
+        ]
+        transaction.update(part, self._record(), actions, IdempotencyRecord.effect_id == effect_id)
+
+    def withdraw(self, transaction: Transaction, part: str, effect_id: str) -> None:
+        """Remove the announced record, so that the key is free again. Cost: 2 WCU."""
+        transaction.delete(part, self._record(), IdempotencyRecord.effect_id == effect_id)
+
+    def _record(self) -> IdempotencyRecord:
+        return IdempotencyRecord.from_key(user_id=self.user_id, fingerprint=self.fingerprint)
+
+    def _create(self, transaction: Transaction, effect_id: str, answer: str | None, kept: timedelta) -> None:
         moment = clock.now()
         record = IdempotencyRecord(
             user_id=self.user_id,
             fingerprint=self.fingerprint,
             body_hash=self.body_hash,
             effect_id=effect_id,
-            answer=self.seal(made) if self.seal else None,
+            answer=answer,
             created_at=moment,
-            expires_at=expiry(moment + KEPT),
+            expires_at=expiry(moment + kept),
         )
         transaction.create(ONCE, record)
         transaction.on_commit(self._note)

@@ -121,9 +121,24 @@ def begin_turn_once(world: World) -> Act:
     )
 
 
-@scenario("AP-85")
-def end_a_completion_once(world: World) -> Act:
+@scenario("AP-84")
+def begin_completion_once(world: World) -> Act:
     """With an idempotency key."""
     user_id = acting_for(world.new_user().user_id)
-    begun = completions.new_completion(user_id)
-    return lambda: completions.end_completion(begun, "agt_1", "gpt-6-luna", (900, 300), once=_once(user_id))
+    return lambda: completions.begin_completion(user_id, None, _once(user_id))
+
+
+@scenario("AP-85")
+def end_completion_once(world: World) -> Act:
+    """With an idempotency key."""
+    user_id = acting_for(world.new_user().user_id)
+    begun = completions.begin_completion(user_id, None, _once(user_id))
+    return lambda: completions.end_completion(begun, "agt_1", "gpt-6-luna", (900, 300), _ANSWER)
+
+
+@scenario("AP-85")
+def fail_completion_once(world: World) -> Act:
+    """With an idempotency key, and no answer."""
+    user_id = acting_for(world.new_user().user_id)
+    begun = completions.begin_completion(user_id, None, _once(user_id))
+    return lambda: completions.end_completion(begun, "agt_1", "gpt-6-luna", None)

@@ -1,5 +1,6 @@
 """`/v1/chat/completions`: an agent's model writes the next message of a conversation that the client keeps."""
 
+import time
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from itertools import chain
@@ -7,6 +8,7 @@ from typing import Any
 
 from flask import Response
 
+from bot.errors import IdempotencyInProgress
 from bot.http.context import services
 from bot.http.disconnects import client_gone
 from bot.http.idempotency import once, repeatable, stored_answer
@@ -21,13 +23,16 @@ from bot.openai_api.envelope import envelope
 from bot.openai_api.shapes.chat import ChatCompletionCreate
 from bot.openai_api.shapes.completions import ChatCompletionView, Chunks, show_completion
 from bot.turns.completions import Event, RunningCompletion
+from models.access_patterns.idempotency import find_repeated
 from models.idempotency import IdempotencyRecord
-from models.table.errors import DoneBefore
 
 api = part("chat", "Answers of agents to conversations that the client keeps; nothing is stored.")
 
 # nginx's status for this; nobody receives it.
 _CLIENT_GONE = 499
+# How many seconds a repeated request waits for the first one, and how often it looks.
+_REPLAY_WAIT_SECONDS = 30.0
+_PAUSE = 0.5
 _ANSWER: dict[str, Any] = {
     "description": "The answer; with `stream: true` server-sent events, each with a chunk as `data`, and `[DONE]` at "
     "the end. An error after the first chunk is an event, too, and then nothing follows. Comments are keep-alives.",
@@ -46,11 +51,27 @@ _ANSWER: dict[str, Any] = {
 
 
 def _replay(record: IdempotencyRecord, body: ChatCompletionCreate) -> Any:
-    answer, status = stored_answer(record)
+    answer, status = stored_answer(_answered(record))
     if not body.stream:
         return answer, status
     chunks = Chunks(answer, include_usage=body.include_usage)
     return event_stream(chain((ServerSentEvent(None, chunk) for chunk in chunks.of(answer)), [Done()]))
+
+
+def _answered(record: IdempotencyRecord) -> IdempotencyRecord:
+    """Return the record of the first request when it has the answer.
+
+    Raises:
+        IdempotencyInProgress: it has none yet; or the first request has failed, and the key is free.
+    """
+    deadline, gone = time.monotonic() + _REPLAY_WAIT_SECONDS, client_gone()
+    found: IdempotencyRecord | None = record
+    while found is not None and found.answer is None and time.monotonic() < deadline and not gone():
+        time.sleep(_PAUSE)
+        found = find_repeated(record.user_id, record.fingerprint)
+    if found is None or found.answer is None:
+        raise IdempotencyInProgress("The first request with this key has no answer yet; retry it.", retry_after=1)
+    return found
 
 
 @api.post(
@@ -69,10 +90,10 @@ def create(body: ChatCompletionCreate) -> Any:
     provider = completions.provider(agent, user_id)
     body.check(agent, provider, owned=agent.user_id == user_id)
     if not body.stream:
-        return _whole(completions.begin(user_id, agent, provider, body.inquiry()), body)
+        return _whole(completions.begin(user_id, agent, provider, body.inquiry(), once()), body)
     streams.reserve()
     try:
-        running = completions.begin(user_id, agent, provider, body.inquiry())
+        running = completions.begin(user_id, agent, provider, body.inquiry(), once())
     except BaseException:
         streams.release()
         raise
@@ -85,18 +106,18 @@ def _head(running: RunningCompletion, body: ChatCompletionCreate) -> dict[str, A
 
 def _whole(running: RunningCompletion, body: ChatCompletionCreate) -> Any:
     head = _head(running, body)
+    once(lambda made: (show_completion(head, made), 200))
     try:
-        completion = running.answer(client_gone(), once(lambda made: (show_completion(head, made), 200)))
+        completion = running.answer(client_gone())
     except Interrupted:
         return Response(status=_CLIENT_GONE)
-    if running.repeated:
-        raise DoneBefore("Another request with the same idempotency key was first.")
     return show_completion(head, completion), 200
 
 
 def _streamed(running: RunningCompletion, body: ChatCompletionCreate) -> Any:
     head = _head(running, body)
-    live = running.stream(services().streams, client_gone(), once(lambda made: (show_completion(head, made), 200)))
+    once(lambda made: (show_completion(head, made), 200))
+    live = running.stream(services().streams, client_gone())
     try:
         # An error before the first delta has a status of its own. After 15 seconds this is a keep-alive.
         first = next(live)

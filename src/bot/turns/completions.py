@@ -26,7 +26,7 @@ from models.access_patterns.completions import BegunCompletion, begin_completion
 from models.access_patterns.idempotency import Once
 from models.agent import Agent
 from models.allowance import Quota
-from models.table.errors import DoneBefore, ItemTooLarge
+from models.table.errors import ItemTooLarge
 from models.table.tenancy import UserId
 from models.turn import ID_PREFIX
 
@@ -81,13 +81,17 @@ class CompletionService:
         """Return the provider for an agent, as for a turn: see `ModelRequests.provider`."""
         return self._model_requests.provider(agent, user_id)
 
-    def begin(self, user_id: UserId, agent: Agent, provider: Provider, inquiry: Inquiry) -> "RunningCompletion":
+    def begin(
+        self, user_id: UserId, agent: Agent, provider: Provider, inquiry: Inquiry, once: Once | None = None
+    ) -> "RunningCompletion":
         """Claim what the completion may use, if turns are limited; the model is asked by `RunningCompletion`.
 
-        Cost: nothing without limits; with them AP-80 and AP-84, and at a limit AP-82 and AP-54.
+        Cost: nothing without limits; with them AP-80 and AP-84, and at a limit AP-82 and AP-54; with an idempotency key
+        AP-84.
 
         Raises:
             LimitReached: the user's allowance does not permit it.
+            DoneBefore: another request with the same idempotency key, `once`, runs or has been answered.
         """
         request = model_request(agent, provider, inquiry)
 
@@ -95,7 +99,9 @@ class CompletionService:
             return size_of(request.messages, request.tools, request.model) + (request.max_tokens or ANSWER_TOKENS)
 
         def begin(quota: Quota | None) -> BegunCompletion:
-            return new_completion(user_id) if quota is None else begin_completion(user_id, quota)
+            if quota is None and once is None:
+                return new_completion(user_id)
+            return begin_completion(user_id, quota, once)
 
         begun = self._quotas.begun(user_id, estimate, begin)
         if begun.claim is not None and begun.claim.tokens and not request.max_tokens:
@@ -113,8 +119,6 @@ class RunningCompletion:
         self._provider = provider
         self._request = request
         self._said: list[str] = []
-        self.repeated = False
-        """Whether another request with the same idempotency key ended first."""
 
     @property
     def id(self) -> str:
@@ -126,19 +130,17 @@ class RunningCompletion:
         """When it began."""
         return self._begun.started_at
 
-    def answer(self, gone: Callable[[], bool], once: Once | None = None) -> Completion:
+    def answer(self, gone: Callable[[], bool]) -> Completion:
         """Return the whole answer.
 
         Raises:
             Interrupted: the client disconnected.
             BotError: the provider failed.
         """
-        (completion,) = (event for event in self._counted(self._asked(gone), once) if isinstance(event, Completion))
+        (completion,) = (event for event in self._counted(self._asked(gone)) if isinstance(event, Completion))
         return completion
 
-    def stream(
-        self, streams: TurnStreams, gone: Callable[[], bool], once: Once | None = None
-    ) -> Generator[Event | None, None, None]:
+    def stream(self, streams: TurnStreams, gone: Callable[[], bool]) -> Generator[Event | None, None, None]:
         """Yield the answer as it comes, on a thread that `streams` has reserved; None after 15 seconds without a delta.
 
         The model is stopped when the generator is closed.
@@ -151,10 +153,10 @@ class RunningCompletion:
         try:
             followed = streams.follow(_caught(self._asked(lambda: closed.is_set() or gone())))
         except BotError:
-            self._end((0, 0), None, None)
+            self._end(None)
             raise
         try:
-            yield from self._counted(_raised(followed), once)
+            yield from self._counted(_raised(followed))
         finally:
             closed.set()
 
@@ -167,7 +169,7 @@ class RunningCompletion:
                 error.detail = error.detail.removesuffix(LATER_TURNS)
                 raise
 
-    def _counted(self, events: Iterable[Event | None], once: Once | None) -> Iterator[Event | None]:
+    def _counted(self, events: Iterable[Event | None]) -> Iterator[Event | None]:
         """Yield the events; the tokens are counted before the last one, or when they end without it."""
         ended = False
         try:
@@ -176,7 +178,7 @@ class RunningCompletion:
                     made = event if event.usage is not None else replace(event, usage=self._usage(event))
                     assert made.usage is not None
                     ended = True
-                    self._end((made.usage.input_tokens, made.usage.output_tokens), once, made)
+                    self._end(made.usage, made)
                     yield made
                     return
                 if event is not None:
@@ -186,8 +188,7 @@ class RunningCompletion:
         finally:
             if not ended:
                 # What was received has been paid for, although the provider has not reported the usage.
-                usage = self._usage(None) if self._said else Usage(0, 0)
-                self._end((usage.input_tokens, usage.output_tokens), None, None)
+                self._end(self._usage(None) if self._said else None)
 
     def _usage(self, completion: Completion | None) -> Usage:
         model = self._request.model
@@ -197,21 +198,21 @@ class RunningCompletion:
             sum(count_tokens(text, model) for text in ("".join(self._said), *calls)),
         )
 
-    def _end(self, tokens: tuple[int, int], once: Once | None, made: Completion | None) -> None:
+    def _end(self, usage: Usage | None, made: Completion | None = None) -> None:
         """Count the tokens. The client has the answer, or gets it, even if they cannot be counted."""
-        if not any(tokens) and self._begun.claim is None and once is None:
+        begun, once = self._begun, self._begun.once
+        if usage is None and begun.claim is None and once is None:
             return
+        tokens = None if usage is None else (usage.input_tokens, usage.output_tokens)
+        sealed = once.seal(made) if once is not None and once.seal is not None and made is not None else None
         try:
             try:
-                end_completion(self._begun, self._agent_id, self._request.model, tokens, once=once, made=made)
-            except (DoneBefore, ItemTooLarge) as error:
-                # The model has answered this one, too; or its answer is too large to be kept for a replay.
-                if once is None:
-                    raise
-                self.repeated = isinstance(error, DoneBefore)
-                end_completion(self._begun, self._agent_id, self._request.model, tokens)
+                end_completion(begun, self._agent_id, self._request.model, tokens, sealed)
+            except ItemTooLarge:
+                # A repeated request has to ask the model again.
+                end_completion(begun, self._agent_id, self._request.model, tokens)
         except Exception:
-            log.exception("the tokens of completion %s were not counted: %s", self._begun.turn_id, tokens)
+            log.exception("the tokens of completion %s were not counted: %s", begun.turn_id, tokens)
 
 
 @dataclass(frozen=True, slots=True)

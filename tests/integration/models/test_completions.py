@@ -15,7 +15,7 @@ from models.access_patterns.completions import (
 from models.access_patterns.idempotency import Once, find_repeated
 from models.access_patterns.usage import usage
 from models.allowance import Limits, Quota
-from models.table.errors import DoneBefore, ItemNotFound, LimitReached
+from models.table.errors import DoneBefore, ItemNotFound, ItemTooLarge, LimitReached
 from models.table.tenancy import UserId, acting_for
 from models.turn import TurnCount
 from tests.erasing import delete_user
@@ -38,8 +38,8 @@ def begin(user_id: UserId, tokens: int = 100, limits: Limits = ALL) -> BegunComp
     return begin_completion(user_id, Quota(get_allowance(user_id), limits, lambda *_: tokens))
 
 
-def end(begun: BegunCompletion, tokens: tuple[int, int] = (30, 7), once: Once | None = None) -> None:
-    end_completion(begun, "agt_1", "gpt-test", tokens, once=once, made="an answer")
+def end(begun: BegunCompletion, tokens: tuple[int, int] | None = (30, 7), answer: str | None = None) -> None:
+    end_completion(begun, "agt_1", "gpt-test", tokens, answer)
 
 
 def claimed(user_id: UserId) -> tuple[list[int], int]:
@@ -89,13 +89,54 @@ def test_a_completion_of_a_deleted_user_leaves_nothing(user_id: UserId) -> None:
     assert [key for key in whole_table() if key[0] == f"USER#{user_id}#TURNS"] == []
 
 
-def test_an_idempotency_key_stores_the_answer_of_the_first_to_end(user_id: UserId) -> None:
-    keys = [Once(user_id, "f" * 64, "b" * 64, str) for _ in range(2)]
-    first, second = new_completion(user_id), new_completion(user_id)
-    end(first, once=keys[0])
+def once(user_id: UserId) -> Once:
+    return Once(user_id, "f" * 64, "b" * 64)
+
+
+def test_an_idempotency_key_is_held_from_the_start_and_gets_the_answer(user_id: UserId) -> None:
+    begun = begin_completion(user_id, None, once(user_id))
     with pytest.raises(DoneBefore):
-        end(second, once=keys[1])
+        begin_completion(user_id, None, once(user_id))
     found = find_repeated(user_id, "f" * 64)
     assert found is not None
-    assert (found.effect_id, found.answer) == (first.turn_id, "an answer")
-    assert stored(TurnCount.from_key(user_id=user_id, turn_id=second.turn_id)) == {}
+    assert (found.effect_id, found.answer) == (begun.turn_id, None)
+    end(begun, answer="an answer")
+    found = find_repeated(user_id, "f" * 64)
+    assert found is not None
+    assert (found.effect_id, found.answer) == (begun.turn_id, "an answer")
+
+
+def test_a_deleted_users_key_is_not_held(user_id: UserId) -> None:
+    delete_user(user_id)
+    with pytest.raises(ItemNotFound):
+        begin_completion(user_id, None, once(user_id))
+    assert [key for key in whole_table() if key[0] == f"USER#{user_id}#IDEMPOTENCY"] == []
+
+
+def test_a_completion_without_an_answer_leaves_its_key_free(user_id: UserId) -> None:
+    end(begin_completion(user_id, None, once(user_id)), tokens=None)
+    assert find_repeated(user_id, "f" * 64) is None
+    assert [key for key in whole_table() if key[0] == f"USER#{user_id}#TURNS"] == []
+    end(begin_completion(user_id, None, once(user_id)))
+
+
+def test_a_dead_worker_holds_a_key_no_longer_than_its_slot(user_id: UserId, fake_clock: FakeClock) -> None:
+    late = begin_completion(user_id, None, once(user_id))
+    fake_clock.advance(seconds=SLOT_KEPT.total_seconds() + 1)
+    begun = begin_completion(user_id, None, once(user_id))
+    end(late, answer="too late")
+    end(begun, answer="an answer")
+    found = find_repeated(user_id, "f" * 64)
+    assert found is not None
+    assert (found.effect_id, found.answer) == (begun.turn_id, "an answer")
+    for each in (late, begun):
+        assert stored(TurnCount.from_key(user_id=user_id, turn_id=each.turn_id))
+
+
+def test_an_answer_that_is_too_large_is_refused_and_changes_nothing(user_id: UserId) -> None:
+    begun = begin_completion(user_id, None, once(user_id))
+    with pytest.raises(ItemTooLarge):
+        end(begun, answer="x" * 500_000)
+    assert stored(TurnCount.from_key(user_id=user_id, turn_id=begun.turn_id)) == {}
+    end(begun)
+    assert find_repeated(user_id, "f" * 64) is None

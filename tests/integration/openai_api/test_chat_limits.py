@@ -1,5 +1,7 @@
 """Chat completions count in their user's limits, and a repeated request counts once."""
 
+import time
+
 import pytest
 from flask_openapi import OpenAPI
 
@@ -11,6 +13,7 @@ from tests.integration.api.caller import Caller
 from tests.integration.api.scripted import Scripted, calls, says
 from tests.integration.openai_api.chatting import HELLO, LOOK, complete, stream, usage
 from tests.integration.openai_api.conftest import refused, v1
+from tests.together import at_once
 
 
 class TestLimits:
@@ -84,19 +87,47 @@ class TestIdempotency:
         answers = [v1(ann, "POST", "/chat/completions", body, headers=headers).status_code for _ in range(2)]
         assert answers == [504, 200]
 
-    def test_of_two_at_once_both_get_the_answer_of_the_first_to_end(
-        self, ann: Caller, model: Scripted, agent: str
+    @pytest.mark.parametrize("streamed", [False, True])
+    def test_of_two_at_once_the_model_answers_one_and_both_get_the_answer(
+        self, ann: Caller, model: Scripted, agent: str, streamed: bool
     ) -> None:
+        body = {"model": agent, "messages": HELLO, "stream": streamed}
+        headers = {"Idempotency-Key": "once"}
+
+        def ask() -> str:
+            return v1(ann, "POST", "/chat/completions", body, headers=headers).text
+
+        model.script = [[lambda: time.sleep(1), *says("Hi!")]]
+        first, second = at_once([ask, ask])
+        assert isinstance(first, str)
+        assert first == second
+        assert "Hi!" in first
+        assert len(model.asked) == 1
+        assert usage(ann) == (1, 7, 3)
+
+    def test_a_request_that_runs_for_long_is_in_progress(
+        self, ann: Caller, model: Scripted, agent: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("bot.openai_api.chat._REPLAY_WAIT_SECONDS", 0.1)
         headers = {"Idempotency-Key": "once"}
         seen = []
 
         def another() -> None:
             body = {"model": agent, "messages": HELLO}
-            seen.append(v1(ann, "POST", "/chat/completions", body, headers=headers).get_json())
+            seen.append(v1(ann, "POST", "/chat/completions", body, headers=headers))
 
-        model.script = [[another, *says("Second")], says("First")]
+        model.script = [[another, *says("Hi!")]]
+        v1(ann, "POST", "/chat/completions", {"model": agent, "messages": HELLO}, headers=headers)
+        assert refused(409, "idempotency_in_progress", seen[0])["type"] == "invalid_request_error"
+        assert seen[0].headers["Retry-After"] == "1"
+
+    def test_a_key_works_with_limits_too(
+        self, ann: Caller, app: OpenAPI, model: Scripted, agent: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(app.extensions["bot"].completions._quotas, "limits", Limits(tokens_per_day=1000))
+        model.script = [says("Hi!")]
+        headers = {"Idempotency-Key": "once"}
         body = {"model": agent, "messages": HELLO}
-        answer = v1(ann, "POST", "/chat/completions", body, headers=headers)
-        assert answer.get_json() == seen[0]
-        # The model has answered twice.
-        assert usage(ann) == (2, 14, 6)
+        answers = [v1(ann, "POST", "/chat/completions", body, headers=headers).get_json() for _ in range(2)]
+        assert answers[0] == answers[1]
+        assert set(get_allowance(ann.user.user_id).tokens.values()) == {10}
