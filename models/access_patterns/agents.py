@@ -93,6 +93,8 @@ def create_agent(
         "GET /v1/models with a key of one agent",
         "GET /v1/models/{model}",
         "POST /v1/chat/completions",
+        "POST /v1/responses",
+        "POST /v1/responses/input_tokens",
         "PATCH /api/v1/agents/{agent_id} with nothing to change",
         "GET /api/v1/agents/{agent_id}/conversations",
         "POST /api/v1/agents/{agent_id}/shares",
@@ -134,6 +136,8 @@ def get_agent(user_id: UserId, agent_id: str, *, consistent: bool = True) -> Age
         "GET /v1/models",
         "GET /v1/models/{model} with a slug",
         "POST /v1/chat/completions with a slug",
+        "POST /v1/responses with a slug",
+        "POST /v1/responses/input_tokens with a slug",
     ),
 )
 def list_agents(user_id: UserId, limit: int, after: str | None = None) -> Page[Agent]:

@@ -39,6 +39,7 @@ _CREATING = Request(
         "POST /api/v1/conversations/{conversation_id}/messages with a limit",
         "POST /api/v1/conversations/{conversation_id}/turns with a limit",
         "POST /v1/chat/completions with a limit",
+        "POST /v1/responses with a limit",
         "POST /api/v1/conversations/{conversation_id}/branches with a limit",
     ),
 )
@@ -117,6 +118,7 @@ def change_limits(user_id: UserId, changes: Mapping[str, Any]) -> Allowance:
         "POST /api/v1/conversations/{conversation_id}/messages with a limit that is reached",
         "POST /api/v1/conversations/{conversation_id}/turns with a limit that is reached",
         "POST /v1/chat/completions with a limit that is reached",
+        "POST /v1/responses with a limit that is reached",
         "POST /api/v1/conversations/{conversation_id}/branches with a limit that is reached",
     ),
 )

@@ -74,7 +74,10 @@ def new_completion(user_id: UserId) -> BegunCompletion:
         2,
         "an allowance of up to 1 KB; one more GetItem if others claim at the same time; 4 WCU for an idempotency key",
     ),
-    routes=("POST /v1/chat/completions with a limit, or with an Idempotency-Key",),
+    routes=(
+        "POST /v1/chat/completions with a limit, or with an Idempotency-Key",
+        "POST /v1/responses with a limit, or with an Idempotency-Key",
+    ),
 )
 def begin_completion(user_id: UserId, quota: Quota | None, once: Once | None = None) -> BegunCompletion:
     """Claim the most that a completion may use of its user's allowance, and its request's idempotency key.
@@ -130,7 +133,7 @@ def begin_completion(user_id: UserId, quota: Quota | None, once: Once | None = N
         ),
     ),
     budget=Budget(1, 0, 4, "a profile of up to 1 KB; 2 WCU more with limits, 2 to 4 with an idempotency key"),
-    routes=("POST /v1/chat/completions",),
+    routes=("POST /v1/chat/completions", "POST /v1/responses"),
 )
 def end_completion(
     begun: BegunCompletion, agent_id: str, model: str, tokens: tuple[int, int] | None, answer: str | None = None

@@ -34,6 +34,7 @@ from models.table.writing import ONCE, Transaction
         "POST /api/v1/conversations/{conversation_id}/messages with an Idempotency-Key",
         "POST /api/v1/conversations/{conversation_id}/turns with an Idempotency-Key",
         "POST /v1/chat/completions with an Idempotency-Key",
+        "POST /v1/responses with an Idempotency-Key",
         "POST /api/v1/conversations/{conversation_id}/branches with an Idempotency-Key",
     ),
 )

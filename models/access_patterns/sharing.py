@@ -204,6 +204,8 @@ def publish_agent(user_id: UserId, agent_id: str, *, published: bool) -> Agent:
         "GET /api/v1/shared-agents/{agent_id}",
         "GET /v1/models/{model} with the id of another user's agent",
         "POST /v1/chat/completions with the id of another user's agent",
+        "POST /v1/responses with the id of another user's agent",
+        "POST /v1/responses/input_tokens with the id of another user's agent",
         "GET /api/v1/agents/{agent_id}/conversations with another user's agent",
         "POST /api/v1/conversations with another user's agent",
         "POST /api/v1/conversations/{conversation_id}/messages with another user's agent",
@@ -268,6 +270,8 @@ def get_shared_agent(user_id: UserId, agent_id: str, owner_id: str | None = None
         "GET /v1/models",
         "GET /v1/models/{model} with the slug of another user's agent",
         "POST /v1/chat/completions with the slug of another user's agent",
+        "POST /v1/responses with the slug of another user's agent",
+        "POST /v1/responses/input_tokens with the slug of another user's agent",
     ),
 )
 def list_shared_agents(user_id: UserId, limit: int, after: str | None = None) -> Page[Agent]:

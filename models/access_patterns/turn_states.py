@@ -25,6 +25,7 @@ _BEGIN = (
     "POST /api/v1/conversations/{conversation_id}/messages with an orphaned turn",
     "POST /api/v1/conversations/{conversation_id}/turns with an orphaned turn",
     "POST /v1/chat/completions with a limit that is reached, and an orphaned turn",
+    "POST /v1/responses with a limit that is reached, and an orphaned turn",
 )
 _READ = "GET /api/v1/turns/{turn_id}"
 _AGAIN = (

@@ -119,6 +119,8 @@ def create_user(
         "POST /api/v1/conversations/{conversation_id}/messages with an agent on its owner's credentials",
         "POST /api/v1/conversations/{conversation_id}/turns with an agent on its owner's credentials",
         "POST /v1/chat/completions with an agent on its owner's credentials",
+        "POST /v1/responses with an agent on its owner's credentials",
+        "POST /v1/responses/input_tokens with an agent on its owner's credentials",
         "POST /api/v1/conversations/{conversation_id}/branches with an agent on its owner's credentials",
         "GET /api/v1/users/{user_id}/export",
         *(f"{route} with an administrator's key" for route in _ADMINISTRATORS),

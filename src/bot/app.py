@@ -45,6 +45,7 @@ from bot.llm.providers import Providers
 from bot.openai_api import chat as v1_chat
 from bot.openai_api import envelope
 from bot.openai_api import models as v1_models
+from bot.openai_api import responses as v1_responses
 from bot.settings import Settings
 from bot.turns.completions import CompletionService
 from bot.turns.event_log import BatchSize
@@ -108,6 +109,7 @@ def create_app(settings: Settings | None = None) -> Application:
         exports,
         v1_models,
         v1_chat,
+        v1_responses,
     ):
         app.register_api(resource.api)
     return app

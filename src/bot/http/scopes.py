@@ -46,6 +46,8 @@ FOR_ONE_AGENT = frozenset(
         "v1-models.list_all",
         "v1-models.read",
         "v1-chat.create",
+        "v1-responses.create",
+        "v1-responses.count",
     }
 )
 

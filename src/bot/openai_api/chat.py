@@ -1,6 +1,5 @@
 """`/v1/chat/completions`: an agent's model writes the next message of a conversation that the client keeps."""
 
-import time
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from itertools import chain
@@ -8,7 +7,6 @@ from typing import Any
 
 from flask import Response
 
-from bot.errors import IdempotencyInProgress
 from bot.http.context import services
 from bot.http.disconnects import client_gone
 from bot.http.idempotency import once, repeatable, stored_answer
@@ -20,19 +18,16 @@ from bot.llm.types import Completion
 from bot.openai_api.agents import agent_of_model
 from bot.openai_api.blueprint import answers, part
 from bot.openai_api.envelope import envelope
+from bot.openai_api.repeats import answered
 from bot.openai_api.shapes.chat import ChatCompletionCreate
 from bot.openai_api.shapes.completions import ChatCompletionView, Chunks, show_completion
 from bot.turns.completions import Event, RunningCompletion
-from models.access_patterns.idempotency import find_repeated
 from models.idempotency import IdempotencyRecord
 
 api = part("chat", "Answers of agents to conversations that the client keeps; nothing is stored.")
 
 # nginx's status for this; nobody receives it.
 _CLIENT_GONE = 499
-# How many seconds a repeated request waits for the first one, and how often it looks.
-_REPLAY_WAIT_SECONDS = 30.0
-_PAUSE = 0.5
 _ANSWER: dict[str, Any] = {
     "description": "The answer; with `stream: true` server-sent events, each with a chunk as `data`, and `[DONE]` at "
     "the end. An error after the first chunk is an event, too, and then nothing follows. Comments are keep-alives.",
@@ -51,27 +46,11 @@ _ANSWER: dict[str, Any] = {
 
 
 def _replay(record: IdempotencyRecord, body: ChatCompletionCreate) -> Any:
-    answer, status = stored_answer(_answered(record))
+    answer, status = stored_answer(answered(record))
     if not body.stream:
         return answer, status
     chunks = Chunks(answer, include_usage=body.include_usage)
     return event_stream(chain((ServerSentEvent(None, chunk) for chunk in chunks.of(answer)), [Done()]))
-
-
-def _answered(record: IdempotencyRecord) -> IdempotencyRecord:
-    """Return the record of the first request when it has the answer.
-
-    Raises:
-        IdempotencyInProgress: it has none yet; or the first request has failed, and the key is free.
-    """
-    deadline, gone = time.monotonic() + _REPLAY_WAIT_SECONDS, client_gone()
-    found: IdempotencyRecord | None = record
-    while found is not None and found.answer is None and time.monotonic() < deadline and not gone():
-        time.sleep(_PAUSE)
-        found = find_repeated(record.user_id, record.fingerprint)
-    if found is None or found.answer is None:
-        raise IdempotencyInProgress("The first request with this key has no answer yet; retry it.", retry_after=1)
-    return found
 
 
 @api.post(

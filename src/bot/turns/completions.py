@@ -126,6 +126,11 @@ class RunningCompletion:
         return self._begun.turn_id.removeprefix(f"{ID_PREFIX}_")
 
     @property
+    def request(self) -> ModelRequest:
+        """What the model is asked."""
+        return self._request
+
+    @property
     def started_at(self) -> datetime:
         """When it began."""
         return self._begun.started_at

@@ -108,7 +108,7 @@ class TestIdempotency:
     def test_a_request_that_runs_for_long_is_in_progress(
         self, ann: Caller, model: Scripted, agent: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("bot.openai_api.chat._REPLAY_WAIT_SECONDS", 0.1)
+        monkeypatch.setattr("bot.openai_api.repeats._REPLAY_WAIT_SECONDS", 0.1)
         headers = {"Idempotency-Key": "once"}
         seen = []
 

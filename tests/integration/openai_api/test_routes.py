@@ -13,6 +13,8 @@ from tests.integration.openai_api.conftest import refused, v1
 # What a request needs to get as far as its caller's things. A new route with a body fails here until it has one.
 BODIES: Mapping[tuple[str, str], Any] = {
     ("POST", "/v1/chat/completions"): {"model": "guide", "messages": HELLO},
+    ("POST", "/v1/responses"): {"model": "guide", "input": "Hello"},
+    ("POST", "/v1/responses/input_tokens"): {"model": "guide", "input": "Hello"},
 }
 
 

@@ -1,15 +1,15 @@
 """The body of a chat completion: each parameter is honoured, or declared as accepted or refused."""
 
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from bot.errors import FieldError, FieldRule, ValidationFailed
 from bot.http.types import WHOLE, Body, Json
 from bot.llm.types import Provider
+from bot.openai_api.offers import check_functions, check_limit, refuse
 from bot.openai_api.parameters import accepted, refused
 from bot.openai_api.shapes.messages import AnyMessage, FunctionName, chat_messages, images_in, reasoning_of
-from bot.turns.completions import Inquiry, functions_for
+from bot.turns.completions import Inquiry
 from models.agent import Agent
 
 _TEXT_ONLY = "the agents' models generate text only"
@@ -154,29 +154,16 @@ class ChatCompletionCreate(Body):
         """
         limits = {self.max_tokens, self.max_completion_tokens} - {None}
         if len(limits) > 1:
-            _refuse("max_tokens", "must not differ from max_completion_tokens")
+            refuse("max_tokens", "must not differ from max_completion_tokens")
         if self.stream_options is not None and not self.stream:
-            _refuse("stream_options", "is allowed only with stream: true")
-        limit, most = self._limit, agent.settings.get("max_tokens")
-        if not owned and limit is not None and most is not None and limit > most:
-            name = "max_tokens" if self.max_completion_tokens is None else "max_completion_tokens"
-            _refuse(name, f"must be at most {most}, the limit of this agent")
+            refuse("stream_options", "is allowed only with stream: true")
+        name = "max_tokens" if self.max_completion_tokens is None else "max_completion_tokens"
+        check_limit(name, self._limit, agent, owned=owned)
         for image in images_in(self.messages):
             if agent.settings.get("images") is False:
-                _refuse(image, "this agent accepts no images", "unsupported_value")
-        self._check_tools(agent, provider)
-
-    def _check_tools(self, agent: Agent, provider: Provider) -> None:
-        if self.tools and not provider.supports_tools:
-            _refuse("tools", "the model of this agent calls no functions", "unsupported")
-        offered = [str(tool.get("name")) for tool in functions_for(agent, provider, self.inquiry())]
-        if self.tools and len(set(offered)) < len(offered):
-            _refuse("tools", "two functions have the same name")
-        match self.tool_choice:
-            case "required" if not offered:
-                _refuse("tool_choice", "there are no functions to call: send tools")
-            case ChatToolChoice(function=chosen) if chosen.name not in offered:
-                _refuse("tool_choice.function.name", "must be the name of one of the tools")
+                refuse(image, "this agent accepts no images", "unsupported_value")
+        chosen = self.tool_choice.function.name if isinstance(self.tool_choice, ChatToolChoice) else None
+        check_functions(agent, provider, self.inquiry(), self.tool_choice, chosen, "tool_choice.function.name")
 
     @property
     def _limit(self) -> int | None:
@@ -211,7 +198,3 @@ def _format(given: ChatTextFormat | ChatJsonFormat | ChatSchemaFormat | None) ->
     if given is None or isinstance(given, ChatTextFormat):
         return None
     return given.model_dump(by_alias=True, exclude_none=True)
-
-
-def _refuse(field: str, message: str, rule: FieldRule = "other") -> NoReturn:
-    raise ValidationFailed(f"{field}: {message}", fields=(FieldError(field, message, rule),))
