@@ -92,6 +92,10 @@ def create_app() -> Flask:
                 "output_tokens": int(header["output_tokens"]["N"]),
             },
             "active_turn_id": None,
+            "root_id": None,
+            "parent_id": None,
+            "from_message_id": None,
+            "active_branch_id": None,
             "messages": [_message(item) for item in reversed(newest)],
             "has_more": False,
         }
