@@ -23,8 +23,8 @@ from bot.turns.conversation_events import (
     Followed,
     MessageAdded,
     TurnDeleted,
-    follow_conversation,
 )
+from bot.turns.conversation_follower import follow_conversation
 from bot.turns.positions import PATTERN, position_of
 
 api = resource("conversation_events", "Everything that happens in a conversation, as it happens.")

@@ -11,7 +11,7 @@ from flask_openapi import OpenAPI
 from bot.app import create_app
 from bot.erasures import Erasures
 from bot.settings import Settings
-from bot.turns import conversation_events
+from bot.turns import conversation_follower
 from models.table.connection import TableSettings, configure
 from tests.integration.api.caller import Caller
 from tests.integration.api.scripted import LOOK, Scripted, scripted_model
@@ -91,4 +91,4 @@ def streams_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """Streams without an end of their own end after what they can say at once, as when the server stops."""
     stopped = threading.Event()
     stopped.set()
-    monkeypatch.setattr(conversation_events, "stopping", stopped)
+    monkeypatch.setattr(conversation_follower, "stopping", stopped)

@@ -11,7 +11,7 @@ from flask_openapi import OpenAPI
 
 from bot.api import conversation_events as route
 from bot.http.sse import KEEP_ALIVE
-from bot.turns import conversation_events
+from bot.turns import conversation_follower
 from bot.turns.follower_room import FollowerRoom
 from bot.turns.positions import Position, position_of
 from models.access_patterns.messages import Draft
@@ -70,8 +70,8 @@ class Stream:
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(conversation_events, "_PAUSE", 0.01)
-    monkeypatch.setattr(conversation_events, "KEEP_ALIVE_SECONDS", 0.1)
+    monkeypatch.setattr(conversation_follower, "_PAUSE", 0.01)
+    monkeypatch.setattr(conversation_follower, "KEEP_ALIVE_SECONDS", 0.1)
 
 
 def test_a_revoked_key_ends_the_stream(
@@ -186,9 +186,9 @@ def test_a_quiet_conversation_costs_half_a_read_unit_per_look(ann: Caller, conve
 def test_the_pauses_grow_while_nothing_happens(
     ann: Caller, conversation: str, monkeypatch: pytest.MonkeyPatch, quiet: float, pause: float
 ) -> None:
-    monkeypatch.setattr(conversation_events, "_PAUSE", 1.0)
+    monkeypatch.setattr(conversation_follower, "_PAUSE", 1.0)
     user_id = acting_for(ann.id)
-    follower = conversation_events._Follower(user_id, conversation.rpartition("/")[2], None, reasoning=False)
+    follower = conversation_follower._Follower(user_id, conversation.rpartition("/")[2], None, reasoning=False)
     assert follower._pause(quiet) == pause
 
 
@@ -204,6 +204,35 @@ def test_a_worker_that_died_is_noticed(ann: Caller, conversation: str, fake_cloc
     _, name, data = stream.next()
     assert (name, data["problem"]["code"]) == ("turn.failed", "turn_interrupted")
     stream.close()
+
+
+def test_a_silent_turn_is_found_hours_later_and_reported_before_what_followed(
+    ann: Caller, conversation: str, fake_clock: Any
+) -> None:
+    conversation_id, user_id = conversation.rpartition("/")[2], acting_for(ann.id)
+    ann.say(conversation_id, "Hello")
+    stream = Stream(ann, conversation)
+    position = stream.next()[0]
+    stream.close()
+    silent = []
+    for content in ("Hours later", "A day later"):
+        lease = begin_turn(
+            user_id, conversation_id, lambda _: [], window=1, lease=timedelta(seconds=30), announced=True
+        ).lease
+        end_turn(lease, "failed", [], {"error": {"code": "provider_error", "detail": "It failed."}})
+        silent.append(lease.turn_id)
+        fake_clock.advance(hours=10)
+        ann.say(conversation_id, content)
+    expected = ["turn.started", "turn.failed", "message.added"] * 2
+    stream = Stream(ann, conversation, after=position)
+    events = [stream.next() for _ in expected]
+    stream.close()
+    assert [each[1] for each in events] == expected
+    assert [each[2]["turn_id"] for each in events if each[1] == "turn.failed"] == silent
+    for number, (after, _, _) in enumerate(events[:-1], 1):
+        stream = Stream(ann, conversation, after=after)
+        assert [stream.next()[:2] for _ in expected[number:]] == [each[:2] for each in events[number:]]
+        stream.close()
 
 
 def test_a_silent_turn_of_a_host_with_a_slow_clock_is_found(ann: Caller, conversation: str, fake_clock: Any) -> None:
