@@ -12,6 +12,8 @@ Action = Literal[
     "signed_in",
     "key.created",
     "key.revoked",
+    "link.created",
+    "link.revoked",
     "agent.shared",
     "agent.unshared",
     "agent.published",

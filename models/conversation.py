@@ -94,6 +94,8 @@ class Conversation(Item):
     from_message_id = TextAttribute(null=True)
     branched = FlagAttribute(null=True)
     active_branch_id = TextAttribute(null=True)
+    # Says that it has had share links.
+    linked = FlagAttribute(null=True)
 
     fence = WholeNumberAttribute(default=0)
     lease_turn = TextAttribute(null=True)

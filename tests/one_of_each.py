@@ -11,6 +11,7 @@ from models.access_patterns.idempotency import Once
 from models.access_patterns.identities import create_identity
 from models.access_patterns.messages import Draft
 from models.access_patterns.rates import count_request
+from models.access_patterns.share_links import create_share_link
 from models.access_patterns.sharing import publish_agent, share_agent
 from models.access_patterns.states import Owner, put_state
 from models.access_patterns.turn_beginnings import begin_turn
@@ -44,6 +45,7 @@ def make_one_of_each(others: Agent) -> User:
     _answer(owner, deleted, "Goodbye")
     delete_conversation(owner, deleted)
     make_branch(find_fork(owner, kept, None), [Draft("user", "Hi")])
+    create_share_link(owner, kept, token_hash=new_id("hash"))
     erasure.delete_conversation(owner, going, asked_by=owner, hold=hold())
     get_allowance(owner)
     for who in ("user", key.key_id):

@@ -36,6 +36,7 @@ from models.table.writing import ONCE, Transaction
         "POST /v1/chat/completions with an Idempotency-Key",
         "POST /v1/responses with an Idempotency-Key",
         "POST /api/v1/conversations/{conversation_id}/branches with an Idempotency-Key",
+        "POST /api/v1/conversations/{conversation_id}/links with an Idempotency-Key",
     ),
 )
 def find_repeated(user_id: UserId, fingerprint: str) -> IdempotencyRecord | None:

@@ -40,6 +40,8 @@ _RELATIONS = (
     ("Agent", "PublishedAgent", "is published as 1"),
     ("Agent", "Conversation", "has n"),
     ("Conversation", "BranchEntry", "has n"),
+    ("Conversation", "ShareLinkEntry", "has n"),
+    ("ShareLinkEntry", "ShareLink", "lists 1"),
     ("Conversation", "ConversationState", "has n"),
     ("Conversation", "Message", "has n"),
     ("Message", "MessageReasoning", "has 0 or 1"),

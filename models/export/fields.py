@@ -142,6 +142,7 @@ _OWN: dict[str, dict[str, str]] = {
         "ancestors": "Of a branch: what it continues, from the root on, as JSON: `[conversation_id, ts]`.",
         "branched": "Of a root: true once it has had a branch.",
         "active_branch_id": "Of a root: the branch that was continued last; absent: the root itself.",
+        "linked": "True once it has had a share link.",
         "fence": "The fencing number: grows with every lease, so a worker with an older one cannot write.",
         "lease_turn": "The turn that is running and has the lease.",
         "lease_expires_at": "When the lease expires unless it is renewed, by DynamoDB's clock.",
@@ -213,6 +214,22 @@ _OWN: dict[str, dict[str, str]] = {
         "branch_id": "The branch.",
         "from_message_id": "The id of that message.",
         "status": "`copying` until the branch exists, if a part of its path is copied; else absent.",
+    },
+    "ShareLink": {
+        "token_hash": "SHA-256 of the link's token; the token itself is not stored.",
+        "link_id": "The id of its entry.",
+        "tree": "The ids of the conversations that it depends on, as JSON: the shared one, then those that a branch "
+        "continues.",
+        "title": "The conversation's title when it was shared.",
+        "until": "The `ts` of the last message that it shows.",
+        "expires_at": "When the link expires (TTL), in epoch seconds: after the requested days, or with the last "
+        "message that it shows.",
+    },
+    "ShareLinkEntry": {
+        "link_id": "`lnk_…`, generated with the link.",
+        "token_hash": "The key of the `ShareLink`.",
+        "until": "The `ts` of the last message that it shows.",
+        "expires_at": "As of the `ShareLink`.",
     },
     "Erasure": {
         "erasure_id": "`era_…`, generated with the job.",

@@ -21,6 +21,8 @@ _ORDER = (
     "PublishedAgent",
     "Conversation",
     "BranchEntry",
+    "ShareLink",
+    "ShareLinkEntry",
     "ConversationState",
     "Message",
     "MessageReasoning",

@@ -17,6 +17,7 @@ from models.identity import Identity, identity_hash
 from models.message import Message, MessageReasoning
 from models.request_count import RequestCount
 from models.share import AgentGrant, PublishedAgent
+from models.share_link import ShareLink, ShareLinkEntry
 from models.state import ConversationState, UserState
 from models.table.item import Item
 from models.turn import EventId, Turn, TurnCount, TurnEntry, TurnEvents, event_key
@@ -32,6 +33,7 @@ ANSWERED, FAILED = "turn_01answered", "turn_02failed"
 ERASURE = "era_01ben"
 FINGERPRINT = "0b14d501a594442a01c6859541bcb3e8164d183d32937b851835442f69d5c94e"
 KEY = "5e884898da28047151d0e56f8dc62927"
+LINK = "c1e0b2f59a6b8d1c5ad2f0c0a56e7d3f"
 
 
 def _at(**passed: float) -> datetime:
@@ -162,6 +164,7 @@ def samples() -> tuple[Item, ...]:
             "active",
             5,
             last_message_at=_at(minutes=5),
+            linked=True,
             message_count=3,
             turn_count=2,
             input_tokens=1410,
@@ -248,6 +251,23 @@ def samples() -> tuple[Item, ...]:
             left_at=_at(minutes=1.1),
             branch_id="conv_03porto",
             from_message_id="msg_02",
+        ),
+        ShareLink(
+            token_hash=LINK,
+            link_id="lnk_01lisbon",
+            user_id=ANN,
+            tree=[CONVERSATION],
+            title="A journey to Lisbon",
+            until=_at(minutes=1.1),
+            expires_at=int(_at(days=30, minutes=10).timestamp()),
+        ),
+        ShareLinkEntry(
+            conversation_id=CONVERSATION,
+            link_id="lnk_01lisbon",
+            token_hash=LINK,
+            until=_at(minutes=1.1),
+            created_at=_at(minutes=10),
+            expires_at=int(_at(days=30, minutes=10).timestamp()),
         ),
         Erasure(
             erasure_id=ERASURE,

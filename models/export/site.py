@@ -108,10 +108,11 @@ def _routes(routes: Sequence[Route]) -> str:
         table(["Route", "What it does", "Access patterns", "Authenticated"], rows),
         "## Round trips of the reads",
         "A **round trip** is one or more requests to DynamoDB that are sent in parallel. The next one starts after "
-        "their responses, so the number of round trips determines the latency. The first one always reads the API key. "
-        "Very large items and many expired items take further Queries. Each rate limit per minute that is set adds a "
-        "round trip. With a key for one agent, a turn adds one, and so does a conversation that the process has not "
-        "seen before. The tests check each row: they hold back each round trip until all its requests are sent.",
+        "their responses, so the number of round trips determines the latency. The first one reads the API key, or the "
+        "share link. Very large items and many expired items take further Queries. Each rate limit per minute that is "
+        "set adds a round trip. With a key for one agent, a turn adds one, and so does a conversation that the process "
+        "has not seen before. The tests check each row: they hold back each round trip until all its requests are "
+        "sent.",
         table(["Route", "When", "Round trips", "Requests", "Requests per round trip"], _trips(routes)),
     )
 

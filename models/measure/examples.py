@@ -7,7 +7,7 @@ from typing import Any
 from models.measure.exchange import Exchange
 from models.table import connection
 
-_ID = re.compile(r"\b(usr|agt|conv|msg|turn|key|era|evt)_([0-9a-z]{12})([0-9a-z]{14})\b")
+_ID = re.compile(r"\b(usr|agt|conv|msg|turn|key|era|evt|lnk)_([0-9a-z]{12})([0-9a-z]{14})\b")
 _OMITTED = frozenset({"ResponseMetadata", "ConsumedCapacity", "ReturnConsumedCapacity", "UnprocessedKeys"})
 _TABLE = "turntable"
 _LONGEST = 90

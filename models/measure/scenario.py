@@ -18,6 +18,7 @@ _MODULES = (
     "trail",
     "talk",
     "branching",
+    "share_links",
     "turns_and_state",
     "following",
     "allowances",

@@ -111,6 +111,13 @@ class InsufficientScope(Forbidden):
     title = "The API key's scope does not cover this request"
 
 
+class ShareLinksDisabled(Forbidden):
+    """This deployment does not allow conversations to be shared by link (`BOT_SHARE_LINKS`)."""
+
+    code = "share_links_disabled"
+    title = "Share links are not allowed here"
+
+
 class AccountClosed(Forbidden):
     """The token is valid, but its user was deleted from this deployment."""
 

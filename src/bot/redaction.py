@@ -23,7 +23,7 @@ _PATTERNS = tuple(
 ) + tuple(
     re.compile(pattern)
     for pattern in (
-        r"(\btt_)[\w-]{8,}",  # our own API keys
+        r"(\btts?_)[\w-]{8,}",  # our own API keys, and the tokens of share links
         r"(\b(?:sk|rk|pk|gsk|hf|xai|pplx)[-_])[\w*.-]{6,}",  # OpenAI, Groq, Hugging Face …
         r"(\bABSK)[A-Za-z0-9+/=]{16,}",  # Amazon Bedrock
         r"(\bAIza)[\w-]{16,}",  # Google

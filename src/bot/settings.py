@@ -271,6 +271,12 @@ class Settings(BaseSettings):
         description="After how many days conversations and messages expire; an agent can shorten it. By default never.",
     )
 
+    share_links: bool = Field(
+        False,
+        alias="BOT_SHARE_LINKS",
+        description="Whether users may share conversations by link. While it is off, no link can be read.",
+    )
+
     keep_streams: bool = Field(
         True,
         alias="BOT_KEEP_STREAMS",

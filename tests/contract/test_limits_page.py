@@ -67,6 +67,9 @@ def test_each_size_is_that_of_the_code(what: str) -> None:
 def test_every_list_is_paged_alike() -> None:
     found = parameters("limit")
     assert len(found) > 5
+    # Anybody can ask for this one.
+    public = found.pop("GET /api/v1/shared-conversations/{token}")
+    assert (public["minimum"], public["maximum"], public["default"]) == (1, 100, DEFAULT_LIMIT)
     for route, schema in found.items():
         assert (schema["minimum"], schema["maximum"], schema["default"]) == (1, MAX_LIMIT, DEFAULT_LIMIT), route
 

@@ -72,6 +72,7 @@ FOR_NOBODY = {
     "AP-67": "takes a conversation that was read for its owner",
     "AP-58": "takes a turn that was read for its owner",
     "AP-59": "looks at the turns that run in this process",
+    "AP-89": "for whoever has the link",
     "AP-97": "the operator's, the whole bucket",
 }
 # Arguments that contain their owner as a `UserId`.

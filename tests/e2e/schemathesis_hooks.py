@@ -41,6 +41,10 @@ def _message(conversation_id: str) -> str:
     return str(stored["input"][0]["id"])
 
 
+def _link(conversation_id: str) -> Any:
+    return _make(f"/conversations/{conversation_id}/links")
+
+
 def _state(path: str) -> str:
     key = f"key-{next(_numbers)}"
     for kind in ("session", "application"):
@@ -57,6 +61,7 @@ CONVERSATION = _conversation()
 MESSAGE = _message(CONVERSATION)
 TURN = str(_make(f"/conversations/{CONVERSATION}/turns")["turn"]["id"])
 OWN_STATE = _state("/users/me")
+SHARED = _link(CONVERSATION)
 CONVERSATION_STATE = _state(f"/conversations/{CONVERSATION}")
 ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -72,6 +77,11 @@ def _ids(case: Case) -> dict[str, str]:
         ids["agent_id"] = _agent() if changing else AGENT
     if "message_id" in slots:
         ids["message_id"] = _message(ids["conversation_id"]) if changing else MESSAGE
+    if "link_id" in slots:
+        _message(ids["conversation_id"])
+        ids["link_id"] = str(_link(ids["conversation_id"])["id"])
+    if "token" in slots:
+        ids["token"] = str(SHARED["token"])
     if "turn_id" in slots:
         ids["turn_id"] = TURN
     if "key_id" in slots:
@@ -119,6 +129,9 @@ def before_call(context: HookContext, case: Case, kwargs: dict[str, Any]) -> Non
         return
     if operation == ("POST", "/v1/chat/completions"):
         _make_possible(case.body)
+    if operation == ("POST", "/api/v1/conversations/{conversation_id}/links"):
+        # A message that exists, or the newest one.
+        case.body.pop("up_to_message_id", None)
     if operation == ("POST", "/api/v1/conversations"):
         case.body["agent_id"] = AGENT
     if operation == ("POST", "/api/v1/api-keys"):

@@ -21,7 +21,8 @@ def test_no_request_finds_a_server_error_or_an_answer_that_is_not_documented(
     table: TableSettings, tmp_path: Path
 ) -> None:
     key, _ = issue_key(make_user(role="admin"))
-    with BotServer(env=environment(tmp_path / "data", table), log=tmp_path / "log") as server:
+    env = environment(tmp_path / "data", table, BOT_SHARE_LINKS="true")
+    with BotServer(env=env, log=tmp_path / "log") as server:
         done = subprocess.run(
             [
                 *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(HERE / "schemathesis.toml")),

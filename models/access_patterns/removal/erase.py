@@ -20,6 +20,7 @@ from models.identity import Identity
 from models.message import Message, MessageReasoning
 from models.request_count import RequestCount
 from models.share import AgentGrant, PublishedAgent
+from models.share_link import ShareLink, ShareLinkEntry
 from models.state import ConversationState, UserState
 from models.table import retries
 from models.table.item import Item
@@ -36,7 +37,15 @@ def _query(*entities: type[Item], sort_key: str) -> Request:
     "Continue an erasure",
     question="Remove what is left of something that is being deleted.",
     requests=(
-        _query(BranchEntry, Message, MessageReasoning, ConversationState, TurnEntry, sort_key="SK < THREAD"),
+        _query(
+            BranchEntry,
+            ShareLinkEntry,
+            Message,
+            MessageReasoning,
+            ConversationState,
+            TurnEntry,
+            sort_key="SK < THREAD",
+        ),
         _query(BranchEntry, sort_key="begins_with BRANCH#"),
         _query(ConversationEntry, sort_key="begins_with CONV# or CONV#{agent_id}#"),
         _query(ApiKeyEntry, sort_key="begins_with KEY#"),
@@ -71,6 +80,8 @@ def _query(*entities: type[Item], sort_key: str) -> Request:
                     Conversation,
                     ConversationEntry,
                     BranchEntry,
+                    ShareLink,
+                    ShareLinkEntry,
                     ApiKey,
                     ApiKeyEntry,
                     Agent,

@@ -21,6 +21,7 @@ from models.agent import Agent
 from models.api_key import ApiKey
 from models.erasure import OBJECT, Erasure
 from models.share import AgentGrant
+from models.share_link import ShareLink
 from models.table import blobs, clock
 from models.table.changes import update_present
 from models.table.errors import Contended, ContentUnavailable, ItemNotFound
@@ -38,7 +39,19 @@ _EVENTS = 10_000
 _COUNTS = 99
 # A turn stores events while it runs; the longest lease is 15 minutes, renewed while the model streams.
 _LONGEST_TURN = timedelta(hours=24)
-_READ = ["PK", "SK", "entity", "turn_id", "key_hash", "owner_id", "shared_with", "published", "status", "last_event"]
+_READ = [
+    "PK",
+    "SK",
+    "entity",
+    "turn_id",
+    "key_hash",
+    "token_hash",
+    "owner_id",
+    "shared_with",
+    "published",
+    "status",
+    "last_event",
+]
 
 Raw = Mapping[str, Any]
 Steps = Iterator[None]
@@ -106,6 +119,8 @@ def _remove(job: Erasure, hold: Hold, step: str, found: Sequence[Raw]) -> None:
         _store_counts(job, there)
     delete_batch(_keys(turns.values()))
     delete_batch(_keys(ApiKey.from_key(key_hash=raw["key_hash"]["S"]) for raw in found if "key_hash" in raw))
+    shared = [raw["token_hash"]["S"] for raw in found if "token_hash" in raw]
+    delete_batch(_keys(ShareLink.from_key(token_hash=each) for each in shared))
     for raw in found:
         if raw["entity"]["S"] == Agent.ENTITY:
             delete_batch(leads_to(Agent.from_raw_data(dict(raw))))

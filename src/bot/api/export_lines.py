@@ -13,7 +13,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar, cast
 
-from bot.api.shapes import agents, api_keys, audit, conversations, messages, states, turns, users
+from bot.api.shapes import agents, api_keys, audit, conversations, messages, share_links, states, turns, users
 from bot.http.types import AgentId, Moment, TurnId, View
 from models.access_patterns.agents import list_agents
 from models.access_patterns.api_keys import list_api_keys
@@ -24,9 +24,11 @@ from models.access_patterns.entries import list_conversation_entries, list_turn_
 from models.access_patterns.identities import find_identity
 from models.access_patterns.messages import list_messages
 from models.access_patterns.reasoning import read_reasoning
+from models.access_patterns.share_links import list_share_links
 from models.access_patterns.states import Owner, State, list_states
 from models.branch import BranchEntry
 from models.message import Message
+from models.share_link import ShareLinkEntry
 from models.state import StateKind
 from models.table.errors import ItemNotFound
 from models.table.long_text import LongItem, load
@@ -118,6 +120,9 @@ def _conversation(owner: UserId, conversation_id: str) -> Iterator[Line]:
         header = get_conversation(owner, conversation_id)
         yield "conversation", conversations.show_conversation(header).model_dump(mode="json")
         yield from _state(Owner(owner, conversation_id), {"conversation_id": conversation_id})
+        if header.linked:
+            for link in _each(partial(_links, owner, conversation_id)):
+                yield "share_link", share_links.show_link(link).model_dump(mode="json")
 
         def page(after: Message | None) -> Page[Message]:
             # What a branch continues is in the lines of other conversations.
@@ -138,6 +143,10 @@ def _conversation(owner: UserId, conversation_id: str) -> Iterator[Line]:
 def _branches(owner: UserId, conversation_id: str, after: BranchEntry | None) -> Page[BranchEntry]:
     position = BranchPosition(after.parent_id, after.left_at, after.branch_id) if after else None
     return list_branches(owner, conversation_id, _PAGE, after=position)
+
+
+def _links(owner: UserId, conversation_id: str, after: ShareLinkEntry | None) -> Page[ShareLinkEntry]:
+    return list_share_links(owner, conversation_id, _PAGE, after.link_id if after else None)
 
 
 def _state(owner: Owner, of: dict[str, Any]) -> Iterator[Line]:

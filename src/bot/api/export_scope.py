@@ -17,6 +17,7 @@ from models.identity import Identity
 from models.message import Message, MessageReasoning
 from models.request_count import RequestCount
 from models.share import AgentGrant, PublishedAgent
+from models.share_link import ShareLink, ShareLinkEntry
 from models.state import ConversationState, UserState
 from models.table.item import Item
 from models.turn import Turn, TurnCount, TurnEntry, TurnEvents
@@ -30,6 +31,7 @@ EXPORTED: Mapping[type[Item], str] = {
     UserState: "user_state",
     Conversation: "conversation",
     ConversationState: "conversation_state",
+    ShareLinkEntry: "share_link",
     Message: "message",
     Turn: "turn",
     TurnCount: "turn_count",
@@ -39,6 +41,7 @@ EXPORTED: Mapping[type[Item], str] = {
 
 LEFT_OUT: Mapping[type[Item], str] = {
     ApiKey: "stored under the key's hash, which is useless to its reader; the key's line has everything else",
+    ShareLink: "stored under the token's hash, which is useless to its reader; the link's line has everything else",
     EmailClaim: "keeps an email unique; the user's line has the email",
     ConversationEntry: "points to a conversation, which has its own line",
     BranchEntry: "points to a branch, which has its own line",

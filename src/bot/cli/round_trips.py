@@ -1,8 +1,8 @@
 """The round trips of each route that reads: what it sends to DynamoDB. Shown in the documentation; a test checks them.
 
-A round trip is what is sent in parallel. The first one reads the API key, for every route. Each rate limit that is set
-(`BOT_LIMIT_REQUESTS_PER_MINUTE`, `…_OF_A_KEY`) adds one. With a key of one agent, a turn adds one, and so does a
-conversation that the process has not seen before.
+A round trip is what is sent in parallel. The first one reads the API key, for every route that needs
+one. Each rate limit that is set (`BOT_LIMIT_REQUESTS_PER_MINUTE`, `…_OF_A_KEY`) adds one. With a key of one agent, a
+turn adds one, and so does a conversation that the process has not seen before.
 """
 
 from collections.abc import Mapping
@@ -29,6 +29,7 @@ TRIPS: Mapping[str, tuple[Trips, ...]] = {
     ),
     f"GET {_API}/conversations/{{conversation_id}}/branches": (Trips((1, 1, 1)),),
     f"GET {_API}/conversations/{{conversation_id}}/events": (Trips((1, 1), "until its first event"),),
+    f"GET {_API}/conversations/{{conversation_id}}/links": (Trips((1, 2)),),
     f"GET {_API}/conversations/{{conversation_id}}/messages": (
         Trips((1, 1), "the newest page, newest first"),
         Trips((1, 2), "any other page"),
@@ -40,6 +41,11 @@ TRIPS: Mapping[str, tuple[Trips, ...]] = {
     f"GET {_API}/erasures/{{erasure_id}}": (
         Trips((1, 1), "the caller's erasure"),
         Trips((1, 1, 1), "for an administrator"),
+    ),
+    # The only one without a key: the first round trip reads the link.
+    f"GET {_API}/shared-conversations/{{token}}": (
+        Trips((1, 2)),
+        Trips((1, 2, 1), "a branch that continues one conversation"),
     ),
     f"GET {_API}/shared-agents": (Trips((1, 2, 1)),),
     f"GET {_API}/shared-agents/{{agent_id}}": (Trips((1, 1, 1)),),

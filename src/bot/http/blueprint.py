@@ -109,6 +109,13 @@ def resource(name: str, description: str, *, prefix: str = "/api/v1") -> Resourc
     return blueprint
 
 
+def public_resource(name: str, description: str, *, prefix: str = "/api/v1") -> Resource:
+    """Return a blueprint whose routes need no credential, and ignore one."""
+    blueprint = Resource(name, __name__, url_prefix=prefix, abp_tags=[Tag(name=name, description=description)])
+    blueprint.before_request(check_parameters)
+    return blueprint
+
+
 LINE_TOO_LONG: dict[str, Any] = {
     "description": "The request line exceeds 4,094 bytes; the HTTP server refuses it before the application.",
     "content": {"text/html": {"schema": {"type": "string"}}},
@@ -125,10 +132,15 @@ RETRY_AFTER = {409: _retry_after(required=False), 429: _retry_after(required=Tru
 
 def answers(success: Mapping[int, type[BaseModel] | dict[str, Any] | None], *problems: int) -> ResponseDict:
     """Return a route's documented answers: its own, and its problems in addition to those of every route."""
+    return public_answers(success, 401, 403, 429, *problems)
+
+
+def public_answers(success: Mapping[int, type[BaseModel] | dict[str, Any] | None], *problems: int) -> ResponseDict:
+    """Return the documented answers of a route that needs no credential, as `answers` does."""
     documented: ResponseDict = {}
     for status, model in success.items():
         documented[status] = model
-    for problem in sorted({401, 403, 422, 429, 500, 503, *problems}):
+    for problem in sorted({422, 500, 503, *problems}):
         documented[problem] = problem_response() | RETRY_AFTER.get(problem, {})
     documented[414] = LINE_TOO_LONG
     return documented

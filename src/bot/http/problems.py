@@ -174,7 +174,8 @@ def reported(error: Exception) -> BotError:
         case PynamoDBException() | ClientError() | BotoCoreError():
             return from_aws(error)
         case _:
-            log.exception("%s %s failed", request.method, request.path, exc_info=error)
+            # The rule and not the path, which may contain the token of a share link.
+            log.exception("%s %s failed", request.method, request.url_rule, exc_info=error)
             return BotError("An unexpected error; the log has its cause under the request id.")
 
 

@@ -273,5 +273,6 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def scope(route: str, **filters: Any) -> str:
-    """Return what a cursor is bound to: the list, the caller and the filters."""
-    return json.dumps([route, caller().user_id, filters], sort_keys=True, default=str)
+    """Return what a cursor is bound to: the list, the caller (None on a public route) and the filters."""
+    who: Caller | None = g.get("caller")
+    return json.dumps([route, who and who.user_id, filters], sort_keys=True, default=str)

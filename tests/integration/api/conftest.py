@@ -27,7 +27,8 @@ def make_app(table: TableSettings, data_dir: Path, **options: object) -> OpenAPI
 
     Each removal is complete when its request ends, however slow the machine, so that none runs into the next test.
     """
-    given = {"secret_key": SECRET, "data_dir": data_dir, "openai_api_key": None, "openai_base_url": None, **options}
+    given: dict[str, object] = {"secret_key": SECRET, "data_dir": data_dir, "share_links": True}
+    given |= {"openai_api_key": None, "openai_base_url": None, **options}
     app = create_app(Settings(table_name=table.name, endpoint_url=table.endpoint_url, **given))  # type: ignore[arg-type]
     configure(table)
     object.__setattr__(app.extensions["bot"], "erasures", Erasures(300, within_request=100, background=False))

@@ -68,6 +68,21 @@ def revoke_key(caller: Caller, other: Caller) -> tuple[str, str]:
     return key_id, key
 
 
+def share_by_link(caller: Caller, _: Caller) -> tuple[str, str]:
+    conversation_id = caller.conversation()
+    caller.say(conversation_id, "Hello")
+    made = caller.make(f"/conversations/{conversation_id}/links")
+    return made["id"], made["token"]
+
+
+def revoke_link(caller: Caller, _: Caller) -> tuple[str, str]:
+    conversation_id = caller.conversation()
+    caller.say(conversation_id, "Hello")
+    made = caller.make(f"/conversations/{conversation_id}/links")
+    caller.delete(f"/conversations/{conversation_id}/links/{made['id']}")
+    return made["id"], made["token"]
+
+
 def change_credentials(caller: Caller, _: Caller) -> tuple[str, str]:
     caller.patch("/users/me", api_integration_details={"openai": {"api_key": SECRET}})
     return caller.id, SECRET
@@ -99,6 +114,8 @@ DONE: dict[str, Callable[[Caller, Caller], tuple[str, str]]] = {
     "agent.credentials_lent": lend,
     "key.created": make_key,
     "key.revoked": revoke_key,
+    "link.created": share_by_link,
+    "link.revoked": revoke_link,
     "credentials.changed": change_credentials,
     "email.changed": change_email,
     "agent.deleted": delete_agent,

@@ -21,6 +21,8 @@ BODIES: Mapping[tuple[str, str], Any] = {
     ("POST", "/agents/<agent_id>/shares"): {"user_id": "usr_none"},
     ("PUT", "/agents/<agent_id>/publication"): {"published": False},
 }
+# Read without a credential, by a token that only its reader knows; test_api_share_links.py is about it.
+PUBLIC = "/shared-conversations/<token>"
 # Names that a caller makes up within what is the caller's own; they identify nothing of anybody else's.
 OWN_NAMES = {"key"}
 
@@ -46,8 +48,9 @@ class Route(NamedTuple):
 
 
 def routes(app: OpenAPI) -> Iterator[Route]:
+    """Yield every route that needs a credential."""
     for rule in app.url_map.iter_rules():
-        if rule.rule.startswith("/api/"):
+        if rule.rule.startswith("/api/") and rule.rule != PREFIX + PUBLIC:
             for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
                 yield Route(method, rule.rule.removeprefix(PREFIX))
 
@@ -57,6 +60,7 @@ def things_of(caller: Caller) -> dict[str, str]:
     conversation_id = caller.conversation()
     message_id = caller.say(conversation_id, "Hello")
     turn = caller.make(f"/conversations/{conversation_id}/turns")["turn"]
+    link = caller.make(f"/conversations/{conversation_id}/links")
     caller.put(f"/conversations/{conversation_id}/state/cart", value=1)
     caller.put("/users/me/state/cart", value=1)
     return {
@@ -64,6 +68,7 @@ def things_of(caller: Caller) -> dict[str, str]:
         "agent_id": caller.get(f"/conversations/{conversation_id}")["agent_id"],
         "conversation_id": conversation_id,
         "message_id": message_id,
+        "link_id": link["id"],
         "turn_id": turn["id"],
         "key_id": caller.key_entry.key_id,
         "erasure_id": erased(caller),
@@ -191,7 +196,8 @@ def test_every_route_and_method_is_in_the_document_and_no_others_are(app: OpenAP
         for method in operations
         if path.startswith("/api/")
     }
-    assert documented == {(method, documented_path(PREFIX + path)) for method, path in routes(app)}
+    every = [*routes(app), Route("GET", PUBLIC)]
+    assert documented == {(method, documented_path(PREFIX + path)) for method, path in every}
 
 
 def test_unknown_query_parameters_are_refused_by_name(app: OpenAPI, ann: Caller) -> None:
@@ -240,7 +246,7 @@ def test_a_query_parameter_that_is_sent_twice_is_refused_by_name(app: OpenAPI, a
         caller = Caller(app, role="admin") if route.path == "/users" else ann
         fields = caller.refused(422, "validation_failed", "GET", path, query_string="limit=1&limit=2")
         assert fields == {"limit": "must be sent once"}, str(route)
-    assert len(lists) == 12
+    assert len(lists) == 13
 
 
 @pytest.mark.parametrize(

@@ -162,3 +162,24 @@ def test_an_export_has_all_large_texts_complete(ann: Caller, conversation: str) 
     assert [each["content"] for each in lines if each["type"] == "message"] == texts
     assert {each.get("unavailable") for each in lines} == {None}
     assert lines[-1]["type"] == "end"
+
+
+def test_a_share_link_shows_a_large_message_and_says_which_one_is_lost(ann: Caller, conversation: str) -> None:
+    for content in ("before", LARGE):
+        ann.say(conversation.removeprefix("/conversations/"), content)
+    path = ann.make(f"{conversation}/links")["path"].removeprefix("/api/v1")
+    assert [each["content"] for each in ann.get(path)["data"]] == ["before", LARGE]
+
+    lose(ann, conversation, ann.get(f"{conversation}/messages")["data"][1]["id"])
+
+    shown = ann.get(path)["data"]
+    assert [(each["content"], each["unavailable"]) for each in shown] == [("before", None), (None, "lost")]
+    assert LARGE[:50] not in str(shown)
+
+
+def test_a_share_link_serves_many_large_messages_in_smaller_pages(ann: Caller, conversation: str) -> None:
+    for number in range(13):
+        ann.say(conversation.removeprefix("/conversations/"), noise(700_000, seed=number))
+    path = ann.make(f"{conversation}/links")["path"].removeprefix("/api/v1")
+    assert {each["unavailable"] for each in ann.get(path)["data"]} == {None, "left_out"}
+    assert [each["unavailable"] for page in ann.pages(path, limit=5) for each in page] == [None] * 13

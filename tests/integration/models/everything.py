@@ -34,6 +34,7 @@ class Ids:
     key_hash: str
     erasure_id: str
     grantee_id: str = ""
+    link_id: str = ""
 
     @property
     def owner(self) -> Owner:

@@ -49,6 +49,7 @@ from models.access_patterns.rates import count_request
 from models.access_patterns.reasoning import read_reasoning
 from models.access_patterns.removal.erase import erase
 from models.access_patterns.roles import change_role
+from models.access_patterns.share_links import create_share_link, list_share_links, read_shared, revoke_share_link
 from models.access_patterns.sharing import (
     get_shared_agent,
     list_shared_agents,
@@ -75,8 +76,10 @@ from models.allowance import Limits, Quota
 from models.conversation import Conversation
 from models.identity import identity_hash
 from models.message import Message
+from models.share_link import ShareLinkEntry
 from models.table import clock
 from models.table.blobs import new_key
+from models.table.ids import new_id
 from models.table.tenancy import UserId, acting_for
 from models.turn import EventId
 from tests.erasing import ask_for_user, dead_job, delete_conversation, delete_user, hold
@@ -131,6 +134,16 @@ def with_fork(call: Callable[[Fork], object]) -> Callable[[Ids], Run]:
     def prepare(ids: Ids) -> Run:
         fork = find_fork(ids.user_id, ids.conversation_id, ids.message_id)
         return lambda: call(fork)
+
+    return prepare
+
+
+def with_link(call: Callable[[Ids, ShareLinkEntry], object]) -> Callable[[Ids], Run]:
+    """Share the conversation by link first."""
+
+    def prepare(ids: Ids) -> Run:
+        entry = create_share_link(ids.user_id, ids.conversation_id, token_hash=new_id("hash"))
+        return lambda: call(ids, entry)
 
     return prepare
 
@@ -277,6 +290,14 @@ PLAIN: dict[str, Callable[[Ids], Run]] = {
     "AP-73": a_job,
     "AP-95": now(lambda ids: get_users([ids.user_id])),
     "AP-96": now(lambda ids: replace_details(ids.user_id, "openai", "old", "new")),
+    "AP-86": now(
+        lambda ids: create_share_link(
+            ids.user_id, ids.conversation_id, token_hash=f"x{ids.key_hash}", up_to_message_id=ids.message_id
+        )
+    ),
+    "AP-87": now(lambda ids: list_share_links(ids.user_id, ids.conversation_id, 10)),
+    "AP-88": with_link(lambda ids, entry: revoke_share_link(ids.user_id, ids.conversation_id, entry.link_id)),
+    "AP-89": with_link(lambda _, entry: read_shared(entry.token_hash, 10)),
     "AP-90": now(lambda ids: record_event(ids.user_id, "signed_in")),
     "AP-91": now(lambda ids: list_events(ids.user_id, 10)),
     "AP-92": now(lambda ids: change_credentials(ids.user_id, {"openai": "sealed"})),

@@ -36,6 +36,7 @@ from models.access_patterns.identities import create_identity, find_identity, re
 from models.access_patterns.messages import Draft, append_messages, delete_message
 from models.access_patterns.rates import count_request
 from models.access_patterns.roles import change_role
+from models.access_patterns.share_links import create_share_link, list_share_links, revoke_share_link
 from models.access_patterns.sharing import publish_agent, share_agent, unshare_agent
 from models.access_patterns.states import Owner, delete_state, get_state, list_states, put_state
 from models.access_patterns.turn_beginnings import begin_turn_in_branch
@@ -56,6 +57,7 @@ from models.branch import MAX_HOPS
 from models.conversation import Conversation
 from models.erasure import Erasure
 from models.identity import identity_hash
+from models.share_link import ShareLinkEntry
 from models.table import clock
 from models.table.connection import client
 from models.table.errors import Contended, ItemNotFound, LimitReached, TableError
@@ -96,6 +98,15 @@ def _shared_and_taken_back(ids: Ids) -> None:
     grantee_id = make_user().user_id
     share_agent(ids.user_id, ids.agent_id, grantee_id)
     unshare_agent(ids.user_id, ids.agent_id, grantee_id)
+
+
+def links(ids: Ids) -> tuple[ShareLinkEntry, ...]:
+    return list_share_links(ids.user_id, ids.conversation_id, 10).items
+
+
+def _shared_by_link_and_revoked(ids: Ids) -> None:
+    entry = create_share_link(ids.user_id, ids.conversation_id, token_hash=f"x{ids.key_hash}")
+    revoke_share_link(ids.user_id, ids.conversation_id, entry.link_id)
 
 
 def _changed_and_rotated(ids: Ids) -> None:
@@ -213,6 +224,16 @@ CASES: dict[str, Case] = {
         lambda ids: revoke_api_key(ids.user_id, ids.key_id),
         lambda ids: count(list_api_keys(ids.user_id, 10).items),
         0,
+    ),
+    "AP-86": (
+        lambda ids: create_share_link(ids.user_id, ids.conversation_id, token_hash=f"x{ids.key_hash}"),
+        lambda ids: (count(links(ids)), actions(ids).count("link.created")),
+        (1, 1),
+    ),
+    "AP-88": (
+        lambda ids: _shared_by_link_and_revoked(ids),
+        lambda ids: (count(links(ids)), actions(ids).count("link.revoked")),
+        (0, 1),
     ),
     "AP-26": (
         lambda ids: create_identity(ISSUER, ids.key_hash, email=f"new.{ids.email}"),

@@ -25,6 +25,7 @@ from models.access_patterns.forks import find_fork
 from models.access_patterns.identities import create_identity, find_identity_and_agent
 from models.access_patterns.messages import Draft, append_messages, delete_message, get_message, list_messages
 from models.access_patterns.news import glance, read_news
+from models.access_patterns.share_links import create_share_link, list_share_links, revoke_share_link
 from models.access_patterns.sharing import get_shared_agent, publish_agent, share_agent, unshare_agent
 from models.access_patterns.states import delete_state, get_state, list_states, put_state
 from models.access_patterns.turn_beginnings import begin_turn
@@ -118,6 +119,14 @@ CALLS: dict[str, list[Call]] = {
         lambda ids: put_state(ids.owner, "session", "key", 1),
     ],
     "AP-63": [lambda ids: list_states(ids.owner, 10)],
+    "AP-86": [
+        lambda ids: create_share_link(ids.user_id, ids.conversation_id, token_hash=new_id("hash")),
+        lambda ids: create_share_link(
+            ids.user_id, ids.conversation_id, token_hash=new_id("hash"), up_to_message_id=ids.message_id
+        ),
+    ],
+    "AP-87": [lambda ids: list_share_links(ids.user_id, ids.conversation_id, 10)],
+    "AP-88": [lambda ids: revoke_share_link(ids.user_id, ids.conversation_id, ids.link_id)],
     "AP-74": [lambda ids: get_erasure(ids.user_id, ids.erasure_id)],
     "AP-70": [lambda ids: delete_conversation(ids.user_id, ids.conversation_id)],
     "AP-71": [lambda ids: delete_agent(ids.user_id, ids.agent_id)],
@@ -172,7 +181,8 @@ def make_shared() -> Ids:
     ids, grantee = make_everything(), make_user()
     share_agent(ids.user_id, ids.agent_id, grantee.user_id)
     make_branch(find_fork(ids.user_id, ids.conversation_id, ids.message_id))
-    return replace(ids, grantee_id=grantee.user_id)
+    link = create_share_link(ids.user_id, ids.conversation_id, token_hash=new_id("hash"))
+    return replace(ids, grantee_id=grantee.user_id, link_id=link.link_id)
 
 
 @pytest.fixture(scope="module")
@@ -190,6 +200,7 @@ def test_another_users_item_looks_missing(call: Call, theirs: Ids) -> None:
         "message_id",
         "turn_id",
         "key_id",
+        "link_id",
     }
     missing = replace(foreign, **{name: new_id(getattr(theirs, name).rpartition("_")[0]) for name in named})
     known_identity()
@@ -200,7 +211,11 @@ def test_another_users_item_looks_missing(call: Call, theirs: Ids) -> None:
 
 @pytest.mark.parametrize("name", CALLS)
 def test_its_owner_has_access(name: str, theirs: Ids) -> None:
-    ids = make_shared() if name in ("AP-16", "AP-17", "AP-18", "AP-23", "AP-43", "AP-62", "AP-70", "AP-71") else theirs
+    ids = (
+        make_shared()
+        if name in ("AP-16", "AP-17", "AP-18", "AP-23", "AP-43", "AP-62", "AP-70", "AP-71", "AP-88")
+        else theirs
+    )
     if name == "AP-18":  # its owner finds it there like everybody else
         publish_agent(ids.user_id, ids.agent_id, published=True)
     for call in CALLS[name]:

@@ -65,6 +65,7 @@ GIVEN: dict[str, tuple[str, Any]] = {
     "BOT_LIMIT_REQUESTS_PER_MINUTE": ("3", 3),
     "BOT_LIMIT_REQUESTS_PER_MINUTE_OF_A_KEY": ("3", 3),
     "BOT_RETENTION_DAYS": ("30", 30),
+    "BOT_SHARE_LINKS": ("true", True),
     "BOT_KEEP_STREAMS": ("false", False),
     "BOT_STREAM_BATCH_SECONDS": ("2", 2.0),
     "BOT_STREAM_BATCH_BYTES": ("16384", 16_384),
