@@ -1,4 +1,4 @@
-"""The content of a message in the context: texts and images, each with the stored message that it came from.
+"""The content of a message in the context: texts, images and files, each with the stored message that it came from.
 
 What cannot be sent to a model as it is becomes a note, in square brackets, in the user's message.
 """
@@ -20,8 +20,8 @@ class Piece(NamedTuple):
 
     @property
     def text(self) -> str | None:
-        """The text, or None for an image."""
-        return None if self.part.get("type") == "image_url" else str(self.part["text"])
+        """The text, or None for an image or a file."""
+        return None if self.part.get("type") in ("image_url", "file") else str(self.part["text"])
 
 
 def pieces_of(message: ChatMessage, shown: Collection[str] | None = None) -> list[Piece]:
@@ -29,7 +29,7 @@ def pieces_of(message: ChatMessage, shown: Collection[str] | None = None) -> lis
 
     Args:
         message: The message.
-        shown: The ids of the stored messages whose images are kept, None for all; only a user's images are kept.
+        shown: The ids of the stored messages whose images and files are kept, None for all; only a user's are kept.
     """
     if isinstance(message.content, str):
         return _texts(message.content, message.sources[0] if message.sources else "")
@@ -38,7 +38,7 @@ def pieces_of(message: ChatMessage, shown: Collection[str] | None = None) -> lis
         source = message.sources[position] if position < len(message.sources) else ""
         if isinstance(text := part.get("text"), str):
             found += _texts(text, source)
-        elif message.role == "user" and _is_image(part) and (shown is None or source in shown):
+        elif message.role == "user" and (_is_image(part) or _is_file(part)) and (shown is None or source in shown):
             found.append(Piece(part, source))
         else:
             found.append(Piece({"type": "text", "text": _named(part)}, source))
@@ -46,7 +46,7 @@ def pieces_of(message: ChatMessage, shown: Collection[str] | None = None) -> lis
 
 
 def joined(pieces: Sequence[Piece]) -> str:
-    """Return the pieces as one text, with a note for each image."""
+    """Return the pieces as one text, with a note for each image and file."""
     return "\n\n".join(_named(piece.part) if piece.text is None else piece.text for piece in pieces)
 
 
@@ -81,6 +81,11 @@ def _texts(text: str, source: str) -> list[Piece]:
 
 def _is_image(part: dict[str, object]) -> bool:
     return part.get("type") == "image_url" and bool(_address(part))
+
+
+def _is_file(part: dict[str, object]) -> bool:
+    file = part.get("file")
+    return part.get("type") == "file" and isinstance(file, dict) and bool(file.get("file_data"))
 
 
 def _address(part: dict[str, object]) -> str:

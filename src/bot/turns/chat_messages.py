@@ -40,6 +40,8 @@ def _chat_message(message: Message) -> ChatMessage:
     parts = parts_in(text) if message.type == "parts" else None
     if parts is None:
         return ChatMessage(role, text, sources=source)
+    # A file in the history would break later turns with a model that reads none; without its data a note replaces it.
+    parts = [{"type": "file"} if part.get("type") == "file" else part for part in parts]
     return ChatMessage(role, parts, sources=source * max(len(parts), 1))
 
 

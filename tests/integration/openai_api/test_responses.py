@@ -15,7 +15,14 @@ from tests.integration.openai_api.conftest import Call, refused, v1
 from tests.integration.openai_api.responding import LOOK, respond, stream, text_of
 
 PNG_URL = data_url(image(media_type="image/png"), "image/png")
-A_FILE = [{"role": "user", "content": [{"type": "input_file", "file_id": "f"}]}]
+PDF_URL = "data:application/pdf;base64,JVBERi0xLjQK"
+
+
+def with_file(**more: Any) -> list[dict[str, Any]]:
+    """Return a message with a file."""
+    return [{"role": "user", "content": [{"type": "input_file", **more}]}]
+
+
 NOT_THE_USERS = [{"role": "system", "content": [{"type": "input_image", "image_url": PNG_URL}]}]
 NO_SCHEMA = {"format": {"type": "json_schema", "name": "x"}}
 
@@ -132,6 +139,13 @@ class TestAnswers:
             ],
         )
 
+    def test_a_file_goes_to_the_model(self, ann: Caller, model: Scripted, agent: str) -> None:
+        model.script = [says("Empty."), says("Empty.")]
+        for name in ({"filename": "a.pdf"}, {}):
+            respond(ann, agent, with_file(file_data=PDF_URL, **name))
+            file = {"filename": name.get("filename", "file"), "file_data": PDF_URL}
+            assert sent(model)[-1] == ("user", [{"type": "file", "file": file}])
+
     def test_the_tokens_of_an_input_are_counted_without_a_model(self, ann: Caller, model: Scripted, agent: str) -> None:
         def count(**body: Any) -> int:
             answer = v1(ann, "POST", "/responses/input_tokens", {"model": agent, **body})
@@ -218,7 +232,10 @@ class TestRefusals:
             ({"input": None}, "invalid_type", "input"),
             ({"input": [{"role": "tool", "content": "x"}]}, "unsupported_value", "input[0].role"),
             ({"input": [{"type": "item_reference", "id": "msg_1"}]}, "unsupported_value", "input[0]"),
-            ({"input": A_FILE}, "unsupported_value", "input[0].content[0]"),
+            ({"input": with_file(file_id="f")}, "unsupported_parameter", "input[0].content[0].file_id"),
+            ({"input": with_file(file_url="https://x")}, "unsupported_parameter", "input[0].content[0].file_url"),
+            ({"input": with_file(file_data="JVBERi0")}, "invalid_value", "input[0].content[0].file_data"),
+            ({"input": with_file(file_data=PDF_URL[:-1])}, "invalid_value", "input[0].content[0].file_data"),
             ({"input": [{"role": "user"}]}, "missing_required_parameter", "input[0].content"),
             ({"input": NOT_THE_USERS}, "unsupported_value", "input[0].content[0]"),
             ({"store": True}, "unsupported_parameter", "store"),

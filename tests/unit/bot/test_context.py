@@ -173,6 +173,13 @@ def test_a_complete_first_turn_stays_if_older_ones_were_not_read() -> None:
     ]
 
 
+def test_a_stored_file_is_not_sent_since_a_model_that_reads_none_would_refuse_every_later_turn() -> None:
+    file = {"type": "file", "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,JVBERi0xLjQK"}}
+    (message,) = context([], parts({"type": "text", "text": "Read!"}, file))
+    assert "JVBERi0" not in str(message.content)
+    assert "'file'" in str(message.content)
+
+
 def test_parts_are_sent_as_parts() -> None:
     given = ({"type": "text", "text": "What is this?"}, {"type": "image_url", "image_url": {"url": "https://a"}})
     (message,) = context([], parts(*given))

@@ -1,10 +1,12 @@
 """The items of a response's input, as clients send them and as an agent's model gets them."""
 
+import base64
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import AfterValidator, Discriminator, Field, Tag
 
 from bot.errors import FieldError, TooLarge
 from bot.http.images import MAX_IMAGE_BYTES, ImageUrl, image_bytes
@@ -15,6 +17,7 @@ from bot.openai_api.shapes.messages import FunctionName
 
 _SENT_BACK = accepted("clients send items back as they came")
 _NOT_STORED = "files are not stored"
+_FILE = re.compile(r"data:[a-z0-9.+-]+/[a-z0-9.+-]+;base64")
 ItemId = Annotated[str | None, _SENT_BACK]
 ItemStatus = Annotated[Literal["in_progress", "completed", "incomplete"] | None, _SENT_BACK]
 CallId = Annotated[str, Field(min_length=1, max_length=256)]
@@ -38,6 +41,33 @@ class InputImage(Body):
     prompt_cache_breakpoint: Annotated[Json, accepted("a hint for caching that has no effect here")] = None
 
 
+def _data_of(file: str) -> str:
+    head, comma, data = file.partition(",")
+    if not comma or not _FILE.fullmatch(head.lower()):
+        raise ValueError("must be the file itself, as data:application/pdf;base64,…")
+    try:
+        base64.b64decode(data, validate=True)
+    except ValueError as error:
+        raise ValueError("must be complete standard base64, with padding") from error
+    if not data:
+        raise ValueError("must contain a file; there is nothing after the comma")
+    return file
+
+
+class InputFile(Body):
+    """A file part, as far as the agent's model reads files."""
+
+    type: Literal["input_file"]
+    file_data: Annotated[str, AfterValidator(_data_of)] = Field(description="The file itself, as a `data:` URL.")
+    filename: Annotated[str, Field(min_length=1, max_length=255)] | None = None
+    detail: Annotated[Literal["auto", "low", "high"] | None, accepted("model servers read files as they see fit")] = (
+        None
+    )
+    file_id: refused(_NOT_STORED) = None  # type: ignore[valid-type]
+    file_url: refused("files are not fetched") = None  # type: ignore[valid-type]
+    prompt_cache_breakpoint: Annotated[Json, accepted("a hint for caching that has no effect here")] = None
+
+
 class OutputText(Body):
     """A text part of an earlier answer."""
 
@@ -54,8 +84,7 @@ class Refusal(Body):
     refusal: str
 
 
-InputPart = Annotated[InputText | InputImage, Field(discriminator="type")]
-AnyPart = Annotated[InputText | InputImage | OutputText | Refusal, Field(discriminator="type")]
+AnyPart = Annotated[InputText | InputImage | InputFile | OutputText | Refusal, Field(discriminator="type")]
 
 
 class InputMessage(Body):
@@ -176,8 +205,8 @@ def source_of(number: int) -> str:
     return f"input[{number}]"
 
 
-def images_in(items: str | Sequence[InputItem]) -> Iterator[tuple[str, InputMessage]]:
-    """Yield the path of each image, and the message that it is in.
+def attachments_in(items: str | Sequence[InputItem]) -> Iterator[tuple[str, InputMessage]]:
+    """Yield the path of each image and file, and the message that it is in.
 
     Raises:
         TooLarge: one has too many bytes.
@@ -195,6 +224,8 @@ def images_in(items: str | Sequence[InputItem]) -> Iterator[tuple[str, InputMess
                         fields=(FieldError(f"{field}.image_url", most),),
                     )
                 yield field, item
+            elif isinstance(part, InputFile):
+                yield f"input.{number}.content.{position}", item
 
 
 def _message(message: InputMessage, source: str) -> ChatMessage:
@@ -207,8 +238,11 @@ def _message(message: InputMessage, source: str) -> ChatMessage:
     return ChatMessage(role, "\n\n".join(str(part.get("text", "")) for part in parts), sources=(source,))
 
 
-def _part(part: InputText | InputImage | OutputText | Refusal) -> dict[str, Any]:
+def _part(part: InputText | InputImage | InputFile | OutputText | Refusal) -> dict[str, Any]:
     match part:
+        case InputFile():
+            # Some model servers refuse a file without a name.
+            return {"type": "file", "file": {"filename": part.filename or "file", "file_data": part.file_data}}
         case InputImage():
             detail = {} if part.detail is None else {"detail": part.detail}
             return {"type": "image_url", "image_url": {"url": part.image_url, **detail}}

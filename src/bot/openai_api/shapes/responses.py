@@ -9,7 +9,7 @@ from bot.http.types import WHOLE, Body, Json
 from bot.llm.types import ChatMessage, Provider
 from bot.openai_api.offers import check_functions, check_limit, refuse
 from bot.openai_api.parameters import accepted, refused
-from bot.openai_api.shapes.items import InputItem, chat_messages, images_in, reasoning_of
+from bot.openai_api.shapes.items import InputItem, attachments_in, chat_messages, reasoning_of
 from bot.openai_api.shapes.messages import FunctionName
 from bot.turns.completions import Inquiry
 from models.agent import Agent
@@ -162,11 +162,11 @@ class ResponseCreate(_Asked):
         if self.stream_options is not None and not self.stream:
             refuse("stream_options", "is allowed only with stream: true")
         check_limit("max_output_tokens", self.max_output_tokens, agent, owned=owned)
-        for image, message in images_in(self.input):
+        for place, message in attachments_in(self.input):
             if message.role != "user":
-                refuse(image, "only the user's messages may have images", "unsupported_value")
+                refuse(place, "only the user's messages may have images and files", "unsupported_value")
             if agent.settings.get("images") is False:
-                refuse(image, "this agent accepts no images", "unsupported_value")
+                refuse(place, "this agent accepts no images and files", "unsupported_value")
         chosen = self.tool_choice.name if isinstance(self.tool_choice, ChosenFunction) else None
         check_functions(agent, provider, inquiry_of(self), self.tool_choice, chosen, "tool_choice.name")
 
