@@ -20,7 +20,7 @@ def test_a_token_is_in_no_log_whatever_is_done_with_it(table: TableSettings, tmp
         BOT_SHARE_LINKS="true",
         BOT_LOG_LEVEL="DEBUG",
         BOT_LOG_FORMAT=form,
-        # gunicorn's own way to ask for an access log.
+        # gunicorn's own way to ask for an access log, which would have the path, has no effect.
         GUNICORN_CMD_ARGS="--access-logfile - --log-level debug",
     )
     key = issue_key(make_user())[0]
