@@ -98,11 +98,14 @@ def _ids(case: Case) -> dict[str, str]:
     return ids
 
 
-def _make_possible(completion: dict[str, Any]) -> None:
+def _make_possible(asked: dict[str, Any]) -> None:
     """Name an agent; leave out what depends on another parameter, and what this agent's model cannot do."""
-    completion["model"] = AGENT
+    asked["model"] = AGENT
     for name in ("stream_options", "tools", "tool_choice", "max_completion_tokens"):
-        completion.pop(name, None)
+        asked.pop(name, None)
+    if "input" in asked:
+        # Not empty, and images and files only in messages of the user.
+        asked["input"] = "Hello"
 
 
 @schemathesis.hook
@@ -125,13 +128,22 @@ def before_call(context: HookContext, case: Case, kwargs: dict[str, Any]) -> Non
     if case.operation.path.endswith("/usage"):
         # Not after the last day, which is today by default.
         case.query.pop("since", None)
+    if case.operation.path.endswith("/branches"):
+        # One or the other.
+        case.query.pop("from_start", None)
     if not isinstance(case.body, dict):
         return
-    if operation == ("POST", "/v1/chat/completions"):
+    if operation[1] in ("/v1/chat/completions", "/v1/responses", "/v1/responses/input_tokens"):
         _make_possible(case.body)
     if operation == ("POST", "/api/v1/conversations/{conversation_id}/links"):
         # A message that exists, or the newest one.
         case.body.pop("up_to_message_id", None)
+    if operation == ("POST", "/api/v1/conversations/{conversation_id}/branches"):
+        # A message that exists.
+        case.body["from_message_id"] = MESSAGE
+    if operation == ("PATCH", "/api/v1/conversations/{conversation_id}"):
+        # It is a branch of this conversation, and alone.
+        case.body.pop("active_branch_id", None)
     if operation == ("POST", "/api/v1/conversations"):
         case.body["agent_id"] = AGENT
     if operation == ("POST", "/api/v1/api-keys"):

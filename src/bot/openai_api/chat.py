@@ -1,33 +1,23 @@
 """`/v1/chat/completions`: an agent's model writes the next message of a conversation that the client keeps."""
 
-from collections.abc import Generator, Iterator
-from contextlib import closing
+from collections.abc import Iterator
+from functools import partial
 from itertools import chain
 from typing import Any
 
-from flask import Response
-
-from bot.http.context import services
-from bot.http.disconnects import client_gone
-from bot.http.idempotency import once, repeatable, stored_answer
-from bot.http.problems import reported
-from bot.http.requests import caller
+from bot.http.idempotency import repeatable, stored_answer
 from bot.http.sse import Done, ServerSentEvent, event_stream
-from bot.llm.interruption import Interrupted
-from bot.llm.types import Completion
-from bot.openai_api.agents import agent_of_model
+from bot.llm.types import Completion, ReasoningDelta, TextDelta
 from bot.openai_api.blueprint import answers, part
-from bot.openai_api.envelope import envelope
 from bot.openai_api.repeats import answered
+from bot.openai_api.running import Sent, answer
 from bot.openai_api.shapes.chat import ChatCompletionCreate
 from bot.openai_api.shapes.completions import ChatCompletionView, Chunks, show_completion
-from bot.turns.completions import Event, RunningCompletion
+from bot.turns.completions import RunningCompletion
 from models.idempotency import IdempotencyRecord
 
 api = part("chat", "Answers of agents to conversations that the client keeps; nothing is stored.")
 
-# nginx's status for this; nobody receives it.
-_CLIENT_GONE = 499
 _ANSWER: dict[str, Any] = {
     "description": "The answer; with `stream: true` server-sent events, each with a chunk as `data`, and `[DONE]` at "
     "the end. An error after the first chunk is an event, too, and then nothing follows. Comments are keep-alives.",
@@ -46,11 +36,11 @@ _ANSWER: dict[str, Any] = {
 
 
 def _replay(record: IdempotencyRecord, body: ChatCompletionCreate) -> Any:
-    answer, status = stored_answer(answered(record))
+    made, status = stored_answer(answered(record))
     if not body.stream:
-        return answer, status
-    chunks = Chunks(answer, include_usage=body.include_usage)
-    return event_stream(chain((ServerSentEvent(None, chunk) for chunk in chunks.of(answer)), [Done()]))
+        return made, status
+    chunks = Chunks(made, include_usage=body.include_usage)
+    return event_stream(chain((ServerSentEvent(None, chunk) for chunk in chunks.of(made)), [Done()]))
 
 
 @api.post(
@@ -64,60 +54,33 @@ def create(body: ChatCompletionCreate) -> Any:
 
     The model is stopped when the client disconnects.
     """
-    user_id, completions, streams = caller().user_id, services().completions, services().streams
-    agent = agent_of_model(body.model)
-    provider = completions.provider(agent, user_id)
-    body.check(agent, provider, owned=agent.user_id == user_id)
-    if not body.stream:
-        return _whole(completions.begin(user_id, agent, provider, body.inquiry(), once()), body)
-    streams.reserve()
-    try:
-        running = completions.begin(user_id, agent, provider, body.inquiry(), once())
-    except BaseException:
-        streams.release()
-        raise
-    return _streamed(running, body)
+    return answer(body, body.inquiry, partial(_ChatForm, body))
 
 
-def _head(running: RunningCompletion, body: ChatCompletionCreate) -> dict[str, Any]:
-    return {"id": f"chatcmpl-{running.id}", "created": int(running.started_at.timestamp()), "model": body.model}
+class _ChatForm:
+    """A message, or chunks of one."""
 
+    def __init__(self, body: ChatCompletionCreate, running: RunningCompletion) -> None:
+        self._head = {
+            "id": f"chatcmpl-{running.id}",
+            "created": int(running.started_at.timestamp()),
+            "model": body.model,
+        }
+        self._chunks = Chunks(self._head, include_usage=body.include_usage)
 
-def _whole(running: RunningCompletion, body: ChatCompletionCreate) -> Any:
-    head = _head(running, body)
-    once(lambda made: (show_completion(head, made), 200))
-    try:
-        completion = running.answer(client_gone())
-    except Interrupted:
-        return Response(status=_CLIENT_GONE)
-    return show_completion(head, completion), 200
+    def show(self, completion: Completion) -> dict[str, Any]:
+        return show_completion(self._head, completion)
 
+    def start(self) -> Iterator[Sent]:
+        yield ServerSentEvent(None, self._chunks.start())
 
-def _streamed(running: RunningCompletion, body: ChatCompletionCreate) -> Any:
-    head = _head(running, body)
-    once(lambda made: (show_completion(head, made), 200))
-    live = running.stream(services().streams, client_gone())
-    try:
-        # An error before the first delta has a status of its own. After 15 seconds this is a keep-alive.
-        first = next(live)
-    except Interrupted:
-        return Response(status=_CLIENT_GONE)
-    return event_stream(_events(first, live, Chunks(head, include_usage=body.include_usage)))
+    def delta(self, event: TextDelta | ReasoningDelta) -> Iterator[Sent]:
+        yield ServerSentEvent(None, self._chunks.delta(event))
 
+    def end(self, completion: Completion) -> Iterator[Sent]:
+        for chunk in self._chunks.end(completion):
+            yield ServerSentEvent(None, chunk)
+        yield Done()
 
-def _events(
-    first: Event | None, live: Generator[Event | None, None, None], chunks: Chunks
-) -> Iterator[ServerSentEvent | Done | None]:
-    with closing(live):
-        try:
-            yield ServerSentEvent(None, chunks.start())
-            for event in chain([first], live):
-                if isinstance(event, Completion):
-                    yield from (ServerSentEvent(None, chunk) for chunk in chunks.end(event))
-                    yield Done()
-                else:
-                    yield None if event is None else ServerSentEvent(None, chunks.delta(event))
-        except Interrupted:
-            return
-        except Exception as error:
-            yield ServerSentEvent(None, envelope(reported(error)))
+    def fail(self, error: dict[str, Any]) -> Iterator[Sent]:
+        yield ServerSentEvent(None, {"error": error})
