@@ -1,6 +1,6 @@
 """Each reading route makes the documented number of DynamoDB requests and round trips."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -12,12 +12,28 @@ from bot.cli.round_trips import TRIPS
 from models.access_patterns.messages import Draft
 from models.access_patterns.turn_beginnings import begin_turn
 from models.export.site import Trips
+from models.table.connection import TableSettings
 from models.table.tenancy import acting_for
+from tests.conftest import new_table
 from tests.integration.api.caller import Caller
+from tests.integration.api.conftest import serving
 from tests.integration.api.test_api_routes import erased
 from tests.trips import held_to
 
 Ask = Callable[[], Any]
+
+
+@pytest.fixture(scope="module")
+def table(engine: str) -> Iterator[TableSettings]:
+    """A separate table, because lists of users and of published agents depend on what other tests have made."""
+    with new_table(engine) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def app(table: TableSettings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenAPI]:
+    with serving(table, tmp_path_factory.mktemp("data")) as made:
+        yield made
 
 
 class People:
