@@ -20,6 +20,8 @@ START = datetime(1970, 1, 1, tzinfo=UTC)
 
 COPYING = "copying"
 """The status of an entry whose branch does not exist yet, because part of its path is being copied."""
+DROPPED = "dropped"
+"""The status of an entry whose branch will not exist: what was copied for it is being deleted."""
 
 
 @dataclass(frozen=True)
@@ -51,5 +53,5 @@ class BranchEntry(Item):
 
     @property
     def hidden(self) -> bool:
-        """Whether readers must not see it: it has expired, or its branch does not exist yet."""
-        return super().hidden or self.status == COPYING
+        """Whether readers must not see it: it has expired, or its branch does not exist."""
+        return super().hidden or self.status in (COPYING, DROPPED)

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from models.access_patterns.conversations import get_conversation, owned_by
 from models.access_patterns.declare import Budget, Request, Write, access_pattern
-from models.access_patterns.forks import FORK_WRITES, Fork
+from models.access_patterns.forks import FORK_WRITES, PARENT, Fork
 from models.access_patterns.idempotency import Once
 from models.access_patterns.messages import Draft, place
 from models.access_patterns.paths import holder_of
@@ -93,7 +93,9 @@ def make_branch(
             once.add(transaction, branch.conversation_id, (branch, messages))
         try:
             transaction.commit()
-        except ConditionFailed:
+        except ConditionFailed as failed:
+            if PARENT in failed.parts:
+                raise ItemNotFound("conversation") from failed
             pause(attempt)
         else:
             return branch, messages

@@ -1,37 +1,34 @@
 """Where a new branch leaves a conversation, and what is written for it: a header and an entry, nothing else.
 
-If the path to the branch would have more than `MAX_HOPS` segments, the last one is copied into the branch instead, so a
-window never needs more Queries than that.
+A branch whose path is too long gets copies before it is made (`models.access_patterns.copies`).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any
 
 from models.access_patterns.conversations import Opened, ensure_active, get_conversation, owned_by
 from models.access_patterns.declare import Budget, Request, Write, access_pattern
 from models.access_patterns.paths import PREFIX, before_own, holder_of
-from models.access_patterns.retention import expires_after
+from models.access_patterns.retention import expires_after, later
 from models.access_patterns.roots import entry_of, root_of, touch_root
 from models.branch import COPYING, MAX_HOPS, START, BranchEntry, Segment
 from models.conversation import ID_PREFIX, Conversation
 from models.message import ID_PREFIX as MESSAGE_PREFIX
-from models.message import Message, MessageReasoning
+from models.message import Message
 from models.table import clock
-from models.table.errors import ItemNotFound, TransactionTooLarge
+from models.table.errors import ItemNotFound
 from models.table.ids import moment_of, new_id
 from models.table.item import Item
-from models.table.long_text import LongItem, load
-from models.table.reading import Page, get_many, keys, query
+from models.table.long_text import load
+from models.table.reading import Page, get_many, query
 from models.table.tenancy import UserId
-from models.table.writing import ConditionFailed, Transaction
+from models.table.writing import Transaction
 
-_PAGE = 25
-# What a copy does not have from its original: its keys, and where its text is stored.
-_Long = TypeVar("_Long", bound=LongItem)
-_OWN = {"PK", "SK", "entity", "conversation_id", "packed", "blob"}
+PARENT = "parent"
+"""The part of a transaction that checks that a parent is not being deleted."""
 
 FORK_WRITES = (
     Write("ConditionCheck", Conversation, optional=True),
@@ -46,7 +43,8 @@ FORK_WRITES = (
 class Fork:
     """A branch that does not exist yet: its root, where it leaves its parent, its path, and its id.
 
-    `copied` is the number of messages that were copied into it, because its path was too long.
+    `copying` says that its path was too long: it has an entry already, and `copied` messages of its own, the last of
+    which expires at `copies_end`.
     """
 
     user_id: UserId
@@ -56,7 +54,9 @@ class Fork:
     from_message_id: str | None
     path: tuple[Segment, ...]
     title: str | None = None
+    copying: bool = False
     copied: int = 0
+    copies_end: int | None = None
     branch_id: str = field(default_factory=lambda: new_id(ID_PREFIX))
     _tried: bool = field(default=False, init=False)
 
@@ -129,20 +129,24 @@ class Fork:
         if branch.lease_turn is not None:
             branch.turn_count = 1
         branch.expires_at = expires_after(branch, moment)
+        if self.copied:
+            branch.expires_at = later(branch.expires_at, self.copies_end)
         entry = entry_of(branch)
         entry.expires_at = branch.expires_at
         transaction.create("branch", branch)
-        if self.copied:
-            transaction.put("entry", entry)
+        if self.copying:
+            transaction.put("entry", entry, BranchEntry.status == COPYING)
         else:
             transaction.create("entry", entry)
         create_messages(transaction, messages)
-        if self.parent_id != self.root.conversation_id:
-            transaction.check("parent", self._parent(), owned_by(self.user_id))
+        self.check_parent(transaction)
         touch_root(transaction, self.user_id, self.root, branch, moment, Conversation.branched.set(True))
 
-    def _parent(self) -> Conversation:
-        return Conversation.from_key(conversation_id=self.parent_id)
+    def check_parent(self, transaction: Transaction) -> None:
+        """Add to a transaction the check that a parent that is a branch is not being deleted; the root has its own."""
+        if self.parent_id != self.root.conversation_id:
+            parent = Conversation.from_key(conversation_id=self.parent_id)
+            transaction.check(PARENT, parent, owned_by(self.user_id))
 
 
 @access_pattern(
@@ -195,61 +199,6 @@ def find_fork(user_id: UserId, conversation_id: str, from_message_id: str | None
     return Fork(user_id, root, holder, moment, from_message_id, (*before, Segment(holder, moment)), title)
 
 
-@access_pattern(
-    "AP-47",
-    "Shorten a branch's path",
-    question="Copy what would make the path to this branch too long.",
-    requests=(
-        Request("TransactWriteItems", writes=(Write("ConditionCheck", Conversation), Write("Put", BranchEntry))),
-        Request(
-            "Query",
-            (Message,),
-            sort_key="between MSG#{ts} and MSG#{ts}",
-            consistent=True,
-            order="ascending",
-            page="25 and one more",
-        ),
-        Request("BatchGetItem", (MessageReasoning,), consistent=True, optional=True),
-        Request(
-            "TransactWriteItems",
-            writes=(Write("Put", Message), Write("Put", MessageReasoning, optional=True)),
-        ),
-    ),
-    budget=Budget(
-        4,
-        3,
-        16,
-        "a question, and an answer with 2 KB of reasoning; 1 Query and at least 1 transaction for each 25 messages, 2 "
-        "WCU for each KB of them",
-        grows=True,
-    ),
-    routes=("POST /api/v1/conversations/{conversation_id}/branches with a path of more than 8 conversations",),
-)
-def shorten(fork: Fork) -> Fork:
-    """Return a fork with a path that is short enough; what it is shortened by is copied into the branch.
-
-    The branch's entry is written first, hidden, so that the copies are deleted with the tree even if this worker dies.
-
-    Raises:
-        ItemNotFound: the root is being deleted.
-        ContentUnavailable: a large text cannot be fetched from, or stored in, the bucket.
-    """
-    short = replace(fork, path=fork.path[:-1])
-    transaction = Transaction()
-    entry = entry_of(short.header())
-    entry.status = COPYING
-    transaction.create("entry", entry)
-    transaction.check("root", fork.root, owned_by(fork.user_id))
-    try:
-        transaction.commit()
-    except ConditionFailed as error:
-        raise ItemNotFound("conversation") from error
-    for page in _pages(fork.path[-2].until, fork.path[-1]):
-        _copy(page, short.branch_id)
-        short.copied += len(page)
-    return short
-
-
 def _header_and_message(
     user_id: UserId, conversation_id: str, holder: str, moment: datetime
 ) -> tuple[Conversation, Message | None]:
@@ -268,53 +217,3 @@ def create_messages(transaction: Transaction, messages: Sequence[Message]) -> No
         transaction.create(f"message {position}", message)
         if message.reasoning is not None:
             transaction.create(f"reasoning {position}", message.reasoning)
-
-
-def _pages(since: datetime, segment: Segment) -> Iterator[list[Message]]:
-    """Yield the messages of a segment after `since`, oldest first, with their reasoning and all long texts."""
-    partition = Message.PK.template.render(conversation_id=segment.conversation_id)
-    bounds = (PREFIX + clock.to_timestamp(since) + "~", PREFIX + clock.to_timestamp(segment.until))
-    after = None
-    while True:
-        page = query(partition, Message.SK.between(*bounds), limit=_PAGE, after=after, consistent=True, whole=False)
-        messages: list[Message] = list(page.items)
-        reasoned = [each for each in messages if each.reasoned]
-        keys_of = [MessageReasoning.from_key(conversation_id=each.conversation_id, ts=each.ts) for each in reasoned]
-        for message, reasoning in zip(reasoned, get_many(keys_of, consistent=True, whole=False), strict=True):
-            message.reasoning = reasoning
-        yield messages
-        if not page.more:
-            return
-        after = keys(messages[-1])
-
-
-def _copy(messages: Sequence[Message], branch_id: str) -> None:
-    """Write copies of messages into a branch's item collection, with the same ids and times.
-
-    They need not be written together: nobody sees them before the branch's header exists.
-    """
-    if not messages:
-        return
-    transaction = Transaction()
-    try:
-        create_messages(transaction, [_copied(message, branch_id) for message in messages])
-    except TransactionTooLarge:
-        half = len(messages) // 2
-        _copy(messages[:half], branch_id)
-        _copy(messages[half:], branch_id)
-        return
-    transaction.commit()
-
-
-def _copied(message: Message, branch_id: str) -> Message:
-    copy = _copy_of(message, branch_id)
-    copy.reasoning = message.reasoning and _copy_of(message.reasoning, branch_id)
-    return copy
-
-
-def _copy_of(item: _Long, branch_id: str) -> _Long:
-    load([item])
-    fields = {name: getattr(item, name) for name in type(item).get_attributes() if name not in _OWN}
-    copy = type(item)(**fields, conversation_id=branch_id)
-    item.drop()
-    return copy

@@ -247,6 +247,13 @@ def extend(
     changes = list(actions)
     if ends != conversation.expires_at:
         changes.append(set_or_remove(Conversation.expires_at, ends))
+        if conversation.root_id is None and ends is not None:
+            # A branch may have extended it meanwhile.
+            unmoved &= (
+                Conversation.branched.does_not_exist()
+                if conversation.expires_at is None
+                else Conversation.expires_at <= ends
+            )
         conversation.expires_at = ends
         if conversation.root_id is not None:
             lasts = [set_or_remove(BranchEntry.expires_at, ends)]
@@ -516,6 +523,9 @@ def _leave_count(transaction: Transaction, user_id: UserId, message: Message) ->
         # It is a plain turn that is running, or another of its messages was deleted before.
         absent = Turn.PK.does_not_exist() | (Turn.expires_at <= int(clock.now().timestamp()))
         transaction.delete(_TURN, Turn.from_key(user_id=user_id, turn_id=message.turn_id), absent)
+    elif turn.conversation_id != message.conversation_id:
+        # The message is a copy. The turn stays with the original.
+        return
     elif turn.status == "running":
         transaction.check(_TURN, turn, Turn.status == "running")
         entry = TurnEntry(conversation_id=turn.conversation_id, turn_id=turn.turn_id, expires_at=turn.expires_at)

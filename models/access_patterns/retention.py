@@ -2,7 +2,7 @@
 
 Each item (a message, a turn's record, a state value) expires a number of days after it was written. The header expires
 with its newest item: each message extends the header's TTL in the update that counts the message. If a conversation
-contains an item that never expires, its header never expires either.
+contains an item that never expires, its header never expires either. A root's header is kept as long as its branches'.
 
 The number of days is stored on the header: the shorter of the deployment's and the agent's, as of the beginning of the
 conversation or its last turn. So a change applies from the next turn on, and never to existing items.
@@ -23,6 +23,11 @@ def shorter(*ends: int | None) -> int | None:
     return min((each for each in ends if each is not None), default=None)
 
 
+def later(*ends: float | None) -> int | None:
+    """Return the latest of several expiry times; None means never."""
+    return None if None in ends else max((int(each) for each in ends if each is not None), default=None)
+
+
 def checked_days(days: int | None) -> int | None:
     """Return a retention period in days after checking it; None means that nothing expires.
 
@@ -40,8 +45,11 @@ def expires_after(conversation: Conversation, moment: datetime) -> int | None:
 
 
 def header_expires(conversation: Conversation, moment: datetime) -> int | None:
-    """Return when a conversation's header expires after a write at `moment`, in epoch seconds; None means never."""
+    """Return when a conversation's header expires after a write at `moment`, in epoch seconds; None means never.
+
+    A root's header is kept as long as its branches, even if it has no messages itself.
+    """
     end = expires_after(conversation, moment)
-    if end is None or (conversation.expires_at is None and conversation.message_count):
+    if end is None or (conversation.expires_at is None and (conversation.message_count or conversation.branched)):
         return None
     return max(end, int(conversation.expires_at or 0))

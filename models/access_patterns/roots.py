@@ -4,18 +4,20 @@ Each write that continues a branch also updates the root's header, in the same t
 tree that is completed, archived or being deleted, and lists, which show only roots, have the latest activity.
 """
 
+from contextlib import suppress
 from datetime import datetime
 
 from pynamodb.expressions.update import Action
 
 from models.access_patterns.conversations import activity, ensure_active, get_conversation, owned_by
 from models.access_patterns.declare import Request
-from models.access_patterns.retention import expires_after
+from models.access_patterns.retention import later
 from models.branch import BranchEntry
 from models.conversation import Conversation
 from models.table.changes import set_or_remove
+from models.table.errors import Contended
 from models.table.tenancy import UserId
-from models.table.writing import Transaction
+from models.table.writing import ConditionFailed, Transaction
 
 ROOT = Request("GetItem", (Conversation,), consistent=True, optional=True, in_a_branch=True)
 """The read of a branch's root."""
@@ -69,12 +71,26 @@ def touch_root(
     ]
     condition = owned_by(user_id) & (Conversation.status == root.status)
     if root.expires_at is not None:
-        end = expires_after(branch, moment)
-        latest = None if end is None else max(end, int(root.expires_at))
+        latest = later(branch.expires_at, root.expires_at)
         if latest != root.expires_at:
-            condition &= Conversation.expires_at == root.expires_at
             changes.append(set_or_remove(Conversation.expires_at, latest))
+            if latest is not None:
+                condition &= Conversation.expires_at <= latest
     transaction.update("root", root, changes, condition)
+
+
+def keep_root(branch: Conversation) -> None:
+    """Make a root expire no earlier than a branch whose answer has taken some time.
+
+    Cost: 2 WCU for a header of up to 1 KB.
+    """
+    ends = branch.expires_at
+    transaction = Transaction()
+    root = Conversation.from_key(conversation_id=branch.root_id)
+    transaction.update("root", root, [Conversation.expires_at.set(ends)], Conversation.expires_at < ends)
+    # The root may be kept longer already. Under contention the answer matters more.
+    with suppress(ConditionFailed, Contended):
+        transaction.commit()
 
 
 def leave_branches(conversation: Conversation) -> list[Action]:

@@ -20,7 +20,7 @@ from models.access_patterns.conversations import (
     owned_by,
 )
 from models.access_patterns.declare import Budget, Request, Write, access_pattern
-from models.access_patterns.forks import FORK_WRITES, Fork
+from models.access_patterns.forks import FORK_WRITES, PARENT, Fork
 from models.access_patterns.idempotency import Once
 from models.access_patterns.messages import Draft, ensure_room, extend, place
 from models.access_patterns.orphans import running_turn
@@ -35,7 +35,7 @@ from models.idempotency import IdempotencyRecord
 from models.message import Message
 from models.table import clock
 from models.table.changes import set_or_remove
-from models.table.errors import Contended, InvalidValue
+from models.table.errors import Contended, InvalidValue, ItemNotFound
 from models.table.ids import new_id
 from models.table.reading import MAX_LIMIT, get
 from models.table.retries import MAX_ATTEMPTS, pause
@@ -349,6 +349,8 @@ def _begin(
         try:
             transaction.commit()
         except ConditionFailed as failed:
+            if PARENT in failed.parts:
+                raise ItemNotFound("conversation") from failed
             if quota is not None and PART in failed.parts:
                 quota = replace(quota, allowance=get(Allowance, user_id=user_id) or quota.allowance)
             pause(attempt)

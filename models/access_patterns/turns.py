@@ -16,6 +16,7 @@ from models.access_patterns.conversations import (
 from models.access_patterns.declare import Budget, Request, Write, access_pattern
 from models.access_patterns.messages import Draft, extend, place
 from models.access_patterns.retention import expires_after
+from models.access_patterns.roots import keep_root
 from models.access_patterns.turn_errors import CancelRequested
 from models.access_patterns.turn_events import turn_messages
 from models.allowance import Allowance, Claim, settle_reservation
@@ -143,6 +144,7 @@ def renew_lease(lease: Lease, duration: timedelta) -> None:
                 Write("Update", Allowance, optional=True),
             ),
         ),
+        Request("TransactWriteItems", writes=(Write("Update", Conversation),), optional=True, in_a_branch=True),
         Request("GetItem", (Conversation,), consistent=True, optional=True),
         Request("GetItem", (Turn,), consistent=True, optional=True),
         Request(
@@ -160,7 +162,9 @@ def renew_lease(lease: Lease, duration: timedelta) -> None:
         0,
         8,
         "an answer of 1,200 characters, a header and a turn of up to 1 KB; 2 WCU more if the user's turns are limited, "
-        "2 if the turn's record expires, 2 for each KB of reasoning",
+        "2 if the turn's record expires, 2 for each KB of reasoning; in a branch whose messages expire 1 request and 2 "
+        "WCU more, for the root's header",
+        in_a_branch=1,
     ),
     routes=(
         "POST /api/v1/conversations/{conversation_id}/messages",
@@ -213,8 +217,11 @@ def end_turn(
         if claim is not None:
             used = sum(record.get(name) or 0 for name in ("input_tokens", "output_tokens"))
             settle_reservation(transaction, lease.user_id, (conversation.conversation_id, lease.turn_id), claim, used)
+        ends = conversation.expires_at
         try:
             extend(transaction, conversation, messages, condition, *_release(record, claim))
+            if conversation.root_id is not None and conversation.expires_at not in (None, ends):
+                keep_root(conversation)
             # An answer is worth more retries than a question, and all turns of a user update the same allowance.
             transaction.commit(_END_ATTEMPTS if claim is not None else MAX_ATTEMPTS)
         except ConditionFailed:

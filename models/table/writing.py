@@ -87,10 +87,15 @@ class Transaction:
         absent = entity.PK.does_not_exist() | (entity.expires_at <= int(clock.now().timestamp()))
         self._puts.append((part, item, absent))
 
-    def put(self, part: str, item: Item) -> None:
-        """Put a small item, even if an equal one of the same type exists. Cost: 2 WCU for each KB."""
+    def put(self, part: str, item: Item, condition: Condition | None = None) -> None:
+        """Put a small item, even if an equal one of the same type exists. Cost: 2 WCU for each KB.
+
+        With a condition, it replaces an item for which that holds.
+        """
         entity = type(item)
-        self._puts.append((part, item, entity.PK.does_not_exist() | (entity.entity == entity.ENTITY)))
+        if condition is None:
+            condition = entity.PK.does_not_exist() | (entity.entity == entity.ENTITY)
+        self._puts.append((part, item, condition))
 
     def pack(self, item: LongItem) -> None:
         """Choose where to store the long text of an item to be written; `commit` stores it in S3 if it goes there.

@@ -62,6 +62,7 @@ def _query(*entities: type[Item], sort_key: str) -> Request:
             optional=True,
         ),
         Request("UpdateItem", (Conversation,), optional=True),
+        Request("UpdateItem", (BranchEntry,), optional=True),
         Request("UpdateItem", (Agent,), optional=True),
         Request("UpdateItem", (Identity,), optional=True),
         Request("UpdateItem", (Erasure,), optional=True),

@@ -19,6 +19,7 @@ from models.access_patterns.sharing import leads_to
 from models.access_patterns.users import is_active
 from models.agent import Agent
 from models.api_key import ApiKey
+from models.conversation import Conversation
 from models.erasure import OBJECT, Erasure
 from models.share import AgentGrant
 from models.share_link import ShareLink
@@ -107,7 +108,12 @@ def _remove(job: Erasure, hold: Hold, step: str, found: Sequence[Raw]) -> None:
     counted = [raw for raw in found if job.counts_to(step, raw["SK"]["S"])]
     new = found[len(counted) :]
     turns, known = _named_turns(job, found), _named_turns(job, counted)
-    there = [turn for turn in get_many(list(turns.values()), consistent=True) if turn is not None] if turns else []
+    stored = get_many(list(turns.values()), consistent=True, including_hidden=True)
+    # A copied message names the turn of its original, which stays.
+    for turn in stored:
+        if turn is not None and turn.conversation_id != _conversation_of(found):
+            del turns[turn.turn_id]
+    there = [turn for turn in stored if turn is not None and not turn.hidden and turn.turn_id in turns]
     kinds = [raw["entity"]["S"] for raw in new] + [turn.ENTITY for turn in there if turn.turn_id not in known]
     records = there + [Turn.from_raw_data(dict(raw)) for raw in found if raw["entity"]["S"] == Turn.ENTITY]
     events = {turn.turn_id: _events(turn) for turn in records if _has_events(turn)}
@@ -154,6 +160,11 @@ def _named_turns(job: Erasure, found: Sequence[Raw]) -> dict[str, Turn]:
     """Return the keys of the turns that the items of a conversation refer to, by turn id."""
     named = sorted({raw["turn_id"]["S"] for raw in found if "turn_id" in raw})
     return {turn_id: Turn.from_key(user_id=job.user_id, turn_id=turn_id) for turn_id in named}
+
+
+def _conversation_of(found: Sequence[Raw]) -> str:
+    """Return the id of the conversation that a page of items belongs to; an empty string if it is another partition."""
+    return (Conversation.PK.template.parse(found[0]["PK"]["S"]) or {}).get("conversation_id", "")
 
 
 def _turn_of(raw: Raw) -> str:

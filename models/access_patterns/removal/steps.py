@@ -10,9 +10,10 @@ from contextlib import suppress
 from pynamodb.expressions.update import Action
 
 from models.access_patterns.erasure import Hold
-from models.access_patterns.removal.branches import branches_below, entries_in, inactive, mark
+from models.access_patterns.removal.branches import branches_below, entries_in, hide, inactive, mark
 from models.access_patterns.removal.pages import Steps, delete_items, delete_objects, first_items, partition_of
 from models.access_patterns.removal.progress import checkpoint
+from models.access_patterns.roots import entry_of
 from models.access_patterns.sharing import leads_to
 from models.agent import Agent
 from models.api_key import ApiKeyEntry
@@ -119,6 +120,7 @@ def _branches_below(job: Erasure, hold: Hold, branch: Conversation) -> Steps:
     All are marked before any is removed, and looked for until no new one is found, so that none can be missed.
     """
     inactive(branch)
+    hide(entry_of(branch))
     marked: dict[str, bool] = {}
     while found := branches_below(branch):
         new = [entry for entry in found if entry.branch_id not in marked]
@@ -127,6 +129,7 @@ def _branches_below(job: Erasure, hold: Hold, branch: Conversation) -> Steps:
             header.root_id = branch.root_id
             marked[entry.branch_id] = mark(job, header)
             inactive(header)
+            hide(entry)
         if new:
             continue
         for entry in reversed(found):
@@ -154,7 +157,9 @@ def _contents(job: Erasure, hold: Hold, conversation_id: str) -> Steps:
     # Entries of branches sort before everything else, so a conversation without branches costs no request more.
     while (found := first_items(partition, Message.SK < _HEADER)) and (entries := entries_in(found)):
         for entry in entries:
-            header = Conversation.from_key(conversation_id=entry.branch_id)
-            yield from _branch(job, hold, entry, there=mark(job, header))
+            there = mark(job, Conversation.from_key(conversation_id=entry.branch_id))
+            if not there:
+                hide(entry)
+            yield from _branch(job, hold, entry, there=there)
     yield from delete_items(job, hold, conversation_id, partition, Message.SK < _HEADER, found)
     yield from delete_objects(job, hold, partition)

@@ -6,8 +6,9 @@ from typing import Any
 
 from models.access_patterns import branches, conversations, messages, reasoning, turn_beginnings, turns
 from models.access_patterns.allowances import get_allowance
+from models.access_patterns.copies import drop_copies, shorten
 from models.access_patterns.erasure import delete_conversation
-from models.access_patterns.forks import Fork, find_fork, shorten
+from models.access_patterns.forks import Fork, find_fork
 from models.access_patterns.idempotency import Once
 from models.access_patterns.messages import Draft
 from models.access_patterns.removal.erase import erase
@@ -79,6 +80,12 @@ def find_where_a_branch_leaves_a_branch(world: World) -> Act:
 def shorten_a_path(world: World) -> Act:
     """A question, and an answer with its reasoning."""
     return partial(shorten, _fork(_deep(world)))
+
+
+@scenario("AP-48")
+def drop_copies_of_a_branch(world: World) -> Act:
+    """A question, and an answer with its reasoning."""
+    return partial(drop_copies, shorten(_fork(_deep(world))))
 
 
 @scenario("AP-37")

@@ -20,8 +20,10 @@ from bot.turns.service import Question
 from bot.turns.tools import ToolResult
 from models.access_patterns.branches import BranchPosition, list_branches, make_branch
 from models.access_patterns.conversations import get_conversation
-from models.access_patterns.forks import find_fork, shorten
+from models.access_patterns.copies import shortened
+from models.access_patterns.forks import Fork, find_fork
 from models.access_patterns.idempotency import Once
+from models.access_patterns.messages import Draft
 from models.access_patterns.roots import entry_of
 from models.access_patterns.turn_beginnings import Begun
 from models.agent import Agent
@@ -81,11 +83,14 @@ def make(path: ConversationPath, query: Included, body: BranchCreate) -> Any:
 
 def _made(conversation_id: str, query: Included, body: BranchCreate) -> Any:
     draft = body.draft()
-    fork = find_fork(caller().user_id, conversation_id, body.from_message_id, body.title)
-    if fork.too_long:
-        fork = shorten(fork)
-    if not body.reply:
+    found = find_fork(caller().user_id, conversation_id, body.from_message_id, body.title)
+    with shortened(found) as fork:
+        if body.reply:
+            return _answered(conversation_id, fork, draft, query, body)
         return _stored(make_branch(fork, [draft] if draft else [], once=once(_stored)))
+
+
+def _answered(conversation_id: str, fork: Fork, draft: Draft | None, query: Included, body: BranchCreate) -> Any:
     question = Question(draft, [ToolResult(result.call_id, result.content) for result in body.results])
     made: list[Conversation] = []
 

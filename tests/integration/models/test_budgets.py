@@ -32,9 +32,10 @@ from models.access_patterns.conversations import (
     set_conversation_status,
     update_conversation,
 )
+from models.access_patterns.copies import drop_copies, shorten
 from models.access_patterns.credentials import get_users, replace_details
 from models.access_patterns.entries import list_conversation_entries, list_turn_counts, list_turns
-from models.access_patterns.forks import Fork, find_fork, shorten
+from models.access_patterns.forks import Fork, find_fork
 from models.access_patterns.idempotency import find_repeated
 from models.access_patterns.identities import (
     create_identity,
@@ -148,13 +149,21 @@ def with_link(call: Callable[[Ids, ShareLinkEntry], object]) -> Callable[[Ids], 
     return prepare
 
 
-def with_a_long_path(ids: Ids) -> Run:
-    """A branch of a branch of a branch …"""
+def long_fork(ids: Ids) -> Fork:
+    """Return a branch of a branch of a branch …"""
     fork = find_fork(ids.user_id, ids.conversation_id, ids.message_id)
     while not fork.too_long:
         branch, (message,) = make_branch(fork, [Draft("user", "Hello")])
         fork = find_fork(ids.user_id, branch.conversation_id, message.message_id)
-    return lambda: shorten(fork)
+    return fork
+
+
+def with_a_long_path(ids: Ids) -> Run:
+    return partial(shorten, long_fork(ids))
+
+
+def with_copies(ids: Ids) -> Run:
+    return partial(drop_copies, shorten(long_fork(ids)))
 
 
 def a_job(ids: Ids) -> Run:
@@ -259,6 +268,7 @@ PLAIN: dict[str, Callable[[Ids], Run]] = {
     "AP-45": now(lambda ids: choose_branch(ids.user_id, ids.conversation_id, None)),
     "AP-46": now(lambda ids: find_fork(ids.user_id, ids.conversation_id, ids.message_id)),
     "AP-47": with_a_long_path,
+    "AP-48": with_copies,
     "AP-40": now(lambda ids: append_messages(ids.user_id, ids.conversation_id, [Draft("user", "Hello")])),
     "AP-41": now(lambda ids: list_messages(ids.user_id, ids.conversation_id, 10)),
     "AP-42": now(lambda ids: get_message(ids.user_id, ids.conversation_id, ids.message_id)),

@@ -10,6 +10,7 @@ import pytest
 
 from models.access_patterns.agents import find_agent_owner, get_agent, list_agents, update_agent
 from models.access_patterns.api_keys import create_api_key, find_api_key
+from models.access_patterns.branches import make_branch
 from models.access_patterns.conversations import (
     create_conversation,
     get_conversation,
@@ -20,6 +21,7 @@ from models.access_patterns.conversations import (
     update_conversation,
 )
 from models.access_patterns.erasure import list_pending_erasures, take_erasure
+from models.access_patterns.forks import find_fork
 from models.access_patterns.messages import Draft, append_messages, delete_message, list_messages
 from models.access_patterns.removal.erase import erase
 from models.access_patterns.sharing import publish_agent, share_agent
@@ -100,6 +102,16 @@ def live(conversation: Conversation) -> None:
     put_state(owner, "application", "key", 1)
 
 
+def grow(parent: Conversation) -> Conversation:
+    """Return a branch that leaves a conversation after its newest message, with a turn and state of its own."""
+    ids = parent.user_id, parent.conversation_id
+    last = list_messages(*ids, 1, descending=True).items[0]
+    branch, _ = make_branch(find_fork(*ids, last.message_id), [Draft("user", "branch")])
+    turn(branch, "Hello", answer=[Draft("agent", "Hi!")])
+    put_state(Owner(branch.user_id, branch.conversation_id), "session", "key", 1)
+    return branch
+
+
 def make_conversations(agent: Agent) -> None:
     """Create a conversation with each status, one of them with everything."""
     for status in STATUSES:
@@ -121,7 +133,7 @@ def make_neighbour() -> dict[tuple[str, str], dict[str, Any]]:
 def counted(keys: Collection[tuple[str, str]]) -> dict[str, int]:
     """Return the counts by item type for a receipt of these items, without items that only lead to others."""
     kinds = [entity_of({"PK": {"S": pk}, "SK": {"S": sk}}) for pk, sk in keys]
-    leads = {"ConversationEntry", "ApiKey", "EmailClaim"}
+    leads = {"ConversationEntry", "BranchEntry", "ApiKey", "EmailClaim"}
     return dict(Counter(kind.ENTITY for kind in kinds if kind is not None and kind.ENTITY not in leads))
 
 
@@ -385,6 +397,31 @@ class TestCutShort:
             if not cut:
                 break
         assert 4 <= after < 99
+
+    @pytest.mark.parametrize("what", ["a tree", "a branch"])
+    def test_branches(self, what: str, fake_clock: FakeClock) -> None:
+        agent = make_agent()
+        for after in range(100):
+            root = make_conversation(agent)
+            say(root, "root")
+            mine = {keys for keys in whole_table() if root.conversation_id in str(keys)}
+            before = whole_table().keys() - mine
+            branch = grow(root)
+            grow(branch)
+            target = root
+            if what == "a branch":
+                before |= mine
+                target = branch
+            erase = partial(delete_conversation, agent.user_id, target.conversation_id)
+            there = counted(whole_table().keys() - before)
+            assert there["Turn"] == 2
+            receipt, cut = finish(erase, after, fake_clock)
+            assert whole_table().keys() == before, after
+            assert receipt.completed
+            assert receipt.removed == there, after
+            if not cut:
+                break
+        assert 10 <= after < 99
 
     def test_an_agent_with_conversations(self, fake_clock: FakeClock) -> None:
         user = make_user()

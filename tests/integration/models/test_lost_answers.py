@@ -30,8 +30,9 @@ from models.access_patterns.conversations import (
     set_conversation_status,
     update_conversation,
 )
+from models.access_patterns.copies import drop_copies, shorten
 from models.access_patterns.credentials import replace_details
-from models.access_patterns.forks import Fork, find_fork, shorten
+from models.access_patterns.forks import Fork, find_fork
 from models.access_patterns.identities import create_identity, find_identity, readmit_identity
 from models.access_patterns.messages import Draft, append_messages, delete_message
 from models.access_patterns.rates import count_request
@@ -282,6 +283,13 @@ CASES: dict[str, Case] = {
     "AP-47": (
         lambda ids: shorten(long_fork(ids)),
         lambda ids: len(list_branches(ids.user_id, ids.conversation_id, 100).items),
+        MAX_HOPS,
+    ),
+    "AP-48": (
+        lambda ids: drop_copies(shorten(long_fork(ids))),
+        lambda ids: len(
+            [pk for pk, sk in whole_table() if pk.endswith(ids.conversation_id) and sk.startswith("BRANCH#")]
+        ),
         MAX_HOPS,
     ),
     "AP-40": (
