@@ -125,8 +125,9 @@ def _conversation(owner: UserId, conversation_id: str) -> Iterator[Line]:
                 yield "share_link", share_links.show_link(link).model_dump(mode="json")
 
         def page(after: Message | None) -> Page[Message]:
-            # What a branch continues is in the lines of other conversations.
-            found = list_messages(owner, conversation_id, _PAGE, after=after.ts if after else header.left_at)
+            # What a branch continues is in the lines of other conversations; copies are its own.
+            start = header.path[-1].until if header.path else None
+            found = list_messages(owner, conversation_id, _PAGE, after=after.ts if after else start)
             read_reasoning(found.items)
             return found
 

@@ -455,6 +455,17 @@ class TestDeleting:
         assert (headers[root], headers[branch]) == (None, root)
         assert len(headers) == 3
 
+    def test_an_export_has_copies_whose_originals_were_deleted(self, ann: Caller, root: str) -> None:
+        import json
+
+        parent = deep(ann, root, MAX_HOPS)
+        original = ids(ann, parent)[-1]
+        copied = fork(ann, parent, original, content="late", reply=False)["branch"]["id"]
+        ann.delete(f"/conversations/{parent}/messages/{original}")
+        lines = [json.loads(line) for line in ann.client.get(f"/api/v1/users/{ann.id}/export").text.splitlines()]
+        shown = [line["content"] for line in lines if line["type"] == "message" and line["conversation_id"] == copied]
+        assert shown == [f"hop {MAX_HOPS}", "late"] == said(ann, copied)[-2:]
+
 
 class TestAccess:
     def test_a_key_of_one_agent_may_use_the_branches_of_its_conversations(self, ann: Caller, root: str) -> None:
