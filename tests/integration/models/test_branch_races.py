@@ -22,7 +22,7 @@ from tests import raw
 from tests.erasing import delete_agent, delete_conversation, delete_user
 from tests.factories import make_conversation, say
 from tests.together import at_once
-from tests.wire import others_come_first
+from tests.wire import Cut, cut_off, others_come_first
 
 pytestmark = pytest.mark.usefixtures("empty_table")
 
@@ -135,6 +135,16 @@ class TestForkOfWhatIsDeleted:
             for fork in many:
                 assert left(fork.branch_id) == []
 
+    def test_a_branch_whose_deletion_was_interrupted_is_not_listed(self) -> None:
+        root = make_conversation()
+        say(root, "root")
+        kept, branch = branch_of(root), branch_of(root, "inner")
+        branch_of(branch)
+        with pytest.raises(Cut), cut_off(after=6):
+            delete(branch)
+        listed = list_branches(root.user_id, root.conversation_id, 100).items
+        assert [each.branch_id for each in listed] == [kept.conversation_id]
+
 
 class TestCopies:
     def test_those_of_a_branch_that_is_refused_are_deleted(self) -> None:
@@ -206,8 +216,9 @@ def answered(conversation: Conversation) -> str:
 
 
 class TestSideBySide:
-    def test_forty_forks_at_one_message(self) -> None:
-        root = make_conversation()
+    @pytest.mark.parametrize("days", [None, 30])
+    def test_forty_forks_at_one_message(self, days: int | None) -> None:
+        root = make_conversation(retention_days=days)
         say(root, "root")
         many = [fork_of(root) for _ in range(40)]
         outcomes = at_once([partial(make_branch, fork, [Draft("user", "me")]) for fork in many])
