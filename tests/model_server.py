@@ -37,6 +37,10 @@ class ModelServer:
 
     def start(self) -> "ModelServer":
         self._server.start()
+        if self._server._server is not None:
+            # Longer than our clients keep idle connections. At uvicorn's own 5 s, a request that comes at that moment
+            # meets a connection that is just being closed, and the tests' servers retry nothing.
+            self._server._server.config.timeout_keep_alive = 120
         return self
 
     def stop(self) -> None:
