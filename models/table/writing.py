@@ -151,6 +151,9 @@ class Transaction:
                 for part, reason in reasons.items():
                     if reason and too_large(reason.message):
                         raise ItemTooLarge(part, None, MAX_ITEM_BYTES) from error
+                if too_large(response_error(error).get("Message")):
+                    # DynamoDB Local reports it for the whole transaction.
+                    raise ItemTooLarge("item", None, MAX_ITEM_BYTES) from error
                 # An earlier attempt still runs: only a retry with the same token learns its outcome.
                 runs_still = response_error(error).get("Code") == "TransactionInProgressException"
                 if _CONFLICTS.intersection(codes.values()):

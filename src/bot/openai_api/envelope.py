@@ -72,6 +72,7 @@ RENDERINGS: dict[type[BotError], Rendering] = {
     errors.InvalidCursor: _invalid("invalid_cursor", param="after"),
     errors.Unauthenticated: Rendering(401, "authentication_error", "invalid_api_key"),
     errors.Forbidden: Rendering(403, "permission_error", "forbidden"),
+    errors.ShareLinksDisabled: Rendering(403, "permission_error", "share_links_disabled"),
     errors.InsufficientScope: Rendering(403, "permission_error", "insufficient_scope"),
     errors.AccountClosed: Rendering(403, "permission_error", "account_closed"),
     errors.NotFound: Rendering(404, "not_found_error", "not_found"),

@@ -44,6 +44,7 @@ POSTS: Mapping[tuple[str, str], Callable[[Caller, Mapping[str, str]], Bodies]] =
         {"from_message_id": None, "content": "One"},
         {"from_message_id": None, "content": "Two", "reply": False},
     ),
+    ("POST", "/conversations/<conversation_id>/links"): lambda *_: ({"expires_in_days": 1}, {"expires_in_days": 2}),
     ("POST", "/conversations/<conversation_id>/turns"): lambda *_: ({}, {"background": True}),
 }
 # It has one effect however often it is asked for, and no body to differ in.
