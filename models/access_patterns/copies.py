@@ -30,8 +30,8 @@ log = logging.getLogger(__name__)
 
 _PAGE = 25
 _HEADER = Conversation.SK.template.text
-# What a copy does not have from its original: its keys, and where its text is stored.
 _Long = TypeVar("_Long", bound=LongItem)
+# What a copy does not have from its original: its keys, and where its text is stored.
 _OWN = {"PK", "SK", "entity", "conversation_id", "packed", "blob"}
 
 

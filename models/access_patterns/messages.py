@@ -20,7 +20,7 @@ from models.access_patterns.conversations import (
 from models.access_patterns.declare import Budget, Request, Write, access_pattern
 from models.access_patterns.forks import create_messages
 from models.access_patterns.idempotency import Once
-from models.access_patterns.paths import holder_of, page_of_path
+from models.access_patterns.paths import PREFIX, holder_of, page_of_path
 from models.access_patterns.retention import expires_after, header_expires
 from models.access_patterns.roots import ROOT, entry_of, leave_branches, root_of, touch_root
 from models.branch import MAX_HOPS, BranchEntry
@@ -53,7 +53,6 @@ from models.turn import Turn, TurnCount, TurnEntry
 MAX_APPEND = 98
 # For title and metadata: the fields of a turn in the header need some hundred bytes more.
 _MAX_HEADER = MAX_ITEM_BYTES - 4096
-_PREFIX = Message.SK.template.prefix
 _HEADER = Conversation.SK.template.text
 _TURN = "turn"
 _ELSEWHERE = Request("BatchGetItem", (Message, MessageReasoning), consistent=True, optional=True, in_a_branch=True)
@@ -340,12 +339,12 @@ def list_messages(
         ItemNotFound: the user has no such conversation.
     """
     number_value("limit", limit, 1, MAX_LIMIT)
-    lower = _PREFIX + (clock.to_timestamp(since, "since") if since else "")
-    upper = _PREFIX + (_just_before("until", until) if until else "~")
+    lower = PREFIX + (clock.to_timestamp(since, "since") if since else "")
+    upper = PREFIX + (_just_before("until", until) if until else "~")
     if after and descending:
-        upper = min(upper, _PREFIX + _just_before("after", after))
+        upper = min(upper, PREFIX + _just_before("after", after))
     elif after:
-        lower = max(lower, _PREFIX + clock.to_timestamp(after, "after") + "~")
+        lower = max(lower, PREFIX + clock.to_timestamp(after, "after") + "~")
     check = partial(get_conversation, user_id, conversation_id)
     if lower > upper:
         check()

@@ -224,9 +224,13 @@ def revoke_share_link(user_id: UserId, conversation_id: str, link_id: str) -> No
         raise ItemNotFound("link")
     transaction = Transaction()
     transaction.delete("link", ShareLink.from_key(token_hash=entry.token_hash))
-    transaction.delete("entry", entry)
+    transaction.delete("entry", entry, ShareLinkEntry.PK.exists())
     record(transaction, event(user_id, "link.revoked", link_id, conversation_id=conversation_id))
-    transaction.commit()
+    try:
+        transaction.commit()
+    except ConditionFailed as error:
+        # Another request has revoked it since; one audit record is enough.
+        raise ItemNotFound("link") from error
 
 
 @access_pattern(

@@ -4,6 +4,7 @@ import json
 import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ from werkzeug.test import TestResponse
 from models.access_patterns.conversations import get_conversation
 from models.access_patterns.erasure import delete_conversation, delete_user
 from models.access_patterns.messages import Draft, append_messages
+from models.access_patterns.share_links import revoke_share_link
 from models.share_link import ShareLink
 from models.table import clock
 from models.table.connection import TableSettings
+from models.table.errors import ItemNotFound
 from models.table.tenancy import acting_for
 from tests.erasing import hold
 from tests.fake_clock import FakeClock
@@ -26,6 +29,7 @@ from tests.integration.api.conftest import serving
 from tests.integration.api.scripted import LOOK, Scripted, calls, says
 from tests.integration.api.test_api_key_scopes import with_key
 from tests.raw import whole_table
+from tests.together import at_once
 from tests.wire import recorded
 
 
@@ -388,6 +392,13 @@ class TestManaging:
         assert [each["id"] for each in ann.get(f"/conversations/{talk}/links")["data"]] == [other["id"]]
         reader.refused(made["token"])
         assert reader.read(other["token"])
+
+    def test_a_link_that_many_revoke_at_once_is_revoked_once(self, ann: Caller, talk: str) -> None:
+        made = share(ann, talk)
+        results = at_once([partial(revoke_share_link, acting_for(ann.id), talk, made["id"])] * 8)
+        assert results.count(None) == 1
+        assert all(result is None or isinstance(result, ItemNotFound) for result in results)
+        assert [event["action"] for event in ann.get("/audit")["data"]].count("link.revoked") == 1
 
     def test_a_link_cannot_be_revoked_through_another_conversation(
         self, ann: Caller, reader: Reader, talk: str
